@@ -1,0 +1,61 @@
+"""How to talk to one deployment: engines, platforms and credentials, without policy."""
+
+from embedway_upstream.call import HTTPCall, HTTPReply, Transport
+from embedway_upstream.credentials.bearer import Anonymous, Bearer
+from embedway_upstream.credentials.credentials import Credentials
+from embedway_upstream.embedding import EmbeddingRequest, EmbeddingResponse, InputType, Usage
+from embedway_upstream.endpoint import Endpoint
+from embedway_upstream.engines.engine import Engine
+from embedway_upstream.engines.openai import OpenAI
+from embedway_upstream.error import (
+    BadReply,
+    DeadlineExceeded,
+    EmbeddingError,
+    InputTooLong,
+    InvalidRequest,
+    Overloaded,
+    RateLimited,
+    UnknownModel,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from embedway_upstream.platforms.plain import Plain
+from embedway_upstream.platforms.platform import Platform
+from embedway_upstream.service import Service
+from embedway_upstream.upstream import Upstream
+
+__all__ = [
+    "Anonymous",
+    "BadReply",
+    "Bearer",
+    "Credentials",
+    "DeadlineExceeded",
+    "EmbeddingError",
+    "EmbeddingRequest",
+    "EmbeddingResponse",
+    "Endpoint",
+    "Engine",
+    "HTTPCall",
+    "HTTPReply",
+    "InputTooLong",
+    "InputType",
+    "InvalidRequest",
+    "OpenAI",
+    "Overloaded",
+    "Plain",
+    "Platform",
+    "RateLimited",
+    "Service",
+    "Transport",
+    "UnknownModel",
+    "Upstream",
+    "UpstreamError",
+    "UpstreamFailed",
+    "UpstreamRefused",
+    "UpstreamTimeout",
+    "UpstreamUnreachable",
+    "Usage",
+]

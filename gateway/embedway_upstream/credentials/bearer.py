@@ -1,0 +1,35 @@
+"""A fixed bearer token, or nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["Anonymous", "Bearer"]
+
+
+class Anonymous:
+    """No credentials."""
+
+    def sign(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Mapping[str, str]:
+        """Nothing to add."""
+        return {}
+
+
+class Bearer:
+    """`Authorization: Bearer …`. The token is never shown."""
+
+    def __init__(self, token: str) -> None:
+        if not token.isascii() or not token.isprintable():
+            raise ValueError("the token has characters that no header can carry")
+        self._header = {"authorization": f"Bearer {token}"}
+
+    def sign(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Mapping[str, str]:
+        """The header."""
+        return self._header
+
+    def __repr__(self) -> str:
+        return "Bearer(…)"

@@ -1,0 +1,61 @@
+"""How one deployment is addressed: an engine on a platform with credentials, without I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from embedway_upstream.call import HTTPCall, HTTPReply
+from embedway_upstream.check import check
+from embedway_upstream.error import EmbeddingError
+
+if TYPE_CHECKING:
+    from embedway_upstream.credentials.credentials import Credentials
+    from embedway_upstream.embedding import EmbeddingRequest, EmbeddingResponse
+    from embedway_upstream.engines.engine import Engine
+    from embedway_upstream.platforms.platform import Platform
+
+__all__ = ["Endpoint"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """
+    Writes calls and reads replies; who carries them, synchronously or not, is another's choice.
+
+    `dimensions` is checked on every reply; None accepts any size.
+    """
+
+    name: str
+    engine: Engine
+    platform: Platform
+    credentials: Credentials
+    dimensions: int | None = None
+
+    def call(self, request: EmbeddingRequest) -> HTTPCall:
+        """The call for a request, signed now: make one for every attempt."""
+        path = self.engine.path
+        url = self.platform.address(path)
+        body = self.engine.encode(request)
+        headers = {"content-type": "application/json", "accept": "application/json"}
+        headers.update(self.platform.headers(path))
+        headers.update(self.credentials.sign("POST", url, headers, body))
+        return HTTPCall("POST", url, headers, body)
+
+    def read(self, reply: HTTPReply, request: EmbeddingRequest) -> EmbeddingResponse:
+        """The reply's vectors, checked; raises the `EmbeddingError` that it stands for."""
+        try:
+            if reply.status != 200:
+                raise self._error(reply)
+            response = self.engine.decode(reply.body, request)
+            dimensions = request.dimensions or self.dimensions
+            return replace(check(response, request, dimensions), served_by=self.name)
+        except EmbeddingError as error:
+            error.upstream = self.name
+            raise
+
+    def _error(self, reply: HTTPReply) -> EmbeddingError:
+        status, headers, body = reply.status, reply.headers, reply.body
+        return self.platform.error(status, headers, body) or self.engine.error(
+            status, headers, body
+        )

@@ -1,0 +1,130 @@
+"""
+The one tree of errors, and what each says about trying again.
+
+    EmbeddingError
+    ├── InvalidRequest            the caller's mistake; trying again cannot help
+    │   ├── UnknownModel
+    │   └── InputTooLong
+    ├── RateLimited               the upstream asks for patience
+    ├── UpstreamError             the upstream's fault, or the way to it
+    │   ├── UpstreamUnreachable   no connection, or it broke
+    │   ├── UpstreamTimeout       no answer in time
+    │   ├── UpstreamFailed        an answer that says it cannot
+    │   ├── UpstreamRefused       it refuses our credentials; never the caller's 401
+    │   └── BadReply              an answer that cannot be trusted
+    └── Overloaded                we have no slot, upstream or budget left for the request
+        └── DeadlineExceeded
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "BadReply",
+    "DeadlineExceeded",
+    "EmbeddingError",
+    "InputTooLong",
+    "InvalidRequest",
+    "Overloaded",
+    "RateLimited",
+    "UnknownModel",
+    "UpstreamError",
+    "UpstreamFailed",
+    "UpstreamRefused",
+    "UpstreamTimeout",
+    "UpstreamUnreachable",
+]
+
+
+class EmbeddingError(Exception):
+    """
+    Root of the tree.
+
+    `message` is written for the caller: it never holds inputs, secrets, URLs or an upstream's
+    own words. `detail` is for our log only.
+    """
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        upstream: str | None = None,
+        retry_after: float | None = None,
+        detail: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.upstream = upstream
+        self.retry_after = retry_after
+        """Seconds that the upstream asked for."""
+        self.detail = detail
+
+
+class InvalidRequest(EmbeddingError):
+    """The request itself is wrong; `param` names the field."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        upstream: str | None = None,
+        detail: str = "",
+    ) -> None:
+        super().__init__(message, upstream=upstream, detail=detail)
+        self.param = param
+        self.code = code
+
+
+class UnknownModel(InvalidRequest):
+    """No model of that name is served."""
+
+
+class InputTooLong(InvalidRequest):
+    """A text, or all of them together, exceed what the engine takes."""
+
+
+class RateLimited(EmbeddingError):
+    """The upstream, or a limit of ours, asks to slow down."""
+
+    retryable = True
+
+
+class UpstreamError(EmbeddingError):
+    """The upstream failed, or could not be reached."""
+
+    retryable = True
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection could be made, or it broke."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """No answer in time."""
+
+
+class UpstreamFailed(UpstreamError):
+    """The upstream answered that it failed."""
+
+
+class UpstreamRefused(UpstreamError):
+    """The upstream does not accept our credentials, or our request of it."""
+
+    retryable = False
+
+
+class BadReply(UpstreamError):
+    """The upstream answered 200 with something that is not the right vectors."""
+
+
+class Overloaded(EmbeddingError):
+    """There is no capacity for the request now."""
+
+
+class DeadlineExceeded(Overloaded):
+    """The request's deadline passed before an answer came."""

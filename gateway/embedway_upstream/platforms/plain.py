@@ -1,0 +1,32 @@
+"""An engine at an address of its own, with nothing in front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from embedway_upstream.error import EmbeddingError
+
+__all__ = ["Plain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """`url` is the engine's base; the engine's path is added to it."""
+
+    url: str
+
+    def address(self, path: str) -> str:
+        """The URL of the engine's path; a base that already ends in `/v1` is not given two."""
+        base = self.url.rstrip("/")
+        if base.endswith("/v1") and path.startswith("/v1/"):
+            return base + path.removeprefix("/v1")
+        return base + path
+
+    def headers(self, path: str) -> Mapping[str, str]:
+        """None."""
+        return {}
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> EmbeddingError | None:
+        """Never: there is no platform."""
+        return None

@@ -1,0 +1,25 @@
+"""What a platform must answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from embedway_upstream.error import EmbeddingError
+
+__all__ = ["Platform"]
+
+
+class Platform(Protocol):
+    """
+    Where an engine is addressed.
+
+    `address` gives the URL for an engine's path. `headers` are added to every call. `error`
+    reads what the platform itself says of a failure, None when it was not the platform.
+    """
+
+    def address(self, path: str) -> str: ...
+    def headers(self, path: str) -> Mapping[str, str]: ...
+    def error(
+        self, status: int, headers: Mapping[str, str], body: bytes
+    ) -> EmbeddingError | None: ...

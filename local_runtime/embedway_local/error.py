@@ -1,0 +1,36 @@
+"""What can go wrong in the local runtime; every message names the cure."""
+
+from __future__ import annotations
+
+__all__ = [
+    "DeviceUnavailable",
+    "LocalError",
+    "ModelCorrupt",
+    "ModelNotFound",
+    "ModelUnsupported",
+]
+
+
+class LocalError(Exception):
+    """Root of the local runtime's errors."""
+
+
+class ModelNotFound(LocalError):
+    """No source has the model; the message lists the sources that were asked."""
+
+
+class ModelCorrupt(LocalError):
+    """A file is damaged, or its SHA-256 is not the pinned one."""
+
+
+class ModelUnsupported(LocalError):
+    """The checkpoint is of a kind that this runtime cannot run exactly."""
+
+
+class DeviceUnavailable(LocalError):
+    """The device that was asked for cannot be used on this machine."""
+
+    def __init__(self, reason: str, cure: str) -> None:
+        super().__init__(f"{reason}; {cure}")
+        self.reason = reason
+        self.cure = cure

@@ -1,0 +1,1 @@
+"""ONNX graphs built for inference from a checkpoint's weights, without PyTorch."""

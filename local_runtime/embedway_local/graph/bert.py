@@ -1,0 +1,151 @@
+"""Builds the inference graph of a BERT encoder from its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedway_local.error import ModelUnsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from embedway_local.graph.parts import Graph
+    from embedway_local.setting import Settings
+
+__all__ = ["Bert"]
+
+_Array: TypeAlias = NDArray[np.float32]
+
+# What `hidden_act` calls the two forms, and what ONNX's Gelu does.
+_GELU = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bert:
+    """The facts of a BERT's `config.json` that its graph depends on."""
+
+    hidden: int
+    heads: int
+    layers: int
+    positions: int
+    epsilon: float
+    gelu: str
+
+    anchor = "embeddings.word_embeddings.weight"
+
+    @classmethod
+    def read(cls, config: Settings) -> Bert:
+        """Read `config.json`; raises `ModelUnsupported` for variants whose graph would differ."""
+        position = config.text("position_embedding_type", default="absolute")
+        if position != "absolute":
+            raise ModelUnsupported(f"BERT with {position!r} position embeddings is not supported")
+        if config.flag("is_decoder") or config.flag("add_cross_attention"):
+            raise ModelUnsupported("BERT as a decoder is not an embedding model")
+        activation = config.text("hidden_act", default="gelu")
+        if activation not in _GELU:
+            raise ModelUnsupported(f"BERT with activation {activation!r} is not supported")
+        return cls(
+            hidden=config.number("hidden_size"),
+            heads=config.number("num_attention_heads"),
+            layers=config.number("num_hidden_layers"),
+            positions=config.number("max_position_embeddings"),
+            epsilon=config.real("layer_norm_eps", default=1e-12),
+            gelu=_GELU[activation],
+        )
+
+    def encode(self, graph: Graph, weights: Mapping[str, _Array], ids: str, bias: str) -> str:
+        """
+        Add the encoder; returns the name of its last hidden state, (batch, length, hidden).
+
+        `ids` are the tokens, (batch, length); `bias` is added to the attention scores: 0 where
+        there is a token, a large negative number where there is padding.
+        """
+        build = _Builder(self, graph, weights, graph.add("Shape", ids))
+        rows = build.embed(ids)
+        for index in range(self.layers):
+            rows = build.layer(f"encoder.layer.{index}", rows, bias)
+        return build.shaped(rows, self.hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class _Builder:
+    """Adds the pieces of one BERT; `shape` names the tensor that holds (batch, length)."""
+
+    config: Bert
+    graph: Graph
+    weights: Mapping[str, _Array]
+    shape: str
+
+    def embed(self, ids: str) -> str:
+        """Token, position and type embeddings, as rows."""
+        graph, weights = self.graph, self.weights
+        words = graph.add("Gather", graph.weight(weights[self.config.anchor]), ids)
+        # An embedding model's tokens are all of type 0, so that row joins the positions here.
+        places = (
+            weights["embeddings.position_embeddings.weight"]
+            + weights["embeddings.token_type_embeddings.weight"][0]
+        )
+        length = graph.add("Slice", self.shape, graph.integers(1), graph.integers(2))
+        positions = graph.add("Slice", graph.weight(places), graph.integers(0), length)
+        both = graph.add("Add", words, positions)
+        rows = graph.add("Reshape", both, graph.integers(-1, self.config.hidden))
+        return self._norm("embeddings.LayerNorm", rows)
+
+    def layer(self, name: str, rows: str, bias: str) -> str:
+        """One transformer layer, rows to rows."""
+        add = self.graph.add
+        mixed = self._attention(f"{name}.attention.self", rows, bias)
+        out = self._linear(f"{name}.attention.output.dense", mixed)
+        rows = self._norm(f"{name}.attention.output.LayerNorm", add("Add", out, rows))
+        inner = self._linear(f"{name}.intermediate.dense", rows)
+        inner = add("Gelu", inner, approximate=self.config.gelu)
+        out = self._linear(f"{name}.output.dense", inner)
+        return self._norm(f"{name}.output.LayerNorm", add("Add", out, rows))
+
+    def shaped(self, rows: str, *sizes: int) -> str:
+        """Rows as (batch, length, *sizes)."""
+        shape = self.graph.add("Concat", self.shape, self.graph.integers(*sizes), axis=0)
+        return self.graph.add("Reshape", rows, shape)
+
+    def _attention(self, name: str, rows: str, bias: str) -> str:
+        graph, heads = self.graph, self.config.heads
+        size = self.config.hidden // heads
+        merged = graph.linear(rows, *self._merged(name, size))
+        split = graph.add_many("Split", 3, self.shaped(merged, 3 * heads, size), axis=2, num_outputs=3)
+        query = graph.add("Transpose", split[0], perm=[0, 2, 1, 3])
+        key = graph.add("Transpose", split[1], perm=[0, 2, 3, 1])
+        value = graph.add("Transpose", split[2], perm=[0, 2, 1, 3])
+        scores = graph.add("Add", graph.add("MatMul", query, key), bias)
+        mixed = graph.add("MatMul", graph.add("Softmax", scores, axis=-1), value)
+        mixed = graph.add("Transpose", mixed, perm=[0, 2, 1, 3])
+        return graph.add("Reshape", mixed, graph.integers(-1, self.config.hidden))
+
+    def _merged(self, name: str, size: int) -> tuple[_Array, _Array]:
+        """One projection for query, key and value, with 1/√size folded into the query's."""
+        parts = [f"{name}.{part}" for part in ("query", "key", "value")]
+        weight = np.concatenate([self.weights[f"{part}.weight"] for part in parts]).T
+        bias = np.concatenate([self.weights[f"{part}.bias"] for part in parts])
+        scale = np.ones_like(bias)
+        scale[: self.config.hidden] = 1 / np.sqrt(size)
+        return weight * scale, bias * scale
+
+    def _linear(self, name: str, rows: str) -> str:
+        return self.graph.linear(
+            rows, self.weights[f"{name}.weight"].T, self.weights[f"{name}.bias"]
+        )
+
+    def _norm(self, name: str, rows: str) -> str:
+        add, weight = self.graph.add, self.graph.weight
+        scale, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+        return add(
+            "LayerNormalization",
+            rows,
+            weight(scale),
+            weight(bias),
+            axis=-1,
+            epsilon=self.config.epsilon,
+        )

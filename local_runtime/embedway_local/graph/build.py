@@ -1,0 +1,148 @@
+"""Makes the ONNX model that a checkpoint is run with: ids in, unit vectors out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from embedway_local.error import ModelCorrupt, ModelUnsupported
+from embedway_local.graph.bert import Bert
+from embedway_local.graph.parts import Graph, embedding_output
+from embedway_local.graph.pool import normalize, pool
+from embedway_local.graph.weight import read_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from embedway_local.checkpoint import Checkpoint
+    from embedway_local.setting import Settings
+
+__all__ = ["ARCHITECTURES", "build", "save"]
+
+class Encoder(Protocol):
+    """One architecture's facts, and how they become nodes."""
+
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def anchor(self) -> str: ...
+    def encode(
+        self, graph: Graph, weights: Mapping[str, NDArray[np.float32]], ids: str, bias: str
+    ) -> str: ...
+
+
+class Architecture(Protocol):
+    """Reads `config.json` into an encoder."""
+
+    def read(self, config: Settings) -> Encoder: ...
+
+
+# `model_type` of config.json. A new architecture is one file and one line here.
+ARCHITECTURES: Mapping[str, Architecture] = {"bert": Bert}
+
+
+def build(checkpoint: Checkpoint) -> onnx.ModelProto:
+    """
+    Build the model; its output is `embedding`, float32 (batch, dimensions), rows of unit length.
+
+    A checkpoint with an ONNX file keeps that graph and gains pooling; otherwise the graph is
+    made from the weights. Raises `ModelUnsupported` or `ModelCorrupt`.
+    """
+    if checkpoint.onnx is not None:
+        return _extend(checkpoint)
+    return _from_weights(checkpoint)
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Write the model, its weights in a file of their own, which may exceed protobuf's 2 GB."""
+    onnx.save_model(
+        model,
+        path,
+        save_as_external_data=True,
+        all_tensors_to_one_file=True,
+        location="weights",
+        size_threshold=4096,
+    )
+
+
+def _from_weights(checkpoint: Checkpoint) -> onnx.ModelProto:
+    """Inputs: `ids` int32 (batch, length), padded on the right, and `lengths` int32 (batch,)."""
+    kind = checkpoint.config.text("model_type")
+    if kind not in ARCHITECTURES:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise ModelUnsupported(
+            f"no graph can be built for {kind!r} (only for {known}); "
+            "give a folder that has an ONNX export, onnx/model.onnx"
+        )
+    encoder = ARCHITECTURES[kind].read(checkpoint.config)
+    weights = read_weights(list(checkpoint.weights), encoder.anchor)
+
+    graph = Graph()
+    inside = _inside(graph)
+    lowest = graph.scalar(float(np.finfo(np.float32).min))
+    bias = graph.add("Where", inside, graph.scalar(0), lowest)
+    bias = graph.add("Unsqueeze", bias, graph.integers(1, 2))
+    tokens = encoder.encode(graph, weights, "ids", bias)
+    mask = graph.add("Cast", inside, to=TensorProto.FLOAT)
+    vectors = normalize(graph, pool(graph, tokens, mask, checkpoint.pooling))
+    return graph.model(
+        [
+            helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", "length"]),
+            helper.make_tensor_value_info("lengths", TensorProto.INT32, ["batch"]),
+        ],
+        vectors,
+        encoder.hidden,
+    )
+
+
+def _inside(graph: Graph) -> str:
+    """Boolean (batch, length): is there a token?"""
+    shape = graph.add("Shape", "ids")
+    length = graph.add("Gather", shape, graph.weight(np.array(1, dtype=np.int64)), axis=0)
+    zero, one = (graph.weight(np.array(value, dtype=np.int64)) for value in (0, 1))
+    steps = graph.add("Range", zero, length, one)
+    lengths = graph.add("Cast", "lengths", to=TensorProto.INT64)
+    return graph.add("Less", steps, graph.add("Unsqueeze", lengths, graph.integers(1)))
+
+
+def _extend(checkpoint: Checkpoint) -> onnx.ModelProto:
+    """The checkpoint's own export, with pooling and normalisation added behind it."""
+    path = checkpoint.onnx
+    assert path is not None
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf raises its own classes, which are not public
+        raise ModelCorrupt(f"{path}: not a readable ONNX file ({error})") from error
+    if any(item.domain in {"", "ai.onnx"} and item.version < 13 for item in model.opset_import):
+        raise ModelUnsupported(f"{path}: opset older than 13; export the model again")
+    outputs = {output.name: _rank(output) for output in model.graph.output}
+
+    graph = Graph()
+    if "sentence_embedding" in outputs:
+        vectors = "sentence_embedding"
+    else:
+        tokens = next((name for name, rank in outputs.items() if rank == 3), None)
+        if tokens is None:
+            raise ModelUnsupported(
+                f"{path}: no output of token vectors (batch, length, hidden); "
+                f"its outputs are {', '.join(outputs)}"
+            )
+        mask = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
+        vectors = pool(graph, tokens, mask, checkpoint.pooling)
+    unit = normalize(graph, vectors)
+    model.graph.initializer.extend(graph.weights)
+    model.graph.node.extend(graph.nodes)
+    model.graph.node.append(helper.make_node("Identity", [unit], ["embedding"]))
+    del model.graph.output[:]
+    model.graph.output.append(embedding_output(checkpoint.hidden))
+    return model
+
+
+def _rank(value: onnx.ValueInfoProto) -> int:
+    return len(value.type.tensor_type.shape.dim)

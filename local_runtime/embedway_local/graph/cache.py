@@ -1,0 +1,53 @@
+"""Keeps built graphs, one for each checkpoint, pooling and version of the builder."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import TYPE_CHECKING
+
+from embedway_local.file import aside, digest, known_digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from embedway_local.checkpoint import Checkpoint
+
+__all__ = ["VERSION", "built"]
+
+_log = logging.getLogger("embedway.local")
+
+# Raise it when the builder would make another graph of the same checkpoint.
+VERSION = 1
+
+
+def weights_digest(checkpoint: Checkpoint, home: Path) -> str:
+    """One SHA-256 over all files that the graph is made from."""
+    digests = [known_digest(path, home) for path in checkpoint.graph_files]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def built(checkpoint: Checkpoint, home: Path) -> Path:
+    """The path of the checkpoint's ONNX model under `home`, built now if it is not there yet."""
+    facts = "\n".join(
+        [
+            f"builder {VERSION}",
+            checkpoint.pooling,
+            digest(checkpoint.folder / "config.json"),
+            weights_digest(checkpoint, home),
+        ]
+    )
+    folder = home / "graphs" / hashlib.sha256(facts.encode()).hexdigest()[:32]
+    path = folder / "model.onnx"
+    if path.is_file():
+        return path
+
+    # Imported here: `onnx` costs 0.2 s and 40 MB, and only a first run builds.
+    from embedway_local.graph.build import build, save
+
+    _log.info("building the graph of %s", checkpoint.folder)
+    with aside(folder) as work:
+        save(build(checkpoint), work / "model.onnx")
+    return path

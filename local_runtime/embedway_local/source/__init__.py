@@ -1,0 +1,1 @@
+"""Where models come from: the Hugging Face hub, and packages that carry one as data."""

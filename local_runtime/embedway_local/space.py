@@ -1,0 +1,39 @@
+"""What two vectors must share to be comparable, and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from embedway_local.pooling import Pooling
+
+__all__ = ["VectorSpace"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorSpace:
+    """
+    Everything that decides which vector a text gets.
+
+    Names do not count: the same weights under two names are one space.
+    """
+
+    weights: str
+    """SHA-256 over the files that hold the weights."""
+    tokenizer: str
+    """SHA-256 of tokenizer.json."""
+    dimensions: int
+    pooling: Pooling
+    max_tokens: int
+    lowercase: bool
+    query_prompt: str
+    document_prompt: str
+    precision: Literal["fp32"] = "fp32"
+
+    @property
+    def fingerprint(self) -> str:
+        """`vs1-` and 16 hexadecimal digits; equal if and only if the fields are."""
+        facts = json.dumps(asdict(self), sort_keys=True, ensure_ascii=True)
+        return f"vs1-{hashlib.sha256(facts.encode()).hexdigest()[:16]}"

@@ -1,0 +1,137 @@
+"""Keeps models under `EMBEDWAY_HOME`, each with a manifest of what it is and where it came from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from embedway_local.catalogue import CATALOGUE
+from embedway_local.error import ModelCorrupt
+from embedway_local.file import aside, digest, write_text
+from embedway_local.setting import read_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Manifest", "Store"]
+
+_MANIFEST = "embedway.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a stored model is: its name, the commit it was taken from, and its files' SHA-256."""
+
+    model: str
+    revision: str
+    source: str
+    files: dict[str, str] = field(default_factory=dict)
+
+
+class Store:
+    """
+    Models on this machine, one folder each.
+
+    A folder appears whole or not at all; what is in it was digested when it came.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._models = home / "models"
+
+    def folder(self, model: str) -> Path:
+        """Where the model is, or would be."""
+        return self._models / model.replace("/", "--")
+
+    def has(self, model: str) -> bool:
+        """Is the model here?"""
+        return (self.folder(model) / _MANIFEST).is_file()
+
+    def manifest(self, model: str) -> Manifest:
+        """The manifest of a model that is here."""
+        return _read(self.folder(model))
+
+    def list(self) -> list[Manifest]:
+        """All models that are here, by name."""
+        if not self._models.is_dir():
+            return []
+        folders = (path for path in self._models.iterdir() if (path / _MANIFEST).is_file())
+        return sorted((_read(folder) for folder in folders), key=lambda item: item.model)
+
+    @contextmanager
+    def receive(self, model: str, *, source: str) -> Iterator[_Arrival]:
+        """
+        A folder to put the model's files into.
+
+        When the block ends, files of a known model are held against their pinned digests;
+        a mismatch raises `ModelCorrupt` and leaves nothing behind.
+        """
+        target = self.folder(model)
+        with aside(target) as folder:
+            arrival = _Arrival(folder)
+            yield arrival
+            files = {
+                str(path.relative_to(folder).as_posix()): digest(path)
+                for path in sorted(folder.rglob("*"))
+                if path.is_file()
+            }
+            _hold_against_pins(model, files, source)
+            manifest = Manifest(model=model, revision=arrival.revision, source=source, files=files)
+            write_text(folder / _MANIFEST, json.dumps(asdict(manifest), indent=2) + "\n")
+
+    def verify(self, model: str) -> list[str]:
+        """Digest every file again; returns a sentence for each that is wrong."""
+        folder = self.folder(model)
+        wanted = dict(self.manifest(model).files)
+        known = CATALOGUE.get(model)
+        if known is not None:
+            wanted.update(known.files)
+        problems = []
+        for name, expected in sorted(wanted.items()):
+            path = folder / name
+            if not path.is_file():
+                problems.append(f"{name} is missing")
+            elif (found := digest(path)) != expected:
+                problems.append(f"{name} has SHA-256 {found}, expected {expected}")
+        return problems
+
+    def remove(self, model: str) -> None:
+        """Forget a model."""
+        shutil.rmtree(self.folder(model), ignore_errors=True)
+
+
+class _Arrival:
+    """A model being received: where its files go, and the revision they turn out to be."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.revision = "unknown"
+
+
+def _hold_against_pins(model: str, files: dict[str, str], source: str) -> None:
+    known = CATALOGUE.get(model)
+    if known is None:
+        return
+    for name, expected in known.files.items():
+        found = files.get(name)
+        if found is None:
+            raise ModelCorrupt(f"{model} from {source}: {name} is missing; nothing was kept")
+        if found != expected:
+            raise ModelCorrupt(
+                f"{model} from {source}: {name} has SHA-256 {found}, but the published file has "
+                f"{expected}; nothing was kept. Try again, or another source"
+            )
+
+
+def _read(folder: Path) -> Manifest:
+    settings = read_settings(folder / _MANIFEST)
+    return Manifest(
+        model=settings.text("model"),
+        revision=settings.text("revision"),
+        source=settings.text("source"),
+        files=settings.texts("files"),
+    )
