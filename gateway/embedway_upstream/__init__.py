@@ -21,6 +21,7 @@ from embedway_upstream.error import (
     UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnreachable,
+    WrongSpace,
 )
 from embedway_upstream.platforms.plain import Plain
 from embedway_upstream.platforms.platform import Platform
@@ -58,4 +59,5 @@ __all__ = [
     "UpstreamTimeout",
     "UpstreamUnreachable",
     "Usage",
+    "WrongSpace",
 ]

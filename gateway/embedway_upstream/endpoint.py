@@ -23,7 +23,7 @@ class Endpoint:
     """
     Writes calls and reads replies; who carries them, synchronously or not, is another's choice.
 
-    `dimensions` is checked on every reply; None accepts any size.
+    `dimensions` is checked on every reply; None accepts any size. `path` replaces the engine's.
     """
 
     name: str
@@ -31,10 +31,11 @@ class Endpoint:
     platform: Platform
     credentials: Credentials
     dimensions: int | None = None
+    path: str | None = None
 
     def call(self, request: EmbeddingRequest) -> HTTPCall:
         """The call for a request, signed now: make one for every attempt."""
-        path = self.engine.path
+        path = self.path or self.engine.path
         url = self.platform.address(path)
         body = self.engine.encode(request)
         headers = {"content-type": "application/json", "accept": "application/json"}

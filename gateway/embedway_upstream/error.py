@@ -11,7 +11,8 @@ The one tree of errors, and what each says about trying again.
     │   ├── UpstreamTimeout       no answer in time
     │   ├── UpstreamFailed        an answer that says it cannot
     │   ├── UpstreamRefused       it refuses our credentials; never the caller's 401
-    │   └── BadReply              an answer that cannot be trusted
+    │   ├── BadReply              an answer that cannot be trusted
+    │   └── WrongSpace            its vectors are not comparable with the model's
     └── Overloaded                we have no slot, upstream or budget left for the request
         └── DeadlineExceeded
 """
@@ -34,6 +35,7 @@ __all__ = [
     "UpstreamRefused",
     "UpstreamTimeout",
     "UpstreamUnreachable",
+    "WrongSpace",
 ]
 
 
@@ -113,13 +115,15 @@ class UpstreamFailed(UpstreamError):
 
 
 class UpstreamRefused(UpstreamError):
-    """The upstream does not accept our credentials, or our request of it."""
-
-    retryable = False
+    """The upstream does not accept our credentials, or does not know the model; another may."""
 
 
 class BadReply(UpstreamError):
     """The upstream answered 200 with something that is not the right vectors."""
+
+
+class WrongSpace(UpstreamError):
+    """The upstream's vectors cannot be compared with those of the model's other upstreams."""
 
 
 class Overloaded(EmbeddingError):

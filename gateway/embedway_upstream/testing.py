@@ -23,7 +23,8 @@ def fake_vectors(texts: Sequence[str], dimensions: int) -> NDArray[np.float32]:
     for row, text in zip(rows, texts, strict=True):
         seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
         row[:] = np.random.default_rng(seed).standard_normal(dimensions)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
 
 
 class FakeEmbedder:

@@ -10,6 +10,7 @@ from embedway_local.pooling import Pooling
 from embedway_local.setting import Settings, read_list, read_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 __all__ = ["Checkpoint", "read_checkpoint"]
@@ -18,6 +19,7 @@ __all__ = ["Checkpoint", "read_checkpoint"]
 _ONNX = ("onnx/model.onnx", "model.onnx")
 # Modules of a sentence-transformers pipeline whose work the graph does.
 _MODULES = {"Transformer", "Pooling", "Normalize"}
+# sentence-transformers 5 writes one `pooling_mode`; before, there was a flag for each.
 _POOLING = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -48,16 +50,27 @@ class Checkpoint:
         """The files that the graph is made from."""
         return self.weights if self.onnx is None else (self.onnx, *_external(self.onnx))
 
+    @property
+    def pad(self) -> int:
+        """The token that fills up a batch."""
+        value = self.config.values.get("pad_token_id")
+        return value if isinstance(value, int) and 0 <= value < 2**31 else 0
+
 
 def read_checkpoint(
-    folder: Path, *, pooling: Pooling | None = None, max_tokens: int | None = None
+    folder: Path,
+    *,
+    pooling: Pooling | None = None,
+    max_tokens: int | None = None,
+    buildable: Collection[str] = (),
 ) -> Checkpoint:
     """
     Read a folder in the layout of the Hugging Face hub.
 
-    `pooling` and `max_tokens` replace what the folder says. Raises `ModelNotFound` when a file
-    is missing, `ModelCorrupt` when one is damaged, `ModelUnsupported` when the result could
-    differ from what the model's authors meant.
+    `pooling` and `max_tokens` replace what the folder says. An ONNX export is taken rather than
+    weights, except for the architectures in `buildable`. Raises `ModelNotFound` when a file is
+    missing, `ModelCorrupt` when one is damaged, `ModelUnsupported` when the result could differ
+    from what the model's authors meant.
     """
     if not (folder / "config.json").is_file():
         raise ModelNotFound(f"{folder}: no config.json; not the folder of a model")
@@ -69,22 +82,31 @@ def read_checkpoint(
         )
     config = read_settings(folder / "config.json")
     sentence = read_settings(folder / "sentence_bert_config.json")
+    prompts = read_settings(folder / "config_sentence_transformers.json").texts("prompts")
+    weights = _weights(folder)
     onnx = next((path for name in _ONNX if (path := folder / name).is_file()), None)
+    if weights and config.values.get("model_type") in buildable:
+        onnx = None
+    if not weights and onnx is None:
+        raise ModelNotFound(
+            f"{folder}: neither model.safetensors nor onnx/model.onnx "
+            "(pickled weights, pytorch_model.bin, are never read)"
+        )
     return Checkpoint(
         folder=folder,
         config=config,
         hidden=config.number("hidden_size"),
-        max_tokens=max_tokens or _max_tokens(folder, config, sentence),
-        pooling=pooling or _pooling(folder),
+        max_tokens=_max_tokens(folder, config, sentence, max_tokens),
+        pooling=pooling or _pooling(folder, prompted=any(prompts.values())),
         lowercase=sentence.flag("do_lower_case"),
-        prompts=read_settings(folder / "config_sentence_transformers.json").texts("prompts"),
+        prompts=prompts,
         tokenizer=tokenizer,
-        weights=() if onnx else _weights(folder),
+        weights=() if onnx else weights,
         onnx=onnx,
     )
 
 
-def _pooling(folder: Path) -> Pooling:
+def _pooling(folder: Path, *, prompted: bool) -> Pooling:
     modules = read_list(folder / "modules.json")
     for module in modules:
         kind = module.text("type").rpartition(".")[2]
@@ -94,7 +116,10 @@ def _pooling(folder: Path) -> Pooling:
             )
     place = next((m.text("path") for m in modules if m.text("type").endswith("Pooling")), None)
     settings = read_settings(folder / (place or "1_Pooling") / "config.json")
-    modes = [mode for key, mode in _POOLING.items() if settings.flag(key)]
+    if prompted and not settings.flag("include_prompt", default=True):
+        raise ModelUnsupported(f"{folder}: pooling that leaves out the prompt is not supported")
+    modes = [mode.removesuffix("token") for mode in settings.names("pooling_mode")]
+    modes = modes or [mode for key, mode in _POOLING.items() if settings.flag(key)]
     if not modes:
         raise ModelUnsupported(
             f"{folder}: nothing says how its token vectors are pooled "
@@ -106,34 +131,41 @@ def _pooling(folder: Path) -> Pooling:
     raise ModelUnsupported(f"{folder}: pooling {' + '.join(modes)} is not supported")
 
 
-def _max_tokens(folder: Path, config: Settings, sentence: Settings) -> int:
-    """The smallest maximum that any file states: the card's, the tokenizer's, the positions'."""
+def _max_tokens(folder: Path, config: Settings, sentence: Settings, asked: int | None) -> int:
+    """
+    The maximum that was asked for, else what the card says, else what its tokenizer says.
+
+    It is never more than there are positions.
+    """
+    positions = _stated(config, "max_position_embeddings")
+    if asked is not None:
+        if asked < 1 or (positions is not None and asked > positions):
+            raise ValueError(f"max_tokens={asked}: the model has {positions} positions")
+        return asked
     tokenizer = read_settings(folder / "tokenizer_config.json")
-    stated = [
-        values.number(key)
-        for values, key in (
-            (sentence, "max_seq_length"),
-            (tokenizer, "model_max_length"),
-            (config, "max_position_embeddings"),
-        )
-        if isinstance(values.values.get(key), int)
-    ]
+    length = _stated(sentence, "max_seq_length") or _stated(tokenizer, "model_max_length")
+    stated = [value for value in (length, positions) if value is not None]
     if not stated:
         raise ModelUnsupported(f"{folder}: nothing says the maximum length; pass max_tokens=")
     return min(stated)
 
 
+def _stated(settings: Settings, key: str) -> int | None:
+    """A length, or None when it is absent; files also say null, -1 or 1e30 for that."""
+    value = settings.values.get(key)
+    if value is None or value == -1 or isinstance(value, float):
+        return None
+    number = settings.number(key)
+    return number if number < 2**31 else None
+
+
 def _weights(folder: Path) -> tuple[Path, ...]:
+    """The folder's safetensors files; none when it has only other weights."""
     single = folder / "model.safetensors"
     if single.is_file():
         return (single,)
     index = folder / "model.safetensors.index.json"
     names = sorted(set(read_settings(index).texts("weight_map").values()))
-    if not names:
-        raise ModelNotFound(
-            f"{folder}: neither model.safetensors nor onnx/model.onnx "
-            "(pickled weights, pytorch_model.bin, are never read)"
-        )
     paths = tuple(folder / name for name in names)
     for path in paths:
         if path.parent != folder or not path.is_file():
@@ -144,6 +176,7 @@ def _weights(folder: Path) -> tuple[Path, ...]:
 def _external(onnx: Path) -> list[Path]:
     """Files beside an ONNX model that hold its larger tensors."""
     return sorted(
-        path for path in onnx.parent.iterdir() if path.name.startswith(f"{onnx.name}_") or
-        path.name == f"{onnx.name}.data"
+        path
+        for path in onnx.parent.iterdir()
+        if path.name.startswith(f"{onnx.name}_") or path.name == f"{onnx.name}.data"
     )

@@ -122,12 +122,16 @@ class LocalEmbedder:
         return self.encode(texts, input_type=input_type).vectors
 
     def encode(
-        self, texts: Sequence[str], *, input_type: InputType = "document"
+        self, texts: Sequence[str], *, input_type: InputType | None = "document"
     ) -> LocalEmbedding:
-        """Like `embed`, with the tokens that were read and the texts that were cut."""
+        """
+        Like `embed`, with the tokens that were read and the texts that were cut.
+
+        With `input_type=None` no prompt is put before the texts.
+        """
         if isinstance(texts, str):
             raise TypeError("texts is one string; give a list of strings")
-        prompt = self._prompts[input_type]
+        prompt = self._prompts[input_type] if input_type else ""
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         pool = self._workers()
         running: deque[Future[None]] = deque()

@@ -3,47 +3,76 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from embedway_local.error import LocalError
 
-__all__ = ["aside", "digest", "known_digest", "write_text"]
+__all__ = ["alone", "aside", "digest", "known_digest", "write_text"]
+
+_log = logging.getLogger("embedway.local")
+
+
+@contextmanager
+def alone(target: Path) -> Iterator[None]:
+    """
+    Make `target` while no other thread or process does; the later ones wait here.
+
+    Raises `LocalError` when its folder cannot be written.
+    """
+    with _writing(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(target.with_name(f".{target.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            _log.info("waiting for another process that makes %s", target)
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
 def aside(target: Path) -> Iterator[Path]:
     """
-    A fresh folder beside `target`, renamed to it when the block ends well and removed otherwise.
+    A fresh folder beside `target`, put in its place when the block ends well, and else removed.
 
-    When another process has made `target` meanwhile, theirs stays and ours is removed.
+    To be used inside `alone(target)`. What a killed process left behind is removed first.
     """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".incoming-", dir=target.parent))
-    except OSError as error:
-        raise LocalError(
-            f"cannot write to {target.parent} ({error.strerror}); "
-            "set EMBEDWAY_HOME to a folder that can be written"
-        ) from error
+    prefix = f".incoming-{target.name}-"
+    with _writing(target.parent):
+        for leftover in target.parent.glob(f"{prefix}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
     try:
         yield work
-        work.chmod(0o755)
-        _rename(work, target)
+        with _writing(target.parent):
+            work.chmod(0o755)
+            if target.exists():
+                shutil.rmtree(target)
+            work.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _rename(work: Path, target: Path) -> None:
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
     try:
-        work.rename(target)
-    except OSError:
-        if not target.is_dir():
-            raise
+        yield
+    except OSError as error:
+        raise LocalError(
+            f"cannot write to {folder} ({error.strerror or error}); "
+            "set EMBEDWAY_HOME to a folder that can be written"
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -69,9 +98,11 @@ def known_digest(path: Path, home: Path) -> str:
     """The file's SHA-256, remembered under `home` for as long as its size and time stay."""
     status = path.stat()
     facts = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}"
-    note = home / "digests" / hashlib.sha256(facts.encode()).hexdigest()
+    note = home / "digests" / hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()
     if note.is_file():
         return note.read_text("ascii")
     value = digest(path)
-    write_text(note, value)
+    # A store that is only readable, as in a container's image, costs a digest a start: 0.1 s.
+    with suppress(OSError):
+        write_text(note, value)
     return value

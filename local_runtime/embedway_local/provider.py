@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sys
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from embedway_local.error import DeviceUnavailable, ModelCorrupt
+from embedway_local.error import DeviceUnavailable, LocalError, ModelCorrupt
 from embedway_local.machine import usable_cores
+from embedway_local.session import Session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +36,7 @@ _INSTALL = '`pip uninstall -y onnxruntime onnxruntime-gpu && pip install "embedw
 class Loaded:
     """A session, where it runs, and how it is best fed."""
 
-    session: onnxruntime.InferenceSession
+    session: Session
     device: Literal["cpu", "cuda"]
     callers: int
     """How many calls may run at once."""
@@ -40,28 +44,31 @@ class Loaded:
     """How many padded tokens one call should hold."""
 
 
-def load(path: Path, device: Device, threads: int | None) -> Loaded:
+def load(path: Path, device: Device, threads: int | None, *, pad: int = 0) -> Loaded:
     """
     Load a built graph; `threads` bounds the cores used, by default all that this process may use.
 
     "auto" takes the card when the session that was made really runs there, and says in one log
     line what it took and why. "cuda" raises `DeviceUnavailable` with the cure instead of falling
-    back.
+    back. `pad` is the token that fills a batch's shorter rows.
     """
     if device == "cpu":
-        return _on_cpu(path, threads)
+        _log.info("running on the processor: asked for")
+        return _on_cpu(path, threads, pad)
+    if device not in {"auto", "cuda"}:
+        raise ValueError(f'device={device!r}: "auto", "cpu" and "cuda" are known')
     try:
-        loaded = _on_cuda(path)
+        loaded = _on_cuda(path, pad)
     except DeviceUnavailable as error:
         if device == "cuda":
             raise
         _log.info("running on the processor: %s", error.reason)
-        return _on_cpu(path, threads)
-    _log.info("running on CUDA")
+        return _on_cpu(path, threads, pad)
+    _log.info("running on CUDA: %s", "asked for" if device == "cuda" else "a card works")
     return loaded
 
 
-def _on_cpu(path: Path, threads: int | None) -> Loaded:
+def _on_cpu(path: Path, threads: int | None, pad: int) -> Loaded:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -72,37 +79,65 @@ def _on_cpu(path: Path, threads: int | None) -> Loaded:
     options.inter_op_num_threads = 1
     # Every batch has another shape, so remembered memory patterns only accumulate.
     options.enable_mem_pattern = False
-    session = _session(path, options, ["CPUExecutionProvider"])
-    return Loaded(session, "cpu", threads or usable_cores(), _CPU_TOKENS)
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions share no public class
+        raise ModelCorrupt(f"{path}: ONNX Runtime cannot load it ({error})") from error
+    return Loaded(Session(session, pad=pad), "cpu", threads or usable_cores(), _CPU_TOKENS)
 
 
-def _on_cuda(path: Path) -> Loaded:
+def _on_cuda(path: Path, pad: int) -> Loaded:
     import onnxruntime
 
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        raise DeviceUnavailable("the installed onnxruntime is built without CUDA", _INSTALL)
-    onnxruntime.preload_dlls()
+        raise DeviceUnavailable(_without_cuda(), _INSTALL)
+    _preload()
     options = onnxruntime.SessionOptions()
     options.enable_mem_pattern = False
     # 4: fatal only. The failure is reported by us, in one sentence.
     options.log_severity_level = 4
     cuda = ("CUDAExecutionProvider", {"arena_extend_strategy": "kSameAsRequested"})
-    session = _session(path, options, [cuda, "CPUExecutionProvider"])
+    cure = f"check that `nvidia-smi` shows a card and driver 580 or later (CUDA 13); then {_INSTALL}"
+    try:
+        made = onnxruntime.InferenceSession(path, options, providers=[cuda, "CPUExecutionProvider"])
+    except Exception as error:  # the same; some versions raise when a library is missing
+        raise DeviceUnavailable(f"CUDA did not start ({error})", cure) from error
     # `get_available_providers` lists what was compiled in; only the session knows what works.
-    if session.get_providers()[0] != "CUDAExecutionProvider":
-        raise DeviceUnavailable(
-            "onnxruntime-gpu is installed, but CUDA did not start",
-            f"check that `nvidia-smi` shows a card and driver 580 or later (CUDA 13); then {_INSTALL}",
-        )
+    if made.get_providers()[0] != "CUDAExecutionProvider":
+        raise DeviceUnavailable("onnxruntime-gpu is installed, but CUDA did not start", cure)
+    session = Session(made, pad=pad)
+    try:
+        # A card that is too old, or full, fails on its first kernel and not before.
+        session.run([[pad]])
+    except LocalError as error:
+        raise DeviceUnavailable(f"the card failed its first run ({error})", cure) from error
     return Loaded(session, "cuda", 2, _CUDA_TOKENS)
 
 
-def _session(
-    path: Path, options: onnxruntime.SessionOptions, providers: list[object]
-) -> onnxruntime.InferenceSession:
+def _preload() -> None:
+    """Load CUDA's libraries from the packages that carry them."""
     import onnxruntime
 
+    # Since 1.21; before, only LD_LIBRARY_PATH finds them.
+    preload = getattr(onnxruntime, "preload_dlls", None)
+    if preload is not None:
+        # It prints what it misses, and stdout belongs to our caller.
+        with contextlib.redirect_stdout(sys.stderr):
+            preload()
+
+
+def _without_cuda() -> str:
+    """Why the ONNX Runtime that was imported has no CUDA."""
+    if _installed("onnxruntime") and _installed("onnxruntime-gpu"):
+        # Both write site-packages/onnxruntime, and the last one wins:
+        # https://github.com/microsoft/onnxruntime/issues/26996
+        return "onnxruntime overwrote onnxruntime-gpu, which cannot be installed beside it"
+    return "the installed onnxruntime is built without CUDA"
+
+
+def _installed(name: str) -> bool:
     try:
-        return onnxruntime.InferenceSession(path, options, providers=providers)
-    except Exception as error:  # its exceptions share no public class
-        raise ModelCorrupt(f"{path}: ONNX Runtime cannot load it ({error})") from error
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True

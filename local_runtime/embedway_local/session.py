@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedway_local.error import ModelUnsupported
+from embedway_local.error import LocalError, ModelCorrupt, ModelUnsupported
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -19,37 +19,55 @@ __all__ = ["Session"]
 class Session:
     """A graph in memory; `run` may be called from many threads at once."""
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, *, pad: int = 0) -> None:
         self._session = session
-        self._inputs = {item.name: _FEEDS.get(item.name) for item in session.get_inputs()}
-        unknown = [name for name, feed in self._inputs.items() if feed is None]
-        if unknown:
-            raise ModelUnsupported(f"the graph wants {', '.join(unknown)}, which we cannot give")
-        size = session.get_outputs()[0].shape[-1]
+        self._pad = pad
+        self._feeds: dict[str, tuple[_Feed, type[np.generic]]] = {}
+        for item in session.get_inputs():
+            if item.name not in _FEEDS or item.type not in _TYPES:
+                raise ModelUnsupported(
+                    f"the graph wants {item.name} ({item.type}), which we cannot give"
+                )
+            self._feeds[item.name] = _FEEDS[item.name], _TYPES[item.type]
+        output = session.get_outputs()[0]
+        self._output: str = output.name
+        size = output.shape[-1]
         if not isinstance(size, int):
             raise ModelUnsupported("the graph does not state the size of its vectors")
         self.dimensions: int = size
 
     def run(self, ids: list[list[int]]) -> NDArray[np.float32]:
-        """One vector for each list of token ids: float32 (n, dimensions)."""
+        """
+        One vector for each list of token ids: float32 (n, dimensions).
+
+        Raises `LocalError` when ONNX Runtime cannot compute them, out of memory for example.
+        """
         lengths = np.array([len(item) for item in ids], dtype=np.int32)
-        padded = np.zeros((len(ids), int(lengths.max())), dtype=np.int32)
+        # A tokenizer without special tokens makes nothing of an empty text.
+        padded = np.full((len(ids), max(1, int(lengths.max()))), self._pad, dtype=np.int32)
         for row, item in enumerate(ids):
             padded[row, : len(item)] = item
-        feeds = {name: feed(padded, lengths) for name, feed in self._inputs.items() if feed}
-        vectors: NDArray[np.float32] = self._session.run(["embedding"], feeds)[0]
+        feeds = {
+            name: feed(padded, lengths).astype(kind, copy=False)
+            for name, (feed, kind) in self._feeds.items()
+        }
+        try:
+            vectors: NDArray[np.float32] = self._session.run([self._output], feeds)[0]
+        except Exception as error:  # its exceptions share no public class
+            raise LocalError(f"ONNX Runtime failed on {padded.shape} tokens: {error}") from error
+        if vectors.shape != (len(ids), self.dimensions):
+            raise ModelCorrupt(f"the graph made {vectors.shape} of {len(ids)} texts")
         return vectors
 
 
-def _mask(ids: NDArray[np.int32], lengths: NDArray[np.int32]) -> NDArray[np.int64]:
-    return (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64)
-
+_Feed = Callable[["NDArray[np.int32]", "NDArray[np.int32]"], "NDArray[np.generic]"]
 
 # Ours name ids and lengths; exports of transformers the other three.
-_FEEDS: dict[str, Callable[[NDArray[np.int32], NDArray[np.int32]], NDArray[np.generic]]] = {
+_FEEDS: dict[str, _Feed] = {
     "ids": lambda ids, _: ids,
     "lengths": lambda _, lengths: lengths,
-    "input_ids": lambda ids, _: ids.astype(np.int64),
-    "attention_mask": _mask,
-    "token_type_ids": lambda ids, _: np.zeros(ids.shape, dtype=np.int64),
+    "input_ids": lambda ids, _: ids,
+    "attention_mask": lambda ids, lengths: np.arange(ids.shape[1]) < lengths[:, None],
+    "token_type_ids": lambda ids, _: np.zeros_like(ids),
 }
+_TYPES: dict[str, type[np.generic]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 from embedway_local.error import ModelCorrupt
@@ -31,9 +32,15 @@ class Settings:
         return value
 
     def real(self, key: str, *, default: float) -> float:
-        """A number."""
+        """A finite number."""
         value = self.values.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        # An integer of JSON may be larger than any float.
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not abs(value) < 1e300
+            or not math.isfinite(value)
+        ):
             raise self._wrong(key, "a number")
         return float(value)
 
@@ -44,20 +51,32 @@ class Settings:
             raise self._wrong(key, "a string")
         return value
 
-    def flag(self, key: str) -> bool:
-        """A boolean, false when absent."""
-        value = self.values.get(key, False)
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """A boolean."""
+        value = self.values.get(key, default)
         if not isinstance(value, bool):
             raise self._wrong(key, "true or false")
         return value
 
+    def names(self, key: str) -> list[str]:
+        """A string or a list of strings, as a list; empty when absent."""
+        value = self.values.get(key)
+        items = value if isinstance(value, list) else [] if value is None else [value]
+        names = [item for item in items if isinstance(item, str)]
+        if len(names) != len(items):
+            raise self._wrong(key, "a string or a list of strings")
+        return names
+
     def texts(self, key: str) -> dict[str, str]:
-        """An object of strings, empty when absent."""
-        value = self.values.get(key) or {}
+        """An object of strings, empty when absent; one without a value (null) is left out."""
+        value = self.values.get(key)
+        if value is None:
+            return {}
         if not isinstance(value, dict):
             raise self._wrong(key, "an object of strings")
-        texts = {name: text for name, text in value.items() if isinstance(text, str)}
-        if len(texts) != len(value):
+        stated = {name: text for name, text in value.items() if text is not None}
+        texts = {name: text for name, text in stated.items() if isinstance(text, str)}
+        if len(texts) != len(stated):
             raise self._wrong(key, "an object of strings")
         return texts
 
@@ -69,11 +88,9 @@ def read_settings(path: Path) -> Settings:
     """
     Read a JSON object; a missing file reads as an empty one.
 
-    Raises `ModelCorrupt` when the file is too large, not JSON, or not an object.
+    Raises `ModelCorrupt` when the file cannot be read, is too large, not JSON, or not an object.
     """
-    value = _read(path)
-    if value is None:
-        return Settings({}, str(path))
+    value = _read(path, default={})
     if not isinstance(value, dict):
         raise ModelCorrupt(f"{path}: not a JSON object")
     return Settings(value, str(path))
@@ -81,9 +98,7 @@ def read_settings(path: Path) -> Settings:
 
 def read_list(path: Path) -> list[Settings]:
     """Read a JSON array of objects; a missing file reads as an empty one."""
-    value = _read(path)
-    if value is None:
-        return []
+    value = _read(path, default=[])
     if not isinstance(value, list):
         raise ModelCorrupt(f"{path}: not a JSON array")
     items: list[Settings] = []
@@ -94,13 +109,15 @@ def read_list(path: Path) -> list[Settings]:
     return items
 
 
-def _read(path: Path) -> object:
+def _read(path: Path, *, default: object) -> object:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise ModelCorrupt(f"{path}: larger than {_MAX_BYTES} bytes, not a settings file")
         value: object = json.loads(path.read_bytes())
     except FileNotFoundError:
-        return None
+        return default
+    except OSError as error:
+        raise ModelCorrupt(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, RecursionError) as error:
         raise ModelCorrupt(f"{path}: not JSON ({error})") from error
     return value

@@ -55,7 +55,7 @@ class Store:
         """The manifest of a model that is here."""
         return _read(self.folder(model))
 
-    def list(self) -> list[Manifest]:
+    def models(self) -> list[Manifest]:
         """All models that are here, by name."""
         if not self._models.is_dir():
             return []

@@ -24,36 +24,49 @@ class Tokeniser:
             self._tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer))
         except Exception as error:  # the library raises bare Exception for a damaged file
             raise ModelCorrupt(f"{checkpoint.tokenizer}: {error}") from error
+        special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        # The library silently does not cut at all when a text's own tokens get no room.
+        if checkpoint.max_tokens <= special:
+            raise ValueError(
+                f"max_tokens={checkpoint.max_tokens} leaves no room for a text: "
+                f"{special} are special tokens"
+            )
         # What tokenizer.json says of padding and length is for its author's batches; ours differ.
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(checkpoint.max_tokens)
         self._lowercase = checkpoint.lowercase
 
-    def encode(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
+    def encode(
+        self, texts: Sequence[str], *, prompt: str = "", first: int = 0
+    ) -> tuple[list[list[int]], int]:
         """
-        The ids of each text, special tokens included, and how many texts were cut.
+        The ids of each text after `prompt`, special tokens included, and how many texts were cut.
 
-        Raises `ValueError` for a text that has no UTF-8 form.
+        Raises `TypeError` for anything but strings and `ValueError` for a text that has no UTF-8
+        form; both count the texts from `first`.
         """
+        for index, text in enumerate(texts, first):
+            # Asked, because the library takes a pair of strings for two sentences.
+            if not isinstance(text, str):
+                raise TypeError(f"text {index} is of type {type(text).__name__}, not a string")
+        prepared = [prompt + text for text in texts] if prompt else list(texts)
         if self._lowercase:
-            texts = [text.lower() for text in texts]
+            prepared = [text.lower() for text in prepared]
         try:
-            encodings = self._tokenizer.encode_batch_fast(list(texts))
+            encodings = self._tokenizer.encode_batch_fast(prepared)
         except (TypeError, UnicodeEncodeError):
-            for index, text in enumerate(texts):
-                _require_unicode(index, text)
+            _require_unicode(texts, first)
             raise
         cut = sum(1 for encoding in encodings if encoding.overflowing)
         return [encoding.ids for encoding in encodings], cut
 
 
-def _require_unicode(index: int, text: object) -> None:
-    if not isinstance(text, str):
-        raise TypeError(f"text {index} is a {type(text).__name__}, not a string")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"text {index} has a lone surrogate at character {error.start}, "
-            "which is no Unicode text; decode its source with errors='replace'"
-        ) from None
+def _require_unicode(texts: Sequence[str], first: int) -> None:
+    for index, text in enumerate(texts, first):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"text {index} has a lone surrogate at character {error.start}, "
+                "which is no Unicode text; decode its source with errors='replace'"
+            ) from None

@@ -115,7 +115,9 @@ class _Builder:
         graph, heads = self.graph, self.config.heads
         size = self.config.hidden // heads
         merged = graph.linear(rows, *self._merged(name, size))
-        split = graph.add_many("Split", 3, self.shaped(merged, 3 * heads, size), axis=2, num_outputs=3)
+        split = graph.add_many(
+            "Split", 3, self.shaped(merged, 3 * heads, size), axis=2, num_outputs=3
+        )
         query = graph.add("Transpose", split[0], perm=[0, 2, 1, 3])
         key = graph.add("Transpose", split[1], perm=[0, 2, 3, 1])
         value = graph.add("Transpose", split[2], perm=[0, 2, 1, 3])

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ARCHITECTURES", "build", "save"]
 
+
 class Encoder(Protocol):
     """One architecture's facts, and how they become nodes."""
 

@@ -42,9 +42,11 @@ class Graph:
     ) -> list[str]:
         """Add a node with several outputs."""
         names = [self._name(operator) for _ in range(outputs)]
-        self.nodes.append(
-            helper.make_node(operator, list(inputs), names, name=names[0], **attributes)
+        node = helper.make_node(operator, list(inputs), names, name=names[0])
+        node.attribute.extend(
+            helper.make_attribute(key, value) for key, value in attributes.items()
         )
+        self.nodes.append(node)
         return names
 
     def weight(self, array: NDArray[np.generic]) -> str:

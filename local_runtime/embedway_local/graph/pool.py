@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["normalize", "pool"]
 
+
 def pool(graph: Graph, tokens: str, mask: str, pooling: Pooling) -> str:
     """
     Pool (batch, length, hidden) into (batch, hidden).

@@ -1,0 +1,69 @@
+# Each target installs what it needs into .venv by itself, and does nothing when nothing changed.
+# uv is used where it is installed, pip otherwise.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BENCH := .venv-bench
+UV := $(shell command -v uv 2>/dev/null)
+ARGS ?=
+
+ifdef UV
+  MAKE_VENV = $(UV) venv --quiet --seed --python $(PYTHON)
+  INSTALL = $(UV) pip install --quiet --python $(BIN)/python
+else
+  MAKE_VENV = $(PYTHON) -m venv
+  INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format bench clean
+
+help: ## What there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: $(VENV)/.run ## Serve all-MiniLM-L6-v2 on http://127.0.0.1:8080/v1  (ARGS="--port 9000")
+	@$(BIN)/embedway serve $(ARGS)
+
+test: $(VENV)/.dev ## Run the tests  (ARGS="-k name")
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## Check style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.dev $(BENCH)/.ready ## Measure, side by side with a named peer
+	@$(BIN)/python tests/bench/run.py --peer $(BENCH)/bin/python $(ARGS)
+
+clean: ## Remove everything that make has made
+	rm -rf $(VENV) $(BENCH) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(MAKE_VENV) $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Embedway into $(VENV) …"
+	@$(INSTALL) --constraint constraints.txt --editable ".[gateway,local]"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Embedway and its development tools into $(VENV) …"
+	@$(INSTALL) --constraint constraints.txt --editable ".[all]" --group dev
+	@touch $@ $(VENV)/.run
+
+# PyTorch is here only as the peer to be compared with. The version that is pinned has a build for
+# processors alone; a newer one would bring gigabytes of CUDA.
+$(BENCH)/.ready: Makefile
+	@echo "Installing the peers of the benchmark into $(BENCH) …"
+	@$(PYTHON) -m venv $(BENCH)
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check sentence-transformers
+	@touch $@

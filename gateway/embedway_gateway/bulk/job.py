@@ -1,0 +1,161 @@
+"""Embeds all rows of a source into one file, so that whatever happens, finished work is kept."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+
+from embedway_gateway.bulk.chunk import Chunk, chunks
+from embedway_gateway.bulk.encoder import Encoded, Encoder, InputType
+from embedway_gateway.bulk.error import BadInput, BadVectors, BulkError, PartsDiffer
+from embedway_gateway.bulk.parts import Parts
+from embedway_gateway.bulk.sink import Sink
+from embedway_gateway.bulk.source import Source
+
+__all__ = ["Done", "Job", "Report"]
+
+Report: TypeAlias = Callable[[int, bool], None]
+"""Called after each chunk with its rows, and whether they were embedded now, not by an earlier run."""
+
+
+@dataclass(slots=True)
+class Done:
+    """What a run has done so far."""
+
+    rows: int = 0
+    """Rows finished, by this run or an earlier one."""
+    resumed: int = 0
+    """Those that an earlier run had embedded."""
+    tokens: int = 0
+    """Tokens that this run read."""
+
+
+_Waiting: TypeAlias = deque[tuple[Chunk, str, "Future[Encoded]"]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """
+    Source to sink, chunk by chunk.
+
+    `in_flight`: chunks being embedded at once. While the oldest is computed the next ones are
+    read, tokenised or under way, so nothing waits for the disk; order is kept.
+    """
+
+    source: Source
+    sink: Sink
+    parts: Parts
+    batch_size: int
+    input_type: InputType
+    in_flight: int
+    done: Done = field(default_factory=Done)
+
+    def run(self, encoder: Encoder, report: Report) -> Done:
+        """
+        Embed what is not finished yet, then merge.
+
+        Whatever is raised, by a row, the encoder or the disk, chunks that were being embedded
+        are waited for and kept; not so when the user interrupts.
+        """
+        pool = ThreadPoolExecutor(self.in_flight, "embedway-bulk")
+        waiting: _Waiting = deque()
+        try:
+            for chunk, digest in self._unfinished(report):
+                future = pool.submit(encoder.encode, chunk.texts, input_type=self.input_type)
+                waiting.append((chunk, digest, future))
+                if len(waiting) == self.in_flight:
+                    self._keep(waiting, report)
+            while waiting:
+                self._keep(waiting, report)
+        except Exception:
+            self._rescue(waiting, report)
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        if self.done.rows == 0:
+            raise BadInput("the input has no texts; there is nothing to embed")
+        self.parts.finish(self._merge)
+        return self.done
+
+    def _unfinished(self, report: Report) -> Iterator[tuple[Chunk, str]]:
+        seen = 0
+        for chunk in chunks(self.source.rows(), self.batch_size):
+            seen += 1
+            digest = chunk.digest
+            part = self.parts.finished.get(chunk.index)
+            if part is None:
+                yield chunk, digest
+            elif part.digest == digest:
+                self.done.resumed += part.rows
+                self._count(part.rows, report, fresh=False)
+            else:
+                first, last = chunk.rows[0].place, chunk.rows[-1].place
+                raise self._changed(f"the rows from {first} to {last} are not those")
+        if any(index >= seen for index in self.parts.finished):
+            raise self._changed(f"the input ends after {seen} chunks, before the last")
+
+    def _keep(self, waiting: _Waiting, report: Report) -> None:
+        chunk, digest, future = waiting.popleft()
+        encoded = future.result()
+        vectors = encoded.vectors
+        self._require_like(chunk, encoded)
+        self.parts.keep(
+            chunk.index,
+            len(chunk.rows),
+            digest,
+            lambda path: self.sink.write(path, chunk.rows, vectors),
+        )
+        self.done.tokens += encoded.usage.prompt_tokens
+        self._count(len(chunk.rows), report, fresh=True)
+
+    def _rescue(self, waiting: _Waiting, report: Report) -> None:
+        for _, _, future in waiting:
+            future.cancel()
+        while waiting:
+            if waiting[0][2].cancelled() or waiting[0][2].exception() is not None:
+                waiting.popleft()
+                continue
+            # The first error is the one to tell; a second one, as of a full disk, adds nothing.
+            with suppress(BulkError):
+                self._keep(waiting, report)
+
+    def _require_like(self, chunk: Chunk, encoded: Encoded) -> None:
+        """Vectors of the right number and size, in the space of those that came before."""
+        known = self.parts.manifest
+        rows, width = encoded.vectors.shape
+        if rows != len(chunk.rows) or not np.isfinite(encoded.vectors).all():
+            raise BadVectors(f"{len(chunk.rows)} texts were sent; {rows} good vectors did not come")
+        space = encoded.vector_space or known.vector_space
+        if (known.width or width) != width or (known.vector_space or space) != space:
+            raise BadVectors(
+                f"the model now answers in another vector space: {width} numbers in {space}, but "
+                f"the finished parts have {known.width} in {known.vector_space}; find out what "
+                "was changed behind the model's name, or begin anew with --overwrite"
+            )
+        if (known.width, known.vector_space) != (width, space):
+            self.parts.note(msgspec.structs.replace(known, width=width, vector_space=space))
+
+    def _merge(self, paths: list[Path], target: Path) -> None:
+        manifest = self.parts.manifest
+        about = {"model": manifest.model, "input_type": manifest.input_type}
+        if manifest.vector_space is not None:
+            about["vector_space"] = manifest.vector_space
+        self.sink.merge(paths, target, about)
+
+    def _count(self, rows: int, report: Report, *, fresh: bool) -> None:
+        self.done.rows += rows
+        report(rows, fresh)
+
+    def _changed(self, what: str) -> PartsDiffer:
+        return PartsDiffer(
+            f"{self.parts.folder} was made from another input: {what} that were embedded; give "
+            "the input it was begun with, or begin anew with --overwrite"
+        )

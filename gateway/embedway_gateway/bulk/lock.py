@@ -1,0 +1,67 @@
+"""Keeps two runs apart: a lock file that the system releases when its process dies, however."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from embedway_gateway.bulk.error import OutputRefused
+
+__all__ = ["locked"]
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock `path`, and remove it afterwards; raises `OutputRefused` when it is held."""
+    handle = _open(path)
+    try:
+        os.truncate(path, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
+        yield
+        # Removed while it is still held: whoever opened it meanwhile sees that it is gone.
+        with suppress(OSError):
+            path.unlink()
+    finally:
+        os.close(handle)
+
+
+def _open(path: Path) -> int:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _lock(handle)
+            if path.exists() and path.stat().st_ino == os.fstat(handle).st_ino:
+                return handle
+        except BlockingIOError:
+            holder = path.read_text("ascii", errors="replace").strip() or "unknown"
+            os.close(handle)
+            raise OutputRefused(
+                f"another run is writing to {path.parent} (process {holder}); "
+                "wait for it, or give another --out"
+            ) from None
+        # The holder removed it between our opening and our locking.
+        os.close(handle)
+
+
+if sys.platform == "win32":
+
+    def _lock(handle: int) -> None:
+        import msvcrt
+
+        try:
+            # One byte far behind the text, because Windows also keeps others from reading it.
+            os.lseek(handle, 1024, os.SEEK_SET)
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            os.lseek(handle, 0, os.SEEK_SET)
+        except OSError as error:
+            raise BlockingIOError from error
+
+else:
+
+    def _lock(handle: int) -> None:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

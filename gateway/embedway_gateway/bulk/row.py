@@ -1,0 +1,50 @@
+"""A text on its way through: where it came from, its id, and the columns that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Cell", "Fields", "Row"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """Which fields of the input matter."""
+
+    text: str = "text"
+    id: str | None = None
+    """None: rows are numbered through all inputs, from 0."""
+    keep: bool = False
+    """Carry the text and all other fields into the output."""
+    skip_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One text to embed."""
+
+    place: str
+    """Where it stands, as `file:line`."""
+    id: int | str
+    text: str
+    kept: Mapping[str, object] = field(default_factory=dict)
+    """What goes beside the vector: JSON's values, or `Cell`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value of a Parquet column that keeps its exact type until it is written."""
+
+    column: Any  # a pyarrow.Array, which has no types and may not be installed
+    index: int
+
+    def plain(self) -> object:
+        """The value as Python's nearest; a string where Python has none, as for nanoseconds."""
+        scalar = self.column[self.index]
+        try:
+            value: object = scalar.as_py()
+        except ValueError:
+            return str(scalar.cast("string").as_py())
+        return value

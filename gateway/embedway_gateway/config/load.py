@@ -1,0 +1,131 @@
+"""Reads a configuration file and reports every mistake in it at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from embedway_gateway.config.schema import Config
+
+__all__ = ["ConfigError", "load_config"]
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class ConfigError(Exception):
+    """The file cannot be used; `problems` holds one sentence each, with its path in the file."""
+
+    def __init__(self, path: Path, problems: list[str]) -> None:
+        super().__init__("\n".join([f"{path} cannot be used:", *(f"  {p}" for p in problems)]))
+        self.problems = problems
+
+
+def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Config:
+    """
+    Read and check a file; `${NAME}` in a value is replaced from the environment.
+
+    Raises `ConfigError` with every mistake that was found. Values never occur in its message,
+    because they may be secrets.
+    """
+    environment = os.environ if environment is None else environment
+    try:
+        values: object = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(path, [f"{error.strerror}"]) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError(path, [f"{place}not YAML: {error.problem}"]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(path, [f"not YAML: {type(error).__name__}"]) from None
+    if not isinstance(values, dict):
+        raise ConfigError(path, ["the file must hold keys and values, beginning with `models:`"])
+    problems: list[str] = []
+    expanded = _expand(values, "", environment, problems)
+    try:
+        config = Config.model_validate(expanded)
+    except ValidationError as error:
+        problems += [_sentence(item) for item in error.errors(include_url=False)]
+        raise ConfigError(path, problems) from None
+    if problems:
+        raise ConfigError(path, problems)
+    return config
+
+
+def _expand(
+    value: object, path: str, environment: Mapping[str, str], problems: list[str]
+) -> object:
+    if isinstance(value, dict):
+        return {
+            key: _expand(item, f"{path}.{key}".lstrip("."), environment, problems)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [
+            _expand(item, f"{path}[{index}]", environment, problems)
+            for index, item in enumerate(value)
+        ]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in environment:
+            problems.append(f"{path}: the environment has no variable {name}")
+            # Not empty, so that the missing variable is the only complaint.
+            return match[0]
+        return environment[name]
+
+    return _VARIABLE.sub(replace, value)
+
+
+def _sentence(error: ErrorDetails) -> str:
+    place = _place(error["loc"])
+    if error["type"] == "extra_forbidden":
+        return _unknown(error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":
+        message = "is missing"
+    return f"{place}: {message}" if place else message
+
+
+def _unknown(location: tuple[int | str, ...]) -> str:
+    """An unknown key, with the nearest one that exists there."""
+    key = str(location[-1])
+    known = list(_fields(location[:-1]))
+    near = get_close_matches(key, known, n=1, cutoff=0.6)
+    advice = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+    return f"{_place(location[:-1])}: unknown key {key!r}; {advice}".removeprefix(": ")
+
+
+def _fields(location: tuple[int | str, ...]) -> Iterator[str]:
+    """The keys that the schema has at a place."""
+    level: type[BaseModel] = Config
+    for step in location:
+        if isinstance(step, str) and step in level.model_fields:
+            level = _model_in(level.model_fields[step].annotation) or level
+    yield from level.model_fields
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The schema class inside an annotation such as `tuple[UpstreamConfig, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_model_in(item) for item in getattr(annotation, "__args__", ()))
+    return next((item for item in inner if item is not None), None)
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    # pydantic adds the names of the members of a union, which are not in the file.
+    steps = (step for step in location if not str(step).endswith("Config"))
+    place = ""
+    for step in steps:
+        place += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return place.lstrip(".")

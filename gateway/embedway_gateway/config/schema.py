@@ -1,0 +1,171 @@
+"""What a configuration file may say."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from embedway_gateway.config.value import Duration, Size
+
+__all__ = [
+    "BearerConfig",
+    "Config",
+    "ModelConfig",
+    "PromptConfig",
+    "ServerConfig",
+    "UpstreamConfig",
+    "default_config",
+    "is_loopback",
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _only_loopback(host: str) -> str:
+    if not is_loopback(host):
+        raise ValueError(
+            f"{host} is not a loopback address; without API keys, which this version does not "
+            "have, the gateway listens on 127.0.0.1 or ::1 only"
+        )
+    return host
+
+
+class ServerConfig(_Strict):
+    """How the gateway listens."""
+
+    host: Annotated[str, AfterValidator(_only_loopback)] = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    max_body_bytes: Size = 10 * 1024 * 1024
+    request_timeout: Duration = 120.0
+    """A request's deadline, retries included."""
+    grace: Duration = 30.0
+    """How long what was begun may go on after SIGTERM."""
+    log: Literal["auto", "json", "text"] = "auto"
+
+
+class BearerConfig(_Strict):
+    """A fixed bearer token."""
+
+    type: Literal["bearer"]
+    token: SecretStr = Field(min_length=1)
+
+
+class PromptConfig(_Strict):
+    """What is put before a text, by its input type."""
+
+    query: str = ""
+    document: str = ""
+
+
+class UpstreamConfig(_Strict):
+    """One deployment."""
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    engine: Literal["openai", "local"]
+    platform: Literal["plain"] = "plain"
+    url: str | None = None
+    path: str | None = Field(default=None, pattern=r"^/")
+    model: str | None = None
+    credentials: str | None = None
+    insecure: bool = False
+    priority: int = Field(default=0, ge=0)
+    weight: float = Field(default=1.0, gt=0)
+    max_inputs: int | None = Field(default=None, ge=1)
+    max_concurrency: int = Field(default=32, ge=1)
+    timeout: Duration = 55.0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @model_validator(mode="after")
+    def _matches_engine(self) -> Self:
+        if self.engine == "local":
+            for field in ("url", "path", "credentials"):
+                if getattr(self, field) is not None:
+                    raise ValueError(f"engine local runs in this process and takes no {field}")
+            return self
+        if self.url is None:
+            raise ValueError(f"engine {self.engine} needs a url")
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("url must begin with https:// and name a host")
+        if parts.username or parts.query or parts.fragment:
+            raise ValueError("url must have no user, query or fragment")
+        if parts.scheme == "http" and not (self.insecure or is_loopback(parts.hostname)):
+            raise ValueError("url is plain http beyond this machine; use https, or insecure: true")
+        return self
+
+
+class ModelConfig(_Strict):
+    """What clients name."""
+
+    name: str = Field(min_length=1)
+    aliases: tuple[str, ...] = ()
+    dimensions: int | None = Field(default=None, ge=1)
+    matryoshka: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    max_tokens: int | None = Field(default=None, ge=1)
+    prompts: PromptConfig | Literal["auto"] | None = None
+    upstreams: tuple[UpstreamConfig, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        names = [upstream.name for upstream in self.upstreams]
+        if len(set(names)) != len(names):
+            raise ValueError("two upstreams have the same name")
+        local = any(upstream.engine == "local" for upstream in self.upstreams)
+        if self.dimensions is None and not local:
+            raise ValueError("dimensions is needed: every reply is checked against it")
+        if self.prompts == "auto" and not local:
+            raise ValueError("prompts: auto is read from a local model; write the prompts out")
+        if self.dimensions is not None and any(n >= self.dimensions for n in self.matryoshka):
+            raise ValueError("matryoshka sizes must be smaller than dimensions")
+        return self
+
+
+class Config(_Strict):
+    """The whole file."""
+
+    server: ServerConfig = ServerConfig()
+    credentials: dict[str, BearerConfig] = {}
+    models: tuple[ModelConfig, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        seen: dict[str, int] = {}
+        for index, model in enumerate(self.models):
+            for name in (model.name, *model.aliases):
+                if name in seen:
+                    raise ValueError(
+                        f"models[{index}]: the name {name!r} is taken by models[{seen[name]}]"
+                    )
+                seen[name] = index
+            for place, upstream in enumerate(model.upstreams):
+                wanted = upstream.credentials
+                if wanted is not None and wanted not in self.credentials:
+                    known = ", ".join(self.credentials) or "none are defined"
+                    raise ValueError(
+                        f"models[{index}].upstreams[{place}].credentials: no credentials "
+                        f"{wanted!r} (known: {known})"
+                    )
+        return self
+
+
+def default_config(model: str) -> Config:
+    """What `embedway serve` does without a file: one model on the local runtime."""
+    upstream = UpstreamConfig(name="local", engine="local")
+    short = model.rpartition("/")[2]
+    aliases = tuple(dict.fromkeys(("minilm", short)))
+    return Config(models=(ModelConfig(name=model, aliases=aliases, upstreams=(upstream,)),))

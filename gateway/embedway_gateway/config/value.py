@@ -1,0 +1,41 @@
+"""Values with units in the configuration: durations and sizes."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+__all__ = ["Duration", "Size"]
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+_BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
+
+
+def _with_unit(value: object, units: dict[str, float] | dict[str, int], example: str) -> object:
+    """The number in base units; numbers without a unit pass through."""
+    if not isinstance(value, str):
+        return value
+    match = _NUMBER.fullmatch(value.strip())
+    if match is None or match[2] not in units:
+        raise ValueError(f"not understood; write it as {example} (units: {', '.join(units)})")
+    return float(match[1]) * units[match[2]]
+
+
+def _duration(value: object) -> object:
+    return _with_unit(value, _SECONDS, "55s")
+
+
+def _size(value: object) -> object:
+    number = _with_unit(value, _BYTES, "10MiB")
+    return int(number) if isinstance(number, float) else number
+
+
+Duration = Annotated[float, BeforeValidator(_duration), Field(gt=0, allow_inf_nan=False)]
+"""Seconds, written as `55s`, `500ms`, `2m` or a plain number."""
+
+Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
+"""Bytes, written as `10MiB`, `500kB` or a plain number."""

@@ -1,0 +1,1 @@
+"""What is done around a call, one concern a file; `stack.py` puts them in order."""

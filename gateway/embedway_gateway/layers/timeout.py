@@ -1,0 +1,51 @@
+"""Bounds one attempt at an upstream."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from embedway_upstream import Service, UpstreamTimeout
+
+__all__ = ["Timeout"]
+
+
+class _Timed(Protocol):
+    @property
+    def deadline(self) -> float | None: ...
+
+
+Request = TypeVar("Request", bound=_Timed)
+Reply = TypeVar("Reply")
+
+
+class Timeout(Generic[Request, Reply]):
+    """An attempt ends after `seconds`, or at the request's deadline when that is sooner."""
+
+    def __init__(
+        self,
+        inner: Service[Request, Reply],
+        *,
+        seconds: float,
+        upstream: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._inner = inner
+        self._seconds = seconds
+        self._upstream = upstream
+        self._clock = clock
+
+    async def send(self, request: Request) -> Reply:
+        """The reply; `UpstreamTimeout` when it did not come in time."""
+        seconds = self._seconds
+        if request.deadline is not None:
+            seconds = min(seconds, request.deadline - self._clock())
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._inner.send(request)
+        except TimeoutError:
+            raise UpstreamTimeout(
+                "the upstream did not answer in time", upstream=self._upstream
+            ) from None

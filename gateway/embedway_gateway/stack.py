@@ -1,0 +1,194 @@
+"""Puts the layers of every model in order; the only place that knows the order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from embedway_gateway.config.schema import Config, ModelConfig, PromptConfig, UpstreamConfig
+from embedway_gateway.layers.fallback import Fallback
+from embedway_gateway.layers.limit import Limit
+from embedway_gateway.layers.observe import Observe, ObserveAttempt
+from embedway_gateway.layers.prompt import Prompt, PromptTexts
+from embedway_gateway.layers.retry import Budget, Retry
+from embedway_gateway.layers.route import Route, Target
+from embedway_gateway.layers.shorten import Shorten
+from embedway_gateway.layers.space import Reference, SameSpace
+from embedway_gateway.layers.split import Split
+from embedway_gateway.layers.timeout import Timeout
+from embedway_gateway.local import Local
+from embedway_gateway.metric import Metrics
+from embedway_gateway.model import Model, Models, UpstreamState
+from embedway_upstream import (
+    Anonymous,
+    Bearer,
+    Credentials,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    Endpoint,
+    OpenAI,
+    Plain,
+    Service,
+    Transport,
+    Upstream,
+)
+
+if TYPE_CHECKING:
+    from embedway_local import LocalEmbedder
+
+__all__ = ["build_models"]
+
+Embed: TypeAlias = Service[EmbeddingRequest, EmbeddingResponse]
+
+# Requests that may wait for a slot of one upstream, for each slot it has.
+_WAITING = 32
+
+
+def build_models(config: Config, transport: Transport, metrics: Metrics) -> Models:
+    """The models that a configuration names, each with its stack."""
+    credentials: dict[str, Credentials] = {
+        name: Bearer(item.token.get_secret_value()) for name, item in config.credentials.items()
+    }
+    # One budget for all models: an outage of one platform is an outage of them all.
+    budget = Budget()
+    return Models([_model(item, credentials, transport, metrics, budget) for item in config.models])
+
+
+def _model(
+    config: ModelConfig,
+    credentials: dict[str, Credentials],
+    transport: Transport,
+    metrics: Metrics,
+    budget: Budget,
+) -> Model:
+    """
+    Observe → Shorten → Prompt → Split → Retry → Route → the upstreams.
+
+    - Observe is outermost: it must see what every other layer refuses.
+    - Shorten stands above all that may store or compare vectors, which are then of full size.
+    - Prompt stands above whatever will look at texts: what counts is the text really embedded.
+    - Split stands above Retry, so that a piece that failed is tried again alone.
+    - Retry stands above Route, so that a second try may land on another upstream, and above the
+      leaf, so that every try is signed afresh.
+    """
+    prompts = _prompts(config)
+    states = _upstreams(config, credentials, transport, metrics)
+    stack: Embed = Route([state.target for state in states])
+    stack = Retry(stack, budget)
+    limits = [item.max_inputs for item in config.upstreams if item.max_inputs is not None]
+    if limits:
+        # The smallest of all, because the upstream is chosen below.
+        stack = Split(stack, max_inputs=min(limits))
+    model = Model(config, stack, tuple(states), prompts)
+    if prompts is None and model.local is not None:
+        stack = Prompt(stack, partial(_own_prompts, model.local))
+    elif prompts not in {None, PromptTexts()}:
+        stack = Prompt(stack, partial(_same, prompts))
+    stack = Shorten(stack, sizes=config.matryoshka, full=lambda: model.dimensions)
+    return replace(model, service=Observe(stack, metrics, model=config.name))
+
+
+def _upstreams(
+    config: ModelConfig,
+    credentials: dict[str, Credentials],
+    transport: Transport,
+    metrics: Metrics,
+) -> list[UpstreamState]:
+    """
+    Each upstream below Route: [Fallback →] [SameSpace →] ObserveAttempt → Limit → Timeout → leaf.
+
+    - SameSpace stands above Limit: its canaries take slots like any call.
+    - Limit stands above Timeout: waiting for our own slot is not the upstream's failure.
+    - The leaf checks replies: a wrong one is a failure, which Retry and Route must see.
+    """
+    leaves = [_leaf(item, config, credentials, transport) for item in config.upstreams]
+    bounded = [
+        _bounded(leaf, item, config, metrics)
+        for leaf, item in zip(leaves, config.upstreams, strict=True)
+    ]
+    first = _reference(config)
+    reference = Reference(config.name, config.upstreams[first].name, bounded[first])
+    best = min(item.priority for item in config.upstreams)
+
+    states = []
+    for index, item in enumerate(config.upstreams):
+        service: Embed = bounded[index]
+        space = None
+        if index != first:
+            space = service = SameSpace(service, reference, upstream=item.name)
+        if item.priority > best:
+            service = Fallback(service)
+        target = Target(item.name, service, priority=item.priority, weight=item.weight)
+        leaf = leaves[index]
+        local = leaf if isinstance(leaf, Local) else None
+        states.append(
+            UpstreamState(
+                item.name, item.engine, item.priority, bounded[index], target, local, space
+            )
+        )
+    return states
+
+
+def _reference(config: ModelConfig) -> int:
+    """Which upstream defines the vector space: a local model, else the first of best priority."""
+    return min(
+        range(len(config.upstreams)),
+        key=lambda index: (
+            config.upstreams[index].engine != "local",
+            config.upstreams[index].priority,
+        ),
+    )
+
+
+def _bounded(leaf: Embed, item: UpstreamConfig, config: ModelConfig, metrics: Metrics) -> Embed:
+    service: Embed = Timeout(leaf, seconds=item.timeout, upstream=item.name)
+    waiting = item.max_concurrency * _WAITING
+    service = Limit(service, concurrency=item.max_concurrency, waiting=waiting)
+    return ObserveAttempt(service, metrics, model=config.name, upstream=item.name)
+
+
+def _leaf(
+    item: UpstreamConfig,
+    config: ModelConfig,
+    credentials: dict[str, Credentials],
+    transport: Transport,
+) -> Embed:
+    if item.engine == "local":
+        return Local(item.name, partial(_open_local, item, config), dimensions=config.dimensions)
+    assert item.url is not None
+    endpoint = Endpoint(
+        name=item.name,
+        engine=OpenAI(model=item.model or config.name),
+        platform=Plain(item.url),
+        credentials=credentials[item.credentials] if item.credentials else Anonymous(),
+        dimensions=config.dimensions,
+        path=item.path,
+    )
+    return Upstream(endpoint, transport)
+
+
+def _open_local(item: UpstreamConfig, config: ModelConfig) -> LocalEmbedder:
+    # Imported here: it costs 0.1 s, and a gateway without a local model never needs it.
+    from embedway_local import LocalEmbedder
+
+    return LocalEmbedder(
+        item.model or config.name, device=item.device, max_tokens=config.max_tokens
+    )
+
+
+def _prompts(config: ModelConfig) -> PromptTexts | None:
+    """The prompts as configured; None when a local model is to tell its own."""
+    if isinstance(config.prompts, PromptConfig):
+        return PromptTexts(config.prompts.query, config.prompts.document)
+    local = any(item.engine == "local" for item in config.upstreams)
+    return None if local else PromptTexts()
+
+
+async def _own_prompts(local: Local) -> PromptTexts:
+    space = (await local.load()).space
+    return PromptTexts(space.query_prompt, space.document_prompt)
+
+
+async def _same(prompts: PromptTexts) -> PromptTexts:
+    return prompts

@@ -1,0 +1,126 @@
+"""What every request gets, whichever route it meets: an id, an answer, and one line in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from embedway_gateway.web.body import header
+from embedway_gateway.web.error import HTTPError, error_reply, from_embedding_error
+from embedway_upstream import EmbeddingError
+
+__all__ = ["Envelope"]
+
+_log = logging.getLogger("embedway.request")
+_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+
+class Envelope:
+    """
+    Outermost. Errors that pass through it are answered in OpenAI's form; the last resort for
+    those that nobody foresaw is a 500 that says nothing but its id.
+
+    After `drain` new requests get 503; `idle` is set whenever none is being answered.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._running = 0
+        self.draining = False
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        self._running += 1
+        self.idle.clear()
+        try:
+            await _Exchange(scope, send).answer(self._app, receive, draining=self.draining)
+        finally:
+            self._running -= 1
+            if self._running == 0:
+                self.idle.set()
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
+        self._send = send
+        self._started = time.perf_counter()
+        self._status = 0
+        self._detail = ""
+        stated = header(scope, b"x-request-id")
+        valid = stated is not None and _ID.fullmatch(stated)
+        self._id = stated if stated and valid else uuid.uuid4().hex.encode()
+
+    async def answer(self, app: ASGIApp, receive: Receive, *, draining: bool) -> None:
+        try:
+            if draining and self._scope["path"] != "/healthz":
+                raise HTTPError(
+                    503,
+                    "The gateway is shutting down; send the request again.",
+                    kind="server_error",
+                    code="shutting_down",
+                    retry=True,
+                    retry_after=1.0,
+                )
+            await app(self._scope, receive, self.send)
+        except HTTPError as error:
+            await self._refuse(error)
+        except EmbeddingError as error:
+            self._detail = f"{type(error).__name__}: {error.message} {error.detail}".strip()
+            await self._refuse(from_embedding_error(error))
+        except Exception:  # noqa: BLE001
+            # The last resort. The trace goes to the log, which holds no inputs: exceptions of
+            # ours never carry them.
+            _log.exception("unexpected error, request %s", self._id.decode())
+            await self._refuse(
+                HTTPError(
+                    500,
+                    f"Internal error; the log has it under request id {self._id.decode()}.",
+                    kind="server_error",
+                    code="internal_error",
+                    retry=False,
+                )
+            )
+        finally:
+            self._report()
+
+    async def send(self, message: Message) -> None:
+        """Pass on, with the request's id in the headers."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._id)]
+        await self._send(message)
+
+    async def _refuse(self, error: HTTPError) -> None:
+        if self._status:
+            # The answer had begun; nothing can be added to it.
+            return
+        status, headers, body = error_reply(error)
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    def _report(self) -> None:
+        if not _log.isEnabledFor(logging.INFO):
+            return
+        facts = {
+            "request_id": self._id.decode(),
+            "method": self._scope["method"],
+            "path": self._scope["path"][:200],
+            "status": self._status,
+            "ms": round((time.perf_counter() - self._started) * 1000, 2),
+            **self._scope.get("embedway.facts", {}),
+        }
+        if self._detail:
+            facts["error"] = self._detail
+        _log.info("request", extra={"facts": facts})
