@@ -9,10 +9,11 @@ UV := $(shell command -v uv 2>/dev/null)
 ARGS ?=
 
 ifdef UV
-  MAKE_VENV = $(UV) venv --quiet --seed --python $(PYTHON)
+  MAKE_VENV = $(UV) venv --quiet --seed --python $(PYTHON) $(VENV)
   INSTALL = $(UV) pip install --quiet --python $(BIN)/python
 else
-  MAKE_VENV = $(PYTHON) -m venv
+  # The pip that comes with Python 3.11 does not know dependency groups.
+  MAKE_VENV = $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --upgrade pip
   INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
@@ -47,7 +48,7 @@ clean: ## Remove everything that make has made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	@$(MAKE_VENV) $(VENV)
+	@$(MAKE_VENV)
 
 $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Embedway into $(VENV) …"

@@ -83,7 +83,7 @@ def _model(
     model = Model(config, stack, tuple(states), prompts)
     if prompts is None and model.local is not None:
         stack = Prompt(stack, partial(_own_prompts, model.local))
-    elif prompts not in {None, PromptTexts()}:
+    elif prompts is not None and prompts != PromptTexts():
         stack = Prompt(stack, partial(_same, prompts))
     stack = Shorten(stack, sizes=config.matryoshka, full=lambda: model.dimensions)
     return replace(model, service=Observe(stack, metrics, model=config.name))

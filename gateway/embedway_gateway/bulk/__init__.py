@@ -1,1 +1,1 @@
-"""Embeds files: reads texts, embeds them in chunks that survive any interruption, writes vectors."""
+"""Embeds files of texts in chunks that survive any interruption, into one file of vectors."""

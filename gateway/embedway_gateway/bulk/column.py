@@ -74,9 +74,11 @@ def _type(values: Sequence[object]) -> Any | None:
 
 
 def _join(a: Any, b: Any) -> Any:
-    if _is_json(a) or a.type == b.type:
+    if _is_json(a) or _is_json(b):
+        return a if _is_json(a) else b
+    if a.type == b.type or pa.types.is_null(b.type):
         return a
-    if _is_json(b) or pa.types.is_null(a.type):
+    if pa.types.is_null(a.type):
         return b
     if a.name == "id":
         return pa.field("id", pa.string())

@@ -20,6 +20,7 @@ class Usage(Protocol):
     @property
     def prompt_tokens(self) -> int:
         """Tokens read."""
+        ...
 
 
 class Encoded(Protocol):
@@ -28,14 +29,17 @@ class Encoded(Protocol):
     @property
     def vectors(self) -> NDArray[np.float32]:
         """(n, d), row i of text i."""
+        ...
 
     @property
     def usage(self) -> Usage:
         """What they cost."""
+        ...
 
     @property
     def vector_space(self) -> str | None:
         """The fingerprint of their vector space; None when it is not told."""
+        ...
 
 
 class Encoder(Protocol):
@@ -43,3 +47,4 @@ class Encoder(Protocol):
 
     def encode(self, texts: Sequence[str], *, input_type: InputType) -> Encoded:
         """One vector a text."""
+        ...

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from embedway_gateway.bulk.chunk import Chunk, chunks
-from embedway_gateway.bulk.encoder import Encoded, Encoder, InputType
+from embedway_gateway.bulk.encoder import Encoded, Encoder
 from embedway_gateway.bulk.error import BadInput, BadVectors, BulkError, PartsDiffer
 from embedway_gateway.bulk.parts import Parts
 from embedway_gateway.bulk.sink import Sink
@@ -23,7 +23,7 @@ from embedway_gateway.bulk.source import Source
 __all__ = ["Done", "Job", "Report"]
 
 Report: TypeAlias = Callable[[int, bool], None]
-"""Called after each chunk with its rows, and whether they were embedded now, not by an earlier run."""
+"""Called after each chunk with its rows, and whether this run embedded them, not an earlier one."""
 
 
 @dataclass(slots=True)
@@ -53,8 +53,6 @@ class Job:
     source: Source
     sink: Sink
     parts: Parts
-    batch_size: int
-    input_type: InputType
     in_flight: int
     done: Done = field(default_factory=Done)
 
@@ -65,11 +63,12 @@ class Job:
         Whatever is raised, by a row, the encoder or the disk, chunks that were being embedded
         are waited for and kept; not so when the user interrupts.
         """
+        input_type = self.parts.manifest.input_type
         pool = ThreadPoolExecutor(self.in_flight, "embedway-bulk")
         waiting: _Waiting = deque()
         try:
             for chunk, digest in self._unfinished(report):
-                future = pool.submit(encoder.encode, chunk.texts, input_type=self.input_type)
+                future = pool.submit(encoder.encode, chunk.texts, input_type=input_type)
                 waiting.append((chunk, digest, future))
                 if len(waiting) == self.in_flight:
                     self._keep(waiting, report)
@@ -87,7 +86,7 @@ class Job:
 
     def _unfinished(self, report: Report) -> Iterator[tuple[Chunk, str]]:
         seen = 0
-        for chunk in chunks(self.source.rows(), self.batch_size):
+        for chunk in chunks(self.source.rows(), self.parts.manifest.batch_size):
             seen += 1
             digest = chunk.digest
             part = self.parts.finished.get(chunk.index)

@@ -21,11 +21,15 @@ def locked(path: Path) -> Iterator[None]:
         os.truncate(path, 0)
         os.write(handle, f"{os.getpid()}\n".encode())
         yield
+    finally:
         # Removed while it is still held: whoever opened it meanwhile sees that it is gone.
+        # Windows removes no open file; there it is done afterwards, and fails if it is open again.
         with suppress(OSError):
             path.unlink()
-    finally:
         os.close(handle)
+        with suppress(OSError):
+            if sys.platform == "win32":
+                path.unlink()
 
 
 def _open(path: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from embedway_gateway.bulk.encoder import InputType
 from embedway_gateway.bulk.error import PartsDiffer
 
 __all__ = ["FORMAT", "Manifest"]
@@ -13,18 +14,22 @@ FORMAT = 1
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that decides what a part holds, except the texts: a part digests those."""
+    """
+    The options that decide what a part holds.
+
+    The input is not named: each part digests its rows, which also allows an input to be corrected
+    behind the last part.
+    """
 
     format: int = FORMAT
     model: str
-    input_type: str
+    input_type: InputType
     dimensions: int | None
     """As asked for; None: the model's own."""
     batch_size: int
     text_field: str
     id_field: str | None
     keep: bool
-    skip_empty: bool
     vector_space: str | None = None
     """Of the vectors, once some have come and it is known."""
     width: int | None = None
@@ -55,7 +60,6 @@ _OPTIONS = {
     "text_field": "--text-field",
     "id_field": "--id-field",
     "keep": "--keep",
-    "skip_empty": "--skip-empty",
     "format": "format of the parts",
 }
 

@@ -30,8 +30,6 @@ class Parquet:
     one whose values are lists, objects or of several kinds is written as JSON text.
     """
 
-    suffix = ".parquet"
-
     def write(self, path: Path, rows: Sequence[Row], vectors: NDArray[np.float32]) -> None:
         """One part, with the types that its own rows show."""
         names = list(dict.fromkeys(name for row in rows for name in row.kept))
@@ -47,7 +45,7 @@ class Parquet:
         """One file, with types that hold every part's values."""
         schema = unify(pq.read_schema(part) for part in parts)
         # Vectors do not repeat; looking for a dictionary in them costs time and finds nothing.
-        texts = [name for name in schema.names if name != "embedding"]
+        texts: Any = [name for name in schema.names if name != "embedding"]
         schema = schema.with_metadata({f"embedway.{key}": value for key, value in about.items()})
         with pq.ParquetWriter(path, schema, use_dictionary=texts) as writer:
             for group in _groups(conform(pq.read_table(part), schema) for part in parts):

@@ -55,11 +55,11 @@ def _cells(column: Any) -> Iterator[Cell]:
 @contextmanager
 def _file(path: Path) -> Iterator[Any]:
     # Imported here: only Parquet needs it, and it costs 0.1 s.
-    import pyarrow
+    import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
     try:
         with ParquetFile(path) as file:
             yield file
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise BadInput(f"{path}: cannot be read as Parquet ({error})") from error

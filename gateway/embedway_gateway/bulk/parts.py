@@ -69,7 +69,10 @@ class Parts:
             with locked(parts.folder / _LOCK):
                 with _writing(parts.folder):
                     parts._begin(mode)
-                yield parts
+                try:
+                    yield parts
+                finally:
+                    parts._leave()
         finally:
             with suppress(OSError):  # it stays when something is in it
                 parts.folder.rmdir()
@@ -102,7 +105,8 @@ class Parts:
         self._clear()
 
     def _begin(self, mode: Mode) -> None:
-        begun = self._read()
+        finished = self._list()
+        begun = self._read() if finished else None
         if begun is not None and mode == "new":
             raise OutputRefused(
                 f"{self.folder} holds what an interrupted run has finished; --resume goes on with "
@@ -120,7 +124,12 @@ class Parts:
         self.manifest = begun
         for path in self.folder.glob(f"{_INCOMING}*"):
             path.unlink()
-        self.finished = self._list()
+        self.finished = finished
+
+    def _leave(self) -> None:
+        if not self.finished:
+            with suppress(OSError):
+                self._clear()
 
     def _read(self) -> Manifest | None:
         try:

@@ -33,12 +33,15 @@ class Row:
     """What goes beside the vector: JSON's values, or `Cell`."""
 
 
-@dataclass(frozen=True, slots=True)
 class Cell:
     """A value of a Parquet column that keeps its exact type until it is written."""
 
-    column: Any  # a pyarrow.Array, which has no types and may not be installed
-    index: int
+    # Not a dataclass: JSON encoders would write those as objects, and never ask `plain`.
+    __slots__ = ("column", "index")
+
+    def __init__(self, column: Any, index: int) -> None:
+        self.column = column  # a pyarrow.Array: no types, and perhaps not installed
+        self.index = index
 
     def plain(self) -> object:
         """The value as Python's nearest; a string where Python has none, as for nanoseconds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import numpy as np
@@ -21,8 +21,6 @@ __all__ = ["JSONLines", "NumPy", "Sink", "shortest", "sink_for"]
 
 class Sink(Protocol):
     """A file format. Both methods write a file that nobody reads before it is renamed."""
-
-    suffix: ClassVar[str]
 
     def write(self, path: Path, rows: Sequence[Row], vectors: NDArray[np.float32]) -> None:
         """Write one part: row i of `vectors`, float32 (n, d), belongs to `rows[i]`."""
@@ -54,8 +52,6 @@ def sink_for(out: Path, *, keep: bool, named: bool) -> Sink:
 class NumPy:
     """The vectors alone, float32 (n, d), in the order of the input."""
 
-    suffix = ".npy"
-
     def write(self, path: Path, rows: Sequence[Row], vectors: NDArray[np.float32]) -> None:
         """One array."""
         with path.open("wb") as file:
@@ -74,8 +70,6 @@ class NumPy:
 
 class JSONLines:
     """One `{"id": …, "embedding": […]}` a line, with the kept fields between the two."""
-
-    suffix = ".jsonl"
 
     def write(self, path: Path, rows: Sequence[Row], vectors: NDArray[np.float32]) -> None:
         """The lines of one part."""

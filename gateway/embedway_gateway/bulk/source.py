@@ -48,6 +48,12 @@ class Source:
             if name != STDIN:
                 _require(Path(name))
 
+    def require_other(self, out: Path) -> None:
+        """Raises `BadInput` when `out` is one of the inputs."""
+        for name in self._inputs:
+            if name != STDIN and out.exists() and out.samefile(name):
+                raise BadInput(f"{out} is an input; give another --out")
+
     def rows(self) -> Iterator[Row]:
         """Every row, in order."""
         number = 0

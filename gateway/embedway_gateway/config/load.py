@@ -48,7 +48,10 @@ def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Con
     if not isinstance(values, dict):
         raise ConfigError(path, ["the file must hold keys and values, beginning with `models:`"])
     problems: list[str] = []
-    expanded = _expand(values, "", environment, problems)
+    try:
+        expanded = _expand(values, "", environment, problems)
+    except RecursionError:
+        raise ConfigError(path, ["an alias (*) stands for something that contains it"]) from None
     try:
         config = Config.model_validate(expanded)
     except ValidationError as error:

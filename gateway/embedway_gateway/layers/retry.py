@@ -24,10 +24,11 @@ Reply = TypeVar("Reply")
 
 class Budget:
     """
-    How many retries the traffic allows: a share of the requests, and a floor a second.
+    How many retries the traffic allows: a share of the requests, or a floor a second if that is
+    more. A token bucket that holds `window` seconds of the floor.
 
-    A token bucket, as in Finagle's `RetryBudget`. The floor lets a quiet service retry; the share
-    keeps a full outage under `1 + share` attempts a request, once the floor is used.
+    The floor lets a quiet service retry; the share keeps a full outage of a busy one under
+    `1 + share` attempts a request (Envoy's retry budget; Finagle adds the two instead).
     """
 
     def __init__(
@@ -44,16 +45,18 @@ class Budget:
         self._clock = clock
         self._tokens = floor
         self._filled = clock()
+        self._requests = 0
 
     def request(self) -> None:
         """Count a first attempt."""
-        self._tokens = min(self._most, self._tokens + self._share)
+        self._requests += 1
 
     def take(self) -> bool:
         """Take a retry out of the budget; false when there is none."""
         now = self._clock()
-        self._tokens = min(self._most, self._tokens + (now - self._filled) * self._floor)
-        self._filled = now
+        earned = max((now - self._filled) * self._floor, self._requests * self._share)
+        self._tokens = min(self._most, self._tokens + earned)
+        self._filled, self._requests = now, 0
         if self._tokens < 1:
             return False
         self._tokens -= 1

@@ -82,11 +82,7 @@ class Route(Generic[Request, Reply]):
         best = awake[0].priority
         same = [target for target in awake if target.priority == best]
         chosen = min(
-            same,
-            key=lambda target: (
-                (target.in_flight + 1) / target.weight,
-                target.chosen / target.weight,
-            ),
+            same, key=lambda one: (one.in_flight / one.weight, one.chosen / one.weight)
         )
         chosen.chosen += 1
         return chosen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
@@ -36,9 +36,17 @@ __all__ = ["Gateway", "create_app"]
 class Gateway(Envelope):
     """The ASGI application of one process."""
 
-    def __init__(self, app: ASGIApp, models: Models) -> None:
+    def __init__(self, app: ASGIApp, models: Models, transport: AiohttpTransport) -> None:
         super().__init__(app)
         self.models = models
+        self._transport = transport
+
+    async def close(self) -> None:
+        """Let go of the models and of all connections; the server does so when it ends."""
+        for model in self.models.values():
+            if model.local is not None:
+                await model.local.close()
+        await self._transport.close()
 
 
 def create_app(config: Config, *, metrics: Metrics | None = None) -> Gateway:
@@ -52,7 +60,7 @@ def create_app(config: Config, *, metrics: Metrics | None = None) -> Gateway:
         # FastAPI's page loads its scripts from elsewhere; the schema itself stays.
         docs_url=None,
         redoc_url=None,
-        lifespan=_life(models, transport),
+        lifespan=_life(lambda: gateway),
         exception_handlers={
             HTTPException: _on_wrong_route,
             HTTPError: _on_http_error,
@@ -64,7 +72,7 @@ def create_app(config: Config, *, metrics: Metrics | None = None) -> Gateway:
         max_body_bytes=config.server.max_body_bytes,
         request_timeout=config.server.request_timeout,
     )
-    gateway = Gateway(_Hot(embeddings, app), models)
+    gateway = Gateway(_Hot(embeddings, app), models, transport)
     app.include_router(catalogue_routes(models))
     app.include_router(health_routes(models, metrics, lambda: gateway.draining))
     describe(app)
@@ -87,19 +95,17 @@ class _Hot:
         await self._app(scope, receive, send)
 
 
-def _life(models: Models, transport: AiohttpTransport) -> Lifespan[FastAPI]:
+def _life(gateway: Callable[[], Gateway]) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         # Begun, not awaited: /healthz answers at once, whatever the upstreams do.
-        warming = [asyncio.create_task(warm(model)) for model in models.values()]
+        models = gateway().models.values()
+        warming = [asyncio.create_task(warm(model)) for model in models]
         yield
         for task in warming:
             task.cancel()
         await asyncio.gather(*warming, return_exceptions=True)
-        for model in models.values():
-            if model.local is not None:
-                await model.local.close()
-        await transport.close()
+        await gateway().close()
 
     return life
 

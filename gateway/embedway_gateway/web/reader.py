@@ -51,11 +51,8 @@ def read_embedding_body(body: bytes) -> EmbeddingBody:
     """
     try:
         read = _decode(body)
-    except msgspec.ValidationError:
-        # Read again without a schema: the way to a message that names the cure.
-        raise _explain(_decode_any(body)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _not_json(body, error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _refusal(body) from None
     inputs = (read.input,) if isinstance(read.input, str) else tuple(read.input)
     _require_texts(inputs)
     if read.dimensions is not None and read.dimensions < 1:
@@ -81,6 +78,14 @@ def _require_texts(inputs: tuple[str, ...]) -> None:
         raise _invalid(f"input[{inputs.index('')}] is an empty string.", "input")
 
 
+def _refusal(body: bytes) -> HTTPError:
+    """Read again without a schema: the way to a message that names the cure."""
+    try:
+        return _explain(_decode_any(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _not_json(body, error)
+
+
 def _explain(value: object) -> HTTPError:
     """What is wrong with a body that is JSON, but not one of ours."""
     if not isinstance(value, dict):
@@ -94,7 +99,7 @@ def _explain(value: object) -> HTTPError:
         ("encoding_format", ("float", "base64")),
         ("input_type", ("query", "document")),
     ):
-        if value.get(field) not in {None, *allowed}:
+        if value.get(field) not in (None, *allowed):
             return _invalid(f"{field} must be {' or '.join(map(repr, allowed))}.", field)
     if value.get("dimensions") is not None and type(value["dimensions"]) is not int:
         return _invalid("dimensions must be an integer.", "dimensions")
@@ -123,16 +128,18 @@ def _explain_input(value: object, *, given: bool) -> HTTPError | None:
 
 
 def _not_json(body: bytes, error: Exception) -> HTTPError:
-    # The standard library takes lone surrogates, which tells them from other mistakes.
     try:
-        json.loads(body)
+        # The standard library takes lone surrogates, which cannot be encoded again.
+        json.dumps(json.loads(body), ensure_ascii=False).encode()
     except UnicodeDecodeError:
         return _invalid("The body is not UTF-8.", None)
+    except UnicodeEncodeError:
+        return _invalid(
+            "input has a lone surrogate (such as \\ud800), which is no Unicode text.", "input"
+        )
     except (ValueError, RecursionError):
-        return _invalid(f"The body is not JSON: {error}", None)
-    return _invalid(
-        "input has a lone surrogate (such as \\ud800), which is no Unicode text.", "input"
-    )
+        pass
+    return _invalid(f"The body is not JSON: {error}", None)
 
 
 def _invalid(message: str, param: str | None) -> HTTPError:

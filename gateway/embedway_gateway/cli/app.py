@@ -1,0 +1,116 @@
+"""Puts the commands together, and turns our errors into one message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from embedway_gateway.cli import models
+from embedway_gateway.cli.check import check
+from embedway_gateway.cli.console import fail
+from embedway_gateway.cli.embed import embed
+from embedway_gateway.cli.serve import serve
+
+__all__ = ["application"]
+
+# By name, because importing them costs half a second: one that was raised is imported already.
+_OURS = (
+    ("embedway_local.error", "LocalError"),
+    ("embedway_upstream.error", "EmbeddingError"),
+    ("embedway_gateway.bulk.error", "BulkError"),
+    ("embedway_gateway.config.load", "ConfigError"),
+)
+
+_EXTRAS = {
+    "local": (
+        "huggingface_hub",
+        "onnx",
+        "onnxruntime",
+        "platformdirs",
+        "safetensors",
+        "tokenizers",
+    ),
+    "gateway": (
+        "aiohttp",
+        "fastapi",
+        "orjson",
+        "prometheus_client",
+        "pydantic",
+        "starlette",
+        "uvicorn",
+        "yaml",
+    ),
+    "parquet": ("pyarrow",),
+}
+
+
+class _Commands(TyperGroup):
+    """Errors of ours become a message and exit code 1; any other is a bug and keeps its trace."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            fail("Interrupted.")
+            raise typer.Exit(130) from None
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            extra = next((name for name, parts in _EXTRAS.items() if missing in parts), None)
+            if extra is None:
+                raise
+            fail(f'{missing} is not installed, and this needs it: pip install "embedway[{extra}]"')
+            raise typer.Exit(1) from None
+        except Exception as error:
+            if not _is_ours(error):
+                raise
+            fail("\n".join([str(error), *getattr(error, "__notes__", ())]))
+            raise typer.Exit(1) from None
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"embedway {version('embedway')}")
+        raise typer.Exit
+
+
+def application() -> typer.Typer:
+    """The whole command line."""
+    app = typer.Typer(
+        name="embedway",
+        cls=_Commands,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_embedway)
+    app.command()(serve)
+    app.command(no_args_is_help=True)(embed)
+    app.command()(check)
+    app.add_typer(models.app(), name="models")
+    return app
+
+
+def _embedway(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_version),
+    ] = False,
+) -> None:
+    """
+    Text embeddings behind one OpenAI-shaped address: on this machine, offline, or from your
+    deployments.
+
+    Start with `embedway serve`, or embed a file with `embedway embed texts.txt --out vectors.npy`.
+    """
+
+
+def _is_ours(error: Exception) -> bool:
+    roots = (getattr(sys.modules.get(module), name, None) for module, name in _OURS)
+    return isinstance(error, tuple(root for root in roots if root is not None))

