@@ -2,4 +2,6 @@
 
 from embedway_gateway.cli import main
 
-main()
+# A worker process imports this module again, and must not become a second gateway.
+if __name__ == "__main__":
+    main()

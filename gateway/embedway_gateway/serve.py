@@ -13,6 +13,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import prometheus_client
@@ -29,6 +30,8 @@ __all__ = ["CannotListen", "serve"]
 
 _log = logging.getLogger("embedway.gateway")
 
+_BACKLOG = 2048
+
 
 class CannotListen(Exception):
     """The address cannot be had."""
@@ -36,8 +39,7 @@ class CannotListen(Exception):
 
 def serve(config: Config, *, workers: int = 1) -> None:
     """Listen until SIGTERM or SIGINT. Raises `CannotListen`."""
-    set_up_logging(config.server.log)
-    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+    _prepare(config)
     listener = _listen(config.server.host, config.server.port)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
@@ -56,6 +58,8 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # Now, so that nobody is refused while the application is being put together.
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise CannotListen(
@@ -67,9 +71,20 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _worker(config: Config, listener: socket.socket) -> None:
+    _prepare(config)
+    _work(config, [listener])
+
+
+def _prepare(config: Config) -> None:
     set_up_logging(config.server.log)
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-    _work(config, [listener])
+    # Until the event loop takes the signals: nothing has begun yet, so there is nothing to finish.
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, _leave)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 @contextlib.contextmanager
@@ -101,7 +116,7 @@ def _work(config: Config, sockets: list[socket.socket]) -> None:
         date_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=max(1, int(config.server.grace)),
-        backlog=2048,
+        backlog=_BACKLOG,
     )
     # What is here now lives as long as the process; collecting it again costs tail latency.
     gc.collect()

@@ -18,6 +18,8 @@ _log = logging.getLogger("embedway.gateway")
 
 # A worker that dies at once would otherwise be replaced in a tight loop.
 _PAUSE = 1.0
+# How soon a signal is noticed.
+_GLANCE = 0.2
 
 
 def supervise(work: Callable[[socket.socket], None], listener: socket.socket, count: int) -> None:
@@ -27,30 +29,32 @@ def supervise(work: Callable[[socket.socket], None], listener: socket.socket, co
     """
     # Spawned, not forked: threads and event loops do not survive a fork.
     context = multiprocessing.get_context("spawn")
-
-    def start() -> SpawnProcess:
-        process = context.Process(target=work, args=(listener,), name="embedway-worker")
-        process.start()
-        return process
-
     stopping = False
 
-    def stop(number: int, _frame: FrameType | None) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        # Only noted: a worker may be half started at this very moment.
         nonlocal stopping
         stopping = True
-        for process in workers:
-            if process.is_alive() and process.pid is not None:
-                process.terminate()
 
-    workers = [start() for _ in range(count)]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    while alive := [process for process in workers if process.is_alive()]:
-        wait([process.sentinel for process in alive], timeout=1.0)
-        if stopping:
-            continue
-        for place, process in enumerate(workers):
-            if not process.is_alive():
-                _log.error("a worker ended with exit code %s; starting another", process.exitcode)
-                time.sleep(_PAUSE)
-                workers[place] = start()
+    workers: list[SpawnProcess] = []
+    while not stopping:
+        workers = [process for process in workers if _lives(process)]
+        while len(workers) < count:
+            process = context.Process(target=work, args=(listener,), name="embedway-worker")
+            process.start()
+            workers.append(process)
+        wait([process.sentinel for process in workers], timeout=_GLANCE)
+    for process in workers:
+        process.terminate()
+    for process in workers:
+        process.join()
+
+
+def _lives(process: SpawnProcess) -> bool:
+    if process.is_alive():
+        return True
+    _log.error("a worker ended with exit code %s; starting another", process.exitcode)
+    time.sleep(_PAUSE)
+    return False

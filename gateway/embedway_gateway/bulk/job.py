@@ -19,6 +19,7 @@ from embedway_gateway.bulk.error import BadInput, BadVectors, BulkError, PartsDi
 from embedway_gateway.bulk.parts import Parts
 from embedway_gateway.bulk.sink import Sink
 from embedway_gateway.bulk.source import Source
+from embedway_upstream import InvalidRequest
 
 __all__ = ["Done", "Job", "Report"]
 
@@ -96,14 +97,17 @@ class Job:
                 self.done.resumed += part.rows
                 self._count(part.rows, report, fresh=False)
             else:
-                first, last = chunk.rows[0].place, chunk.rows[-1].place
-                raise self._changed(f"the rows from {first} to {last} are not those")
+                raise self._changed(f"{_span(chunk)} are not those")
         if any(index >= seen for index in self.parts.finished):
             raise self._changed(f"the input ends after {seen} chunks, before the last")
 
     def _keep(self, waiting: _Waiting, report: Report) -> None:
         chunk, digest, future = waiting.popleft()
-        encoded = future.result()
+        try:
+            encoded = future.result()
+        except InvalidRequest as error:
+            error.add_note(f"This was said of {_span(chunk)}.")
+            raise
         vectors = encoded.vectors
         self._require_like(chunk, encoded)
         self.parts.keep(
@@ -158,3 +162,7 @@ class Job:
             f"{self.parts.folder} was made from another input: {what} that were embedded; give "
             "the input it was begun with, or begin anew with --overwrite"
         )
+
+
+def _span(chunk: Chunk) -> str:
+    return f"the rows from {chunk.rows[0].place} to {chunk.rows[-1].place}"

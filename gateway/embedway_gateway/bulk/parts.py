@@ -77,6 +77,11 @@ class Parts:
             with suppress(OSError):  # it stays when something is in it
                 parts.folder.rmdir()
 
+    @property
+    def rows(self) -> int:
+        """How many rows are finished and on the disk."""
+        return sum(part.rows for part in self._list().values())
+
     def keep(self, index: int, rows: int, digest: str, write: Callable[[Path], None]) -> None:
         """Let `write` make a part, and count it as finished once it is safely on the disk."""
         incoming = self.folder / f"{_INCOMING}{index:08d}"
@@ -127,8 +132,9 @@ class Parts:
         self.finished = finished
 
     def _leave(self) -> None:
-        if not self.finished:
-            with suppress(OSError):
+        with suppress(OSError):
+            # The disk decides: an interruption may come between a part and our noting it.
+            if not self._list() or not (self.folder / _MANIFEST).exists():
                 self._clear()
 
     def _read(self) -> Manifest | None:
@@ -143,6 +149,8 @@ class Parts:
             ) from None
 
     def _list(self) -> dict[int, Part]:
+        if not self.folder.is_dir():
+            return {}
         matches = ((path, _PART.fullmatch(path.name)) for path in self.folder.iterdir())
         return {
             int(match[1]): Part(path, int(match[2]), match[3]) for path, match in matches if match

@@ -65,8 +65,8 @@ class Source:
                     yield row
 
     def count(self) -> int | None:
-        """About how many rows there are (quoted line breaks count as rows); None with `stdin`."""
-        if STDIN in self._inputs:
+        """About how many rows there are (quoted line breaks count as rows); None for a pipe."""
+        if STDIN in self._inputs or not all(Path(name).is_file() for name in self._inputs):
             return None
         total = 0
         for name in self._inputs:

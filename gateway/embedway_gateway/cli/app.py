@@ -22,6 +22,7 @@ _OURS = (
     ("embedway_upstream.error", "EmbeddingError"),
     ("embedway_gateway.bulk.error", "BulkError"),
     ("embedway_gateway.config.load", "ConfigError"),
+    ("embedway_gateway.serve", "CannotListen"),
 )
 
 _EXTRAS = {
@@ -56,7 +57,7 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             fail("Interrupted.")
             raise typer.Exit(130) from None
-        except ModuleNotFoundError as error:
+        except ImportError as error:
             missing = (error.name or "").partition(".")[0]
             extra = next((name for name, parts in _EXTRAS.items() if missing in parts), None)
             if extra is None:

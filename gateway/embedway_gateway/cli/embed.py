@@ -38,7 +38,15 @@ Inputs: TypeAlias = Annotated[
 Out: TypeAlias = Annotated[
     Path, typer.Option("--out", "-o", help="The file to make: .parquet, .jsonl or .npy.")
 ]
-Model: TypeAlias = Annotated[str, typer.Option("--model", "-m", help="Model to embed with.")]
+Model: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help=f"Model to embed with; by default {DEFAULT_MODEL}.",
+        show_default=False,
+    ),
+]
 BaseURL: TypeAlias = Annotated[
     str,
     typer.Option(
@@ -142,12 +150,15 @@ def _mode(*, resume: bool, overwrite: bool) -> Mode:
 
 
 def _run(job: Job, base_url: str) -> None:
+    from embedway_gateway.bulk.error import BadVectors, OutputRefused, PartsDiffer
+
     pace = Pace(job.source.count())
     try:
         with progress(pace) as advance, _client(job, base_url) as client:
             done = job.run(client, advance)
     except Exception as error:
-        if job.done.rows:
+        # The three name a cure of their own, which is another command.
+        if job.parts.rows and not isinstance(error, OutputRefused | PartsDiffer | BadVectors):
             error.add_note(_kept(job))
         raise
     earlier = f", {done.resumed:,} of them by an earlier run" if done.resumed else ""
@@ -163,15 +174,18 @@ def _client(job: Job, base_url: str) -> Client:
     from embedway_client import Client
 
     manifest = job.parts.manifest
-    return Client(manifest.model, base_url=base_url, dimensions=manifest.dimensions)
+    try:
+        return Client(manifest.model, base_url=base_url, dimensions=manifest.dimensions)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _kept(job: Job) -> str:
-    return f"{job.done.rows:,} texts are done and kept; the same command with --resume goes on."
+    return f"{job.parts.rows:,} texts are done and kept; the same command with --resume goes on."
 
 
 def _leave(job: Job | None) -> NoReturn:
-    kept = _kept(job) if job is not None and job.done.rows else "Nothing was finished yet."
+    kept = _kept(job) if job is not None and job.parts.rows else "Nothing was finished yet."
     fail(f"Interrupted. {kept}")
     # A model that computes, or a socket that waits, cannot be interrupted, and the interpreter
     # would wait for its threads. What is finished is on the disk.

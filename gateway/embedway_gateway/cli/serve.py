@@ -33,6 +33,8 @@ def serve(
         embedway serve --config embedway.yaml --port 9000 --workers 2
     """
     # Imported here: `embedway --help` should not wait for a web server.
+    from pydantic import ValidationError
+
     from embedway_gateway.config.load import load_config
     from embedway_gateway.config.schema import ServerConfig, default_config
     from embedway_gateway.serve import serve as run
@@ -41,7 +43,9 @@ def serve(
     loaded = load_config(config) if config else default_config(DEFAULT_MODEL)
     stated = {"host": host, "port": port}
     changes = {key: value for key, value in stated.items() if value is not None}
-    if changes:
+    try:
         server = ServerConfig.model_validate({**loaded.server.model_dump(), **changes})
-        loaded = loaded.model_copy(update={"server": server})
-    run(loaded, workers=workers)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise typer.BadParameter(message) from None
+    run(loaded.model_copy(update={"server": server}), workers=workers)

@@ -96,17 +96,22 @@ def encoder() -> CountingEncoder:
     return CountingEncoder()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_encoder() -> type[CountingEncoder]:
     return CountingEncoder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def bulk() -> type[Bulk]:
     return Bulk
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def interrupted() -> type[BaseException]:
+    return Interrupted
+
+
+@pytest.fixture(scope="session")
 def interrupt_after() -> Callable[[int], Callable[[int, bool], None]]:
     """A report that ends the process, so to say, after so many chunks."""
 

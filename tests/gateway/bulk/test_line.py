@@ -34,7 +34,7 @@ def test_only_a_line_feed_ends_a_line(content: bytes, expected: list[str]) -> No
 
 
 def test_a_byte_order_mark_is_dropped_at_the_start_only() -> None:
-    assert ["one", "\ufefftwo"] == read("\ufeffone\n\ufefftwo\n".encode())
+    assert read("\ufeffone\n\ufefftwo\n".encode()) == ["one", "\ufefftwo"]
 
 
 def test_what_is_not_utf8_is_refused_with_its_line() -> None:
@@ -50,7 +50,7 @@ def test_utf16_is_refused() -> None:
 def test_a_line_without_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line, "MAX_LINE_BYTES", 8)
 
-    assert ["x" * 7] == read(b"x" * 7 + b"\n")
+    assert read(b"x" * 7 + b"\n") == ["x" * 7]
     with pytest.raises(BadInput, match=r"^a\.txt:2: longer than"):
         read(b"short\n" + b"x" * 9)
 
@@ -63,4 +63,4 @@ def test_counting_agrees_with_reading(content: bytes) -> None:
 def test_counting_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line, "_BLOCK", 3)
 
-    assert 4 == count_lines(io.BytesIO(b"ab\ncd\nef\ng"))
+    assert count_lines(io.BytesIO(b"ab\ncd\nef\ng")) == 4

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -77,16 +77,16 @@ def test_the_vectors_are_fixed_size_lists_of_float32(tmp_path: Path) -> None:
 
     table = write(rows, tmp_path, size=2)
 
-    assert ["id", "embedding"] == table.column_names
+    assert table.column_names == ["id", "embedding"]
     assert pa.list_(pa.float32(), 2) == table.schema.field("embedding").type
-    assert [[0.0, 1.0], [2.0, 3.0]] == table.column("embedding").to_pylist()[:2]
-    assert b"m" == table.schema.metadata[b"embedway.model"]
+    assert table.column("embedding").to_pylist()[:2] == [[0.0, 1.0], [2.0, 3.0]]
+    assert table.schema.metadata[b"embedway.model"] == b"m"
 
 
 def test_parts_become_few_row_groups(tmp_path: Path) -> None:
     write([Row(place="a:1", id=index, text="x") for index in range(20)], tmp_path, size=2)
 
-    assert 1 == pq.ParquetFile(tmp_path / "out.parquet").num_row_groups
+    assert pq.ParquetFile(tmp_path / "out.parquet").num_row_groups == 1
 
 
 def test_a_large_output_has_several_row_groups(
@@ -96,7 +96,7 @@ def test_a_large_output_has_several_row_groups(
     rows = [Row(place="a:1", id=index, text="x") for index in range(20)]
 
     assert list(range(20)) == write(rows, tmp_path, size=2).column("id").to_pylist()
-    assert 1 < pq.ParquetFile(tmp_path / "out.parquet").num_row_groups
+    assert pq.ParquetFile(tmp_path / "out.parquet").num_row_groups > 1
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_a_field_may_be_in_some_rows_only(tmp_path: Path) -> None:
 
     table = write(rows, tmp_path, size=2)
 
-    assert ["id", "a", "b", "embedding"] == table.column_names
-    assert [None, 1, None, None] == table.column("a").to_pylist()
-    assert [None, None, "x", None] == table.column("b").to_pylist()
+    assert table.column_names == ["id", "a", "b", "embedding"]
+    assert table.column("a").to_pylist() == [None, 1, None, None]
+    assert table.column("b").to_pylist() == [None, None, "x", None]
 
 
 @pytest.mark.parametrize(
@@ -166,9 +166,9 @@ def test_columns_of_several_inputs_are_joined(tmp_path: Path) -> None:
 
     for size in (1, 2):
         table = write(rows, tmp_path, size=size)
-        assert [1, 2] == table.column("n").to_pylist()
-        assert ["1", '"x"'] == table.column("m").to_pylist()
-        assert [None, True] == table.column("only").to_pylist()
+        assert table.column("n").to_pylist() == [1, 2]
+        assert table.column("m").to_pylist() == ["1", '"x"']
+        assert table.column("only").to_pylist() == [None, True]
 
 
 def test_arrow_values_can_be_written_as_json_lines(tmp_path: Path) -> None:
@@ -185,9 +185,9 @@ def test_arrow_values_can_be_written_as_json_lines(tmp_path: Path) -> None:
 
 
 def test_a_cell_is_pythons_value_where_python_has_one() -> None:
-    column = pa.array([datetime.date(2024, 2, 29), None])
+    column = pa.array([dt.date(2024, 2, 29), None])
 
-    assert datetime.date(2024, 2, 29) == Cell(column, 0).plain()
+    assert dt.date(2024, 2, 29) == Cell(column, 0).plain()
     assert Cell(column, 1).plain() is None
 
 
@@ -224,4 +224,4 @@ def test_a_bad_value_is_refused_with_its_row(tmp_path: Path, column: Any, expect
 def test_rows_are_counted_from_the_footer(tmp_path: Path) -> None:
     pq.write_table(TYPED, tmp_path / "a.parquet")
 
-    assert 3 == Source([str(tmp_path / "a.parquet")], Fields()).count()
+    assert Source([str(tmp_path / "a.parquet")], Fields()).count() == 3

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -30,39 +32,42 @@ def refusal(*inputs: str, **fields: object) -> str:
 def test_a_text_file_is_one_text_a_line(tmp_path: Path) -> None:
     path = write(tmp_path, "a.txt", "one\r\ntwo\u2028still two\nthree")
 
-    assert [(0, "one"), (1, "two\u2028still two"), (2, "three")] == rows(path)
+    assert rows(path) == [(0, "one"), (1, "two\u2028still two"), (2, "three")]
 
 
 def test_json_lines_give_text_id_and_more(tmp_path: Path) -> None:
     content = '{"text": "a\\nb", "key": "k1"}\n\n{"text": "c", "key": 7, "more": [1]}\n'
     path = write(tmp_path, "a.jsonl", content)
 
-    assert [("k1", "a\nb"), (7, "c")] == rows(path, id="key")
+    assert rows(path, id="key") == [("k1", "a\nb"), (7, "c")]
 
 
 def test_csv_knows_quotes_and_line_breaks_in_them(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", '\ufeffid,body\r\n1,"a, ""b""\r\nc"\r\n2,d\r\n')
 
-    assert [("1", 'a, "b"\r\nc'), ("2", "d")] == rows(path, text="body", id="id")
+    assert rows(path, text="body", id="id") == [("1", 'a, "b"\r\nc'), ("2", "d")]
 
 
 def test_a_csv_text_may_be_long(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "text\n" + "x" * 1_000_000 + "\n")
 
-    assert 1_000_000 == len(rows(path)[0][1])
+    assert len(rows(path)[0][1]) == 1_000_000
 
 
 def test_standard_input_is_one_text_a_line() -> None:
-    assert [(0, "one"), (1, "two")] == rows("-", stdin=b"one\ntwo\n")
+    assert rows("-", stdin=b"one\ntwo\n") == [(0, "one"), (1, "two")]
 
 
 def test_rows_are_numbered_through_all_inputs(tmp_path: Path) -> None:
     first = write(tmp_path, "a.txt", "one\ntwo\n")
     second = write(tmp_path, "b.jsonl", '{"text": "three"}\n')
 
-    assert [(0, "one"), (1, "two"), (2, "three"), (3, "four")] == rows(
-        first, second, "-", stdin=b"four\n"
-    )
+    assert rows(first, second, "-", stdin=b"four\n") == [
+        (0, "one"),
+        (1, "two"),
+        (2, "three"),
+        (3, "four"),
+    ]
 
 
 def test_skipped_rows_keep_their_number(tmp_path: Path) -> None:
@@ -70,22 +75,22 @@ def test_skipped_rows_keep_their_number(tmp_path: Path) -> None:
     path = write(tmp_path, "a.txt", "one\n\n \t\ntwo\n")
     source = Source([path], Fields(skip_empty=True))
 
-    assert [(0, "one"), (3, "two")] == [(row.id, row.text) for row in source.rows()]
-    assert 2 == source.skipped
+    assert [(row.id, row.text) for row in source.rows()] == [(0, "one"), (3, "two")]
+    assert source.skipped == 2
 
 
 def test_keep_carries_all_other_fields(tmp_path: Path) -> None:
     path = write(tmp_path, "a.jsonl", '{"text": "a", "key": 1, "tags": ["x"], "none": null}\n')
     (row,) = Source([path], Fields(id="key", keep=True)).rows()
 
-    assert {"text": "a", "tags": ["x"], "none": None} == row.kept
+    assert row.kept == {"text": "a", "tags": ["x"], "none": None}
 
 
 def test_without_keep_nothing_is_carried(tmp_path: Path) -> None:
     path = write(tmp_path, "a.jsonl", '{"text": "a", "more": 1}\n')
     (row,) = Source([path], Fields()).rows()
 
-    assert {} == row.kept
+    assert row.kept == {}
 
 
 @pytest.mark.parametrize(
@@ -141,7 +146,7 @@ def test_a_kept_column_cannot_take_our_names(tmp_path: Path, name: str) -> None:
 def test_kept_csv_columns_need_different_names(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "text,x,x\na,1,2\n")
 
-    assert [(0, "a")] == rows(path)
+    assert rows(path) == [(0, "a")]
     assert "two columns are named 'x'" in refusal(path, keep=True)
 
 
@@ -179,7 +184,7 @@ def test_standard_input_can_be_given_once() -> None:
 
 
 def test_suffixes_may_be_in_capitals(tmp_path: Path) -> None:
-    assert [(0, "one")] == rows(write(tmp_path, "A.TXT", "one\n"))
+    assert rows(write(tmp_path, "A.TXT", "one\n")) == [(0, "one")]
 
 
 def test_counting_agrees_with_reading(tmp_path: Path) -> None:
@@ -208,6 +213,18 @@ def test_rows_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
     """The mistake in the second row is met only when the second row is."""
     source = Source([write(tmp_path, "a.txt", "one\n\n")], Fields()).rows()
 
-    assert "one" == next(source).text
+    assert next(source).text == "one"
     with pytest.raises(BadInput):
         next(source)
+
+
+def test_a_named_pipe_is_read_once_and_never_counted(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.txt"
+    os.mkfifo(path)
+    writer = threading.Thread(target=lambda: path.write_text("one\n"))
+    writer.start()
+    source = Source([str(path)], Fields())
+
+    assert source.count() is None
+    assert [row.text for row in source.rows()] == ["one"]
+    writer.join()
