@@ -41,9 +41,16 @@ class OpenAIUpstream:
     most_running: int = 0
     delay: float = 0.0
 
+    def reset(self) -> None:
+        """Well behaved again, and without memory."""
+        self.salt, self.delay, self.most_running = "", 0.0, 0
+        self.faults.clear()
+        self.seen.clear()
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            return await _lifespan(receive, send)
+            await _lifespan(receive, send)
+            return
         body = b""
         while True:
             message = await receive()
@@ -61,7 +68,6 @@ class OpenAIUpstream:
             await self._answer(fault, request, send)
         finally:
             self.running -= 1
-        return None
 
     async def _answer(self, fault: Any, request: dict[str, Any], send: Any) -> None:
         if isinstance(fault, int):

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import openai
 import pytest
-from doubles.gateway_process import GatewayProcess
 from langchain_openai import OpenAIEmbeddings
 from numpy.typing import NDArray
+
+from doubles.gateway_process import GatewayProcess
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 REFERENCE = Path(__file__).parents[1] / "local_runtime" / "reference"
@@ -151,9 +152,7 @@ def test_the_largest_request_is_answered_in_order(client: openai.OpenAI) -> None
 def test_a_caller_that_goes_away_disturbs_nobody(
     client: openai.OpenAI, gateway: GatewayProcess
 ) -> None:
-    impatient = openai.OpenAI(
-        base_url=gateway.base_url, api_key="x", timeout=0.05, max_retries=0
-    )
+    impatient = openai.OpenAI(base_url=gateway.base_url, api_key="x", timeout=0.05, max_retries=0)
 
     def leave() -> None:
         with pytest.raises(openai.APITimeoutError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -13,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
 from doubles.gateway_process import GatewayProcess, running_gateway
 from doubles.openai_upstream import OpenAIUpstream
 from doubles.serving import free_port, served
@@ -76,10 +78,8 @@ def test_the_grace_period_bounds_the_wait(tmp_path: Path) -> None:
 
 
 def _ignore(gateway: GatewayProcess) -> None:
-    try:
+    with contextlib.suppress(OSError):
         post(gateway.base_url, "a", timeout=10)
-    except OSError:
-        pass
 
 
 def test_sigint_ends_it_too(tmp_path: Path) -> None:

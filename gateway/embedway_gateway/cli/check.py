@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from embedway_gateway.cli.console import terminal
+
 if TYPE_CHECKING:
     from embedway_gateway.survey import Finding
 
@@ -30,8 +32,8 @@ def check(
     `embedway serve` would do without one.
 
     Example:
-
         embedway check --config embedway.yaml
+
     """
     from embedway_gateway.config.load import load_config
     from embedway_gateway.config.schema import default_config
@@ -49,10 +51,10 @@ def check(
 
 
 def _print(findings: list[Finding]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    table = Table("model", "upstream", "engine", "dimensions", "ms a text", "cosine", "verdict")
+    table = Table("model", "upstream", "engine", "size", "ms a text", "cosine", "verdict")
+    table.columns[-1].overflow = "fold"
     for finding in findings:
         table.add_row(
             finding.model,
@@ -63,7 +65,7 @@ def _print(findings: list[Finding]) -> None:
             _shown(finding.cosine, ".5f"),
             f"[red]{finding.problem}[/red]" if finding.problem else "[green]ok[/green]",
         )
-    Console().print(table)
+    terminal().print(table)
 
 
 def _shown(value: float | None, form: str) -> str:

@@ -27,10 +27,10 @@ def serve(
     http://127.0.0.1:8080/v1, downloading it on first use.
 
     Examples:
-
         embedway serve
 
         embedway serve --config embedway.yaml --port 9000 --workers 2
+
     """
     # Imported here: `embedway --help` should not wait for a web server.
     from pydantic import ValidationError

@@ -55,7 +55,7 @@ def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Con
     try:
         config = Config.model_validate(expanded)
     except ValidationError as error:
-        problems += [_sentence(item) for item in error.errors(include_url=False)]
+        problems += _sentences(error.errors(include_url=False))
         raise ConfigError(path, problems) from None
     if problems:
         raise ConfigError(path, problems)
@@ -87,6 +87,19 @@ def _expand(
         return environment[name]
 
     return _VARIABLE.sub(replace, value)
+
+
+def _sentences(errors: list[ErrorDetails]) -> list[str]:
+    """One for each mistake; that a list whose items are wrong has too few of them is none."""
+    places = [error["loc"] for error in errors]
+
+    def echoes(error: ErrorDetails) -> bool:
+        here = error["loc"]
+        return error["type"] == "too_short" and any(
+            len(place) > len(here) and place[: len(here)] == here for place in places
+        )
+
+    return [_sentence(error) for error in errors if not echoes(error)]
 
 
 def _sentence(error: ErrorDetails) -> str:

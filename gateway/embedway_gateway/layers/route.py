@@ -81,9 +81,7 @@ class Route(Generic[Request, Reply]):
             return min(self._targets, key=lambda target: (target.priority, target.resting_until))
         best = awake[0].priority
         same = [target for target in awake if target.priority == best]
-        chosen = min(
-            same, key=lambda one: (one.in_flight / one.weight, one.chosen / one.weight)
-        )
+        chosen = min(same, key=lambda one: (one.in_flight / one.weight, one.chosen / one.weight))
         chosen.chosen += 1
         return chosen
 

@@ -66,7 +66,7 @@ class Reference:
 async def canary_vectors(
     service: Service[EmbeddingRequest, EmbeddingResponse], model: str
 ) -> NDArray[np.float32]:
-    """The service's vectors of the canary texts, each sent alone, as the texts of callers may be."""
+    """The service's vectors of the canary texts, each sent alone: (8, d)."""
     rows = [
         (await service.send(EmbeddingRequest(model=model, inputs=(text,)))).vectors
         for text in CANARIES

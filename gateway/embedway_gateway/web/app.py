@@ -74,7 +74,7 @@ def create_app(config: Config, *, metrics: Metrics | None = None) -> Gateway:
     )
     gateway = Gateway(_Hot(embeddings, app), models, transport)
     app.include_router(catalogue_routes(models))
-    app.include_router(health_routes(models, metrics, lambda: gateway.draining))
+    app.include_router(health_routes(models, metrics))
     describe(app)
     return gateway
 

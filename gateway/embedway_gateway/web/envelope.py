@@ -65,14 +65,8 @@ class _Exchange:
     async def answer(self, app: ASGIApp, receive: Receive, *, draining: bool) -> None:
         try:
             if draining and self._scope["path"] != "/healthz":
-                raise HTTPError(
-                    503,
-                    "The gateway is shutting down; send the request again.",
-                    kind="server_error",
-                    code="shutting_down",
-                    retry=True,
-                    retry_after=1.0,
-                )
+                await self._refuse(_shutting_down())
+                return
             await app(self._scope, receive, self.send)
         except HTTPError as error:
             await self._refuse(error)
@@ -124,3 +118,14 @@ class _Exchange:
         if self._detail:
             facts["error"] = self._detail
         _log.info("request", extra={"facts": facts})
+
+
+def _shutting_down() -> HTTPError:
+    return HTTPError(
+        503,
+        "The gateway is shutting down; send the request again.",
+        kind="server_error",
+        code="shutting_down",
+        retry=True,
+        retry_after=1.0,
+    )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -15,8 +13,8 @@ from embedway_gateway.model import Models
 __all__ = ["health_routes"]
 
 
-def health_routes(models: Models, metrics: Metrics, draining: Callable[[], bool]) -> APIRouter:
-    """For those who watch the gateway."""
+def health_routes(models: Models, metrics: Metrics) -> APIRouter:
+    """For those who watch the gateway; while it drains, `Envelope` answers in their stead."""
     router = APIRouter(tags=["operation"])
 
     @router.get("/healthz", summary="Alive: answers as soon as the process listens")
@@ -28,7 +26,7 @@ def health_routes(models: Models, metrics: Metrics, draining: Callable[[], bool]
         now = time.monotonic()
         found = {name: model.problems(now) for name, model in models.items()}
         problems = {name: problem for name, problem in found.items() if problem}
-        ready = not problems and not draining()
+        ready = not problems
         body = {"status": "ready" if ready else "not ready", "problems": problems}
         return JSONResponse(body, 200 if ready else 503)
 

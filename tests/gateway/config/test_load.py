@@ -17,9 +17,7 @@ def read(tmp_path: Path, text: str, environment: dict[str, str] | None = None) -
     return load_config(path, environment or {})
 
 
-def problems(
-    tmp_path: Path, text: str, environment: dict[str, str] | None = None
-) -> list[str]:
+def problems(tmp_path: Path, text: str, environment: dict[str, str] | None = None) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, text, environment)
     return caught.value.problems
@@ -126,9 +124,7 @@ def test_messages_never_hold_values(tmp_path: Path) -> None:
         ("engine: openai, url: 'https://example.test', path: embeddings", "path"),
     ],
 )
-def test_an_upstream_that_cannot_work_is_refused(
-    tmp_path: Path, upstream: str, part: str
-) -> None:
+def test_an_upstream_that_cannot_work_is_refused(tmp_path: Path, upstream: str, part: str) -> None:
     found = problems(
         tmp_path,
         f"""
@@ -206,9 +202,7 @@ def test_beyond_loopback_nothing_is_listened_on(tmp_path: Path, host: str) -> No
         ("models: !!python/object/apply:os.system ['true']", "not YAML"),
     ],
 )
-def test_a_file_that_is_no_configuration_is_refused(
-    tmp_path: Path, text: str, part: str
-) -> None:
+def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str, part: str) -> None:
     found = problems(tmp_path, text)
 
     assert any(part in item for item in found), found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from doubles.time import Time
 
+from doubles.time import Time
 from embedway_gateway.layers.retry import Budget, Retry
 from embedway_upstream import (
     BadReply,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from doubles.time import Time
 
+from doubles.time import Time
 from embedway_gateway.layers.route import Route, Target
 from embedway_upstream import (
     EmbeddingRequest,

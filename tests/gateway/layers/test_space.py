@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from doubles.time import Time
 
+from doubles.time import Time
 from embedway_gateway.layers.space import CANARIES, Reference, SameSpace, agreement
 from embedway_upstream import (
     EmbeddingRequest,

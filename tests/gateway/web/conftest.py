@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
+
 from doubles.openai_upstream import OpenAIUpstream
 from doubles.serving import served
-
 from embedway_gateway.config.schema import Config
 from embedway_gateway.web.app import Gateway, create_app
 
@@ -24,7 +24,7 @@ def upstream_server() -> Iterator[tuple[OpenAIUpstream, str]]:
 def upstream(upstream_server: tuple[OpenAIUpstream, str]) -> OpenAIUpstream:
     """Well behaved, and without memory of earlier tests."""
     app, _ = upstream_server
-    app.__init__()  # type: ignore[misc]
+    app.reset()
     return app
 
 

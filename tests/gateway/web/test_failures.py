@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import numpy as np
 import pytest
-from doubles.openai_upstream import OpenAIUpstream
-from doubles.serving import free_port, served
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from doubles.openai_upstream import OpenAIUpstream
+from doubles.serving import free_port, served
 from embedway_gateway.config.schema import Config
 from embedway_gateway.layers.space import CANARIES
 from embedway_gateway.metric import Metrics
@@ -55,7 +55,7 @@ def replicas() -> Iterator[list[tuple[OpenAIUpstream, str]]]:
 @pytest.fixture(autouse=True)
 def well_behaved(replicas: list[tuple[OpenAIUpstream, str]]) -> None:
     for app, _ in replicas:
-        app.__init__()  # type: ignore[misc]
+        app.reset()
 
 
 class Client:
@@ -67,7 +67,7 @@ class Client:
         transport = httpx.ASGITransport(self.app)
         self.http = httpx.AsyncClient(transport=transport, base_url="http://gateway")
 
-    async def __aenter__(self) -> Client:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -199,9 +199,10 @@ async def test_a_replica_of_another_space_never_answers(
         problems = (await client.http.get("/readyz")).status_code
 
     assert {"up0"} == {answer.headers["x-embedway-upstream"] for answer in answers}
-    assert all(item.body["input"] == [text] for item, text in zip(
-        replicas[1][0].seen, CANARIES, strict=True
-    ))
+    assert all(
+        item.body["input"] == [text]
+        for item, text in zip(replicas[1][0].seen, CANARIES, strict=True)
+    )
     assert 200 == problems, "ready: one of the two serves"
 
 
@@ -239,7 +240,7 @@ def test_whatever_an_upstream_does_vectors_are_right_or_there_are_none(
     replicas: list[tuple[OpenAIUpstream, str]], faults: list[Any], texts: list[str]
 ) -> None:
     app, url = replicas[0]
-    app.__init__()  # type: ignore[misc]
+    app.reset()
     app.faults.extend(faults)
 
     async def ask() -> httpx.Response:

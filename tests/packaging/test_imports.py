@@ -1,0 +1,122 @@
+"""Imports go one way, and importing a class costs little."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {
+    *("ads", "fastapi", "litellm", "oci", "onnx", "onnxruntime", "openai", "pandas", "pyarrow"),
+    *("starlette", "tokenizers", "torch", "transformers", "typer", "uvicorn"),
+}
+
+
+def python(tmp_path: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Isolated: neither the folder nor the environment adds to the path, as after installation."""
+    return subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def loaded_by(tmp_path: Path, statement: str) -> set[str]:
+    """The top-level modules that are loaded after a statement."""
+    done = python(tmp_path, f"{statement}\nimport sys\nprint(*sys.modules)")
+    assert done.returncode == 0, done.stderr
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_imports_go_one_way() -> None:
+    command = shutil.which("lint-imports", path=str(Path(sys.executable).parent))
+    assert command is not None
+    done = subprocess.run(
+        [command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_llama_index_class_imports_the_client_only() -> None:
+    """import-linter cannot see into a namespace package that others share."""
+    folder = ROOT / "integrations" / "llama_index"
+    modules = {
+        name.partition(".")[0]
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for name in _imported(node)
+    }
+
+    assert {name for name in modules if "embedway" in name} <= {
+        "embedway_client",
+        "embedway_upstream",
+    }
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import langchain_embedway",
+        "from langchain_embedway import EmbedwayEmbeddings",
+        "import embedway_client",
+        "from embedway_client import Client",
+        "import embedway_upstream",
+        "import embedway_upstream.testing",
+    ],
+)
+def test_an_import_loads_nothing_heavy(tmp_path: Path, statement: str) -> None:
+    assert loaded_by(tmp_path, statement) & HEAVY == set()
+
+
+def test_the_llama_index_class_adds_nothing_heavy(tmp_path: Path) -> None:
+    """LlamaIndex loads much itself; what counts is what comes on top."""
+    before = loaded_by(tmp_path, "from llama_index.core.base.embeddings.base import BaseEmbedding")
+    after = loaded_by(tmp_path, "from llama_index.embeddings.embedway import EmbedwayEmbedding")
+
+    assert (after - before) & HEAVY == set()
+
+
+def test_upstreams_need_no_web_framework_and_no_model(tmp_path: Path) -> None:
+    ours = {name for name in loaded_by(tmp_path, "import embedway_upstream") if "embedway" in name}
+
+    assert ours - {name for name in ours if name.startswith("__editable")} == {"embedway_upstream"}
+
+
+def test_the_local_runtime_knows_nobody(tmp_path: Path) -> None:
+    loaded = loaded_by(tmp_path, "import embedway_local")
+
+    assert {name for name in loaded if name.startswith("embedway_")} == {"embedway_local"}
+    assert loaded & {"onnx", "torch", "transformers", "fastapi", "httpx", "aiohttp"} == set()
+
+
+@pytest.mark.parametrize(
+    "root", ["gateway", "integrations", "local_runtime", "tests", "examples", "doubles"]
+)
+def test_a_source_root_is_no_package(tmp_path: Path, root: str) -> None:
+    done = python(tmp_path, f"import {root}")
+
+    assert done.returncode == 1
+    assert f"No module named '{root}'" in done.stderr
+
+
+def test_the_command_starts_without_its_parts(tmp_path: Path) -> None:
+    """`embedway --help` waits for neither a web server nor a model."""
+    code = "from embedway_gateway.cli.app import application\napplication()"
+    loaded = loaded_by(tmp_path, code)
+
+    assert loaded & {"fastapi", "uvicorn", "onnxruntime", "numpy", "pyarrow", "aiohttp"} == set()

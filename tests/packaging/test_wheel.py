@@ -1,0 +1,148 @@
+"""The wheel holds the packages, all of them, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email.message import Message
+from email.parser import HeaderParser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = [
+    "embedway_client",
+    "embedway_gateway",
+    "embedway_local",
+    "embedway_upstream",
+    "langchain_embedway",
+    "llama_index/embeddings/embedway",
+]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built as a user's pip would, with what is installed here already."""
+    out = tmp_path_factory.mktemp("wheel")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "build", "--wheel", "--no-isolation"),
+            *("--outdir", str(out), str(ROOT)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = out.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def names(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return HeaderParser().parsestr(archive.read(name).decode())
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, object]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def test_top_level_is_the_packages(names: list[str]) -> None:
+    tops = {name.partition("/")[0] for name in names}
+
+    assert {top for top in tops if not top.endswith(".dist-info")} == {
+        package.partition("/")[0] for package in PACKAGES
+    }
+    assert sum(1 for top in tops if top.endswith(".dist-info")) == 1
+
+
+def test_the_wheel_has_every_source_file(names: list[str]) -> None:
+    sources = {
+        path.relative_to(ROOT / root).as_posix()
+        for root in ("gateway", "integrations", "local_runtime")
+        for path in (ROOT / root).rglob("*.py")
+    }
+
+    assert {name for name in names if name.endswith(".py")} == sources
+
+
+def test_every_package_is_typed(names: list[str]) -> None:
+    for package in PACKAGES:
+        assert f"{package}/__init__.py" in names
+        assert f"{package}/py.typed" in names
+
+
+def test_llama_index_stays_a_namespace(names: list[str]) -> None:
+    """One `__init__.py` above the leaf would hide LlamaIndex itself."""
+    assert "llama_index/__init__.py" not in names
+    assert "llama_index/embeddings/__init__.py" not in names
+
+
+def test_there_is_nothing_else_in_it(names: list[str]) -> None:
+    stray = [
+        name
+        for name in names
+        if ".dist-info/" not in name and not name.endswith((".py", "/py.typed"))
+    ]
+
+    assert stray == []
+    assert not any("test" in name.split("/")[:-1] for name in names)
+
+
+def test_the_licence_is_in_it(names: list[str], metadata: Message) -> None:
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+    assert metadata["License-Expression"] == "Apache-2.0"
+
+
+def test_the_command_is_declared(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
+        text = archive.read(name).decode()
+
+    assert "[console_scripts]\nembedway = embedway_gateway.cli:main" in text
+
+
+def test_the_extras_are_there(metadata: Message) -> None:
+    assert sorted(metadata.get_all("Provides-Extra", [])) == [
+        "all",
+        "gateway",
+        "gpu",
+        "langchain",
+        "llama-index",
+        "local",
+        "parquet",
+    ]
+
+
+def test_the_bare_install_is_light(metadata: Message) -> None:
+    required = metadata.get_all("Requires-Dist", [])
+    bare = sorted(item.partition(">")[0] for item in required if "extra ==" not in item)
+
+    assert bare == ["httpx", "msgspec", "numpy"]
+
+
+def test_all_has_everything_but_the_card(project: dict[str, object]) -> None:
+    """`gpu` and `local` overwrite each other's files, so `all` can hold only one."""
+    extras = project["optional-dependencies"]
+    assert isinstance(extras, dict)
+    (everything,) = extras["all"]
+    inside = everything.partition("[")[2].rstrip("]").split(",")
+
+    assert sorted(inside) == sorted(set(extras) - {"all", "gpu"})
+
+
+def test_the_readme_is_its_description(metadata: Message) -> None:
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert str(metadata.get_payload()).startswith("# Embedway")
