@@ -1,4 +1,4 @@
-"""A double of anything that embeds, for tests: deterministic, and it remembers what it was asked."""
+"""A double of anything that embeds, for tests: deterministic, and with a memory."""
 
 from __future__ import annotations
 

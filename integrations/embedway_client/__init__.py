@@ -1,1 +1,32 @@
-"""…"""
+"""What the framework classes share: embeds through a gateway, or in this process."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from embedway_client.attempt import Pace
+    from embedway_client.client import Client
+    from embedway_client.embedding import EmbeddingResult
+    from embedway_client.error import AuthenticationFailed, VectorSpaceChanged
+
+__all__ = ["AuthenticationFailed", "Client", "EmbeddingResult", "Pace", "VectorSpaceChanged"]
+
+# Imported when first named (PEP 562): numpy and the rest take 0.1 s, which importing a framework's
+# class would pay for nothing.
+_HOMES = {
+    "AuthenticationFailed": "error",
+    "Client": "client",
+    "EmbeddingResult": "embedding",
+    "Pace": "attempt",
+    "VectorSpaceChanged": "error",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

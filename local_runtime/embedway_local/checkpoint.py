@@ -28,6 +28,8 @@ _POOLING = {
     "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len",
     "pooling_mode_weightedmean_tokens": "weightedmean",
 }
+# Their positions begin behind that of the padding token.
+_SHIFTED = {"camembert", "mpnet", "roberta", "xlm-roberta"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,30 +85,38 @@ def read_checkpoint(
     config = read_settings(folder / "config.json")
     sentence = read_settings(folder / "sentence_bert_config.json")
     prompts = read_settings(folder / "config_sentence_transformers.json").texts("prompts")
-    weights = _weights(folder)
-    onnx = next((path for name in _ONNX if (path := folder / name).is_file()), None)
-    if weights and config.values.get("model_type") in buildable:
-        onnx = None
-    if not weights and onnx is None:
-        raise ModelNotFound(
-            f"{folder}: neither model.safetensors nor onnx/model.onnx "
-            "(pickled weights, pytorch_model.bin, are never read)"
-        )
+    modules = _modules(folder)
+    weights, onnx = _graph(folder, built=config.values.get("model_type") in buildable)
     return Checkpoint(
         folder=folder,
         config=config,
         hidden=config.number("hidden_size"),
         max_tokens=_max_tokens(folder, config, sentence, max_tokens),
-        pooling=pooling or _pooling(folder, prompted=any(prompts.values())),
+        pooling=pooling or _pooling(folder, modules, prompted=any(prompts.values())),
         lowercase=sentence.flag("do_lower_case"),
         prompts=prompts,
         tokenizer=tokenizer,
-        weights=() if onnx else weights,
+        weights=weights,
         onnx=onnx,
     )
 
 
-def _pooling(folder: Path, *, prompted: bool) -> Pooling:
+def _graph(folder: Path, *, built: bool) -> tuple[tuple[Path, ...], Path | None]:
+    """What the graph is made from: weights, or an export; the other is empty."""
+    weights = _weights(folder)
+    onnx = next((path for name in _ONNX if (path := folder / name).is_file()), None)
+    if onnx is not None and not (built and weights):
+        return (), onnx
+    if not weights:
+        raise ModelNotFound(
+            f"{folder}: neither model.safetensors nor onnx/model.onnx "
+            "(pickled weights, pytorch_model.bin, are never read)"
+        )
+    return weights, None
+
+
+def _modules(folder: Path) -> list[Settings]:
+    """The steps of the model's sentence-transformers pipeline, all of which we run."""
     modules = read_list(folder / "modules.json")
     for module in modules:
         kind = module.text("type").rpartition(".")[2]
@@ -114,6 +124,10 @@ def _pooling(folder: Path, *, prompted: bool) -> Pooling:
             raise ModelUnsupported(
                 f"{folder}: its pipeline has a {kind} module, which this runtime does not run"
             )
+    return modules
+
+
+def _pooling(folder: Path, modules: list[Settings], *, prompted: bool) -> Pooling:
     place = next((m.text("path") for m in modules if m.text("type").endswith("Pooling")), None)
     settings = read_settings(folder / (place or "1_Pooling") / "config.json")
     if prompted and not settings.flag("include_prompt", default=True):
@@ -138,6 +152,8 @@ def _max_tokens(folder: Path, config: Settings, sentence: Settings, asked: int |
     It is never more than there are positions.
     """
     positions = _stated(config, "max_position_embeddings")
+    if positions is not None and config.values.get("model_type") in _SHIFTED:
+        positions -= config.number("pad_token_id", default=1) + 1
     if asked is not None:
         if asked < 1 or (positions is not None and asked > positions):
             raise ValueError(f"max_tokens={asked}: the model has {positions} positions")

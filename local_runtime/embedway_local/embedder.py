@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections import deque
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 
 from embedway_local.batch import plan
 from embedway_local.catalogue import DEFAULT_MODEL
+from embedway_local.error import DeviceUnavailable
 from embedway_local.file import digest
 from embedway_local.graph.cache import built, weights_digest
 from embedway_local.home import embedway_home
 from embedway_local.pooling import Pooling
-from embedway_local.provider import Device, load
-from embedway_local.session import Session
+from embedway_local.provider import Device, Loaded, load
 from embedway_local.source.find import find
 from embedway_local.space import VectorSpace
 from embedway_local.store import Store
 from embedway_local.tokenise import Tokeniser
+from embedway_local.work import Workers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from embedway_local.checkpoint import Checkpoint
 
 __all__ = ["InputType", "LocalEmbedder", "LocalEmbedding"]
 
@@ -50,13 +51,24 @@ class LocalEmbedding:
     """How many texts were cut."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What one process uses of a model."""
+
+    pid: int
+    tokeniser: Tokeniser
+    loaded: Loaded
+    workers: Workers
+
+
 class LocalEmbedder:
     """
     A text-embedding model in this process, on ONNX Runtime.
 
     `model` is a folder or a name on the Hugging Face hub; it is downloaded once, on first use,
     into `EMBEDWAY_HOME`. May be used from many threads at once: they share one pool of as many
-    workers as there are cores.
+    workers as there are cores. A forked child may go on using it, on the processor; a pickled one
+    is opened again from its arguments.
 
         embedder = LocalEmbedder("sentence-transformers/all-MiniLM-L6-v2")
         embedder.embed(["a text", "another"])  # float32 (2, 384)
@@ -83,87 +95,74 @@ class LocalEmbedder:
     ) -> None:
         if threads is not None and threads < 1:
             raise ValueError(f"threads={threads}: at least 1 is needed")
+        if pooling is not None and pooling not in get_args(Pooling):
+            raise ValueError(f'pooling={pooling!r}: "cls", "mean" and "last" are known')
+        self._again = partial(
+            LocalEmbedder,
+            model,
+            device=device,
+            threads=threads,
+            max_tokens=max_tokens,
+            pooling=pooling,
+            prompts=None if prompts is None else dict(prompts),
+            home=home,
+        )
         home = home or embedway_home()
         checkpoint = find(model, Store(home), pooling=pooling, max_tokens=max_tokens)
         self.model = str(model)
         self._prompts = _prompts(checkpoint.prompts if prompts is None else prompts)
-        self._tokeniser = Tokeniser(checkpoint)
-        loaded = load(built(checkpoint, home), device, threads)
-        self._session = Session(loaded.session)
-        self._callers = loaded.callers
-        self._budget = loaded.tokens
-        self._pool: ThreadPoolExecutor | None = None
-        self._pid = 0
-        self._lock = threading.Lock()
-        self._closed = False
-        self.device = loaded.device
+        self._open = partial(_open, checkpoint, built(checkpoint, home), threads)
+        self._opened = self._open(device)
+        self.device = self._opened.loaded.device
         self.max_tokens = checkpoint.max_tokens
-        self.dimensions = self._session.dimensions
-        self.space = VectorSpace(
-            weights=weights_digest(checkpoint, home),
-            tokenizer=digest(checkpoint.tokenizer),
-            dimensions=self.dimensions,
-            pooling=checkpoint.pooling,
-            max_tokens=checkpoint.max_tokens,
-            lowercase=checkpoint.lowercase,
-            query_prompt=self._prompts["query"],
-            document_prompt=self._prompts["document"],
-        )
+        self.dimensions = self._opened.loaded.session.dimensions
+        self.space = _space(checkpoint, home, self.dimensions, self._prompts)
 
     def embed(
-        self, texts: Sequence[str], *, input_type: InputType = "document"
+        self, texts: Sequence[str], *, input_type: InputType | None = "document"
     ) -> NDArray[np.float32]:
         """
         One vector a text: float32 (n, dimensions), row i of text i, of unit length.
 
+        `input_type` chooses the prompt that is put before each text; None puts none.
         Texts longer than `max_tokens` are cut there. Raises `ValueError` for a text with lone
-        surrogates, `TypeError` for anything but a sequence of strings.
+        surrogates, `TypeError` for anything but a sequence of strings, `LocalError` when the
+        device fails.
         """
         return self.encode(texts, input_type=input_type).vectors
 
     def encode(
         self, texts: Sequence[str], *, input_type: InputType | None = "document"
     ) -> LocalEmbedding:
-        """
-        Like `embed`, with the tokens that were read and the texts that were cut.
-
-        With `input_type=None` no prompt is put before the texts.
-        """
-        if isinstance(texts, str):
+        """Like `embed`, with the tokens that were read and the texts that were cut."""
+        if isinstance(texts, str | bytes):
             raise TypeError("texts is one string; give a list of strings")
-        prompt = self._prompts[input_type] if input_type else ""
+        if input_type is not None and input_type not in self._prompts:
+            raise ValueError(f'input_type={input_type!r}: "query" and "document" are known')
+        prompt = "" if input_type is None else self._prompts[input_type]
+        opened = self._here()
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
-        pool = self._workers()
-        running: deque[Future[None]] = deque()
         tokens = truncated = 0
-        try:
+
+        def jobs() -> Iterator[Callable[[], None]]:
+            nonlocal tokens, truncated
             for start in range(0, len(texts), _WINDOW):
                 window = texts[start : start + _WINDOW]
-                ids, cut = self._tokeniser.encode(
-                    [prompt + text for text in window] if prompt else window
-                )
+                ids, cut = opened.tokeniser.encode(window, prompt=prompt, first=start)
                 tokens += sum(map(len, ids))
                 truncated += cut
-                # While this window's batches run, the next one is tokenised; no more than that.
-                _finish(running)
                 rows = vectors[start : start + len(window)]
-                for batch in plan([len(item) for item in ids], self._budget):
-                    running.append(pool.submit(self._run, ids, batch, rows))
-            _finish(running)
-        finally:
-            for future in running:
-                future.cancel()
+                for batch in plan([len(item) for item in ids], opened.loaded.tokens):
+                    yield partial(_run, opened.loaded, ids, batch, rows)
+
+        opened.workers.each(jobs())
         return LocalEmbedding(vectors, tokens, truncated)
 
     def close(self) -> None:
         """Stop the workers; later calls raise `RuntimeError`."""
-        with self._lock:
-            self._closed = True
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
+        self._opened.workers.close()
 
-    def __enter__(self) -> LocalEmbedder:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -174,26 +173,52 @@ class LocalEmbedder:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Callable[[], LocalEmbedder], tuple[()]]:
+        return self._again, ()
+
     def __repr__(self) -> str:
         return f"LocalEmbedder({self.model!r}, device={self.device!r})"
 
-    def _run(self, ids: list[list[int]], batch: list[int], rows: NDArray[np.float32]) -> None:
-        rows[batch] = self._session.run([ids[index] for index in batch])
+    def _here(self) -> _Opened:
+        """What was opened, opened again in a forked child where it may be in an unknown state."""
+        opened = self._opened
+        if opened.pid == os.getpid():
+            return opened
+        if self.device == "cuda":
+            raise DeviceUnavailable(
+                "CUDA cannot be used in a process that was forked after it was started",
+                'start processes with multiprocessing.get_context("spawn")',
+            )
+        # Locks inside ONNX Runtime or the tokenizer that another thread held are held for ever.
+        # Without that, the parent's memory is shared: nothing to load, 90 MB saved a process.
+        if opened.workers.busy:
+            self._opened = opened = self._open("cpu")
+        return opened
 
-    def _workers(self) -> ThreadPoolExecutor:
-        """The pool, made on first use, and again in a forked child, which has no threads."""
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("this LocalEmbedder is closed")
-            if self._pool is None or self._pid != os.getpid():
-                self._pool = ThreadPoolExecutor(self._callers, "embedway-local")
-                self._pid = os.getpid()
-            return self._pool
+
+def _open(checkpoint: Checkpoint, graph: Path, threads: int | None, device: Device) -> _Opened:
+    tokeniser = Tokeniser(checkpoint)
+    loaded = load(graph, device, threads, pad=checkpoint.pad)
+    return _Opened(os.getpid(), tokeniser, loaded, Workers(loaded.callers))
 
 
-def _finish(running: deque[Future[None]]) -> None:
-    while running:
-        running.popleft().result()
+def _space(
+    checkpoint: Checkpoint, home: Path, dimensions: int, prompts: Mapping[InputType, str]
+) -> VectorSpace:
+    return VectorSpace(
+        weights=weights_digest(checkpoint, home),
+        tokenizer=digest(checkpoint.tokenizer),
+        dimensions=dimensions,
+        pooling=checkpoint.pooling,
+        max_tokens=checkpoint.max_tokens,
+        lowercase=checkpoint.lowercase,
+        query_prompt=prompts["query"],
+        document_prompt=prompts["document"],
+    )
+
+
+def _run(loaded: Loaded, ids: list[list[int]], batch: list[int], rows: NDArray[np.float32]) -> None:
+    rows[batch] = loaded.session.run([ids[index] for index in batch])
 
 
 def _prompts(prompts: Mapping[str, str]) -> dict[InputType, str]:
@@ -204,5 +229,5 @@ def _prompts(prompts: Mapping[str, str]) -> dict[InputType, str]:
 
     return {
         "query": first("query", "search_query"),
-        "document": first("document", "passage", "search_document"),
+        "document": first("document", "passage", "corpus", "search_document"),
     }

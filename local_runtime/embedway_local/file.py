@@ -82,7 +82,9 @@ def write_text(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        os.replace(name, path)
+        # `mkstemp` lets nobody else read it; a store may serve several users.
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -99,7 +101,7 @@ def known_digest(path: Path, home: Path) -> str:
     status = path.stat()
     facts = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}"
     note = home / "digests" / hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()
-    if note.is_file():
+    with suppress(OSError):
         return note.read_text("ascii")
     value = digest(path)
     # A store that is only readable, as in a container's image, costs a digest a start: 0.1 s.

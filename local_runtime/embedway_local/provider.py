@@ -16,8 +16,6 @@ from embedway_local.session import Session
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import onnxruntime
-
 __all__ = ["Device", "Loaded", "load"]
 
 _log = logging.getLogger("embedway.local")
@@ -82,7 +80,10 @@ def _on_cpu(path: Path, threads: int | None, pad: int) -> Loaded:
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no public class
-        raise ModelCorrupt(f"{path}: ONNX Runtime cannot load it ({error})") from error
+        raise ModelCorrupt(
+            f"{path}: ONNX Runtime cannot load it ({error}); "
+            "delete its folder, and it is built again"
+        ) from error
     return Loaded(Session(session, pad=pad), "cpu", threads or usable_cores(), _CPU_TOKENS)
 
 
@@ -97,7 +98,9 @@ def _on_cuda(path: Path, pad: int) -> Loaded:
     # 4: fatal only. The failure is reported by us, in one sentence.
     options.log_severity_level = 4
     cuda = ("CUDAExecutionProvider", {"arena_extend_strategy": "kSameAsRequested"})
-    cure = f"check that `nvidia-smi` shows a card and driver 580 or later (CUDA 13); then {_INSTALL}"
+    cure = (
+        f"check that `nvidia-smi` shows a card and driver 580 or later (CUDA 13); then {_INSTALL}"
+    )
     try:
         made = onnxruntime.InferenceSession(path, options, providers=[cuda, "CPUExecutionProvider"])
     except Exception as error:  # the same; some versions raise when a library is missing

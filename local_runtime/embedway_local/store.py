@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from embedway_local.catalogue import CATALOGUE
-from embedway_local.error import ModelCorrupt
-from embedway_local.file import aside, digest, write_text
+from embedway_local.error import ModelCorrupt, ModelNotFound
+from embedway_local.file import alone, aside, digest, write_text
 from embedway_local.setting import read_settings
 
 if TYPE_CHECKING:
@@ -47,12 +47,20 @@ class Store:
         """Where the model is, or would be."""
         return self._models / model.replace("/", "--")
 
+    def partial(self, model: str) -> Path:
+        """Where an interrupted download of the model is kept, to be resumed."""
+        return self.home / "partial" / model.replace("/", "--")
+
     def has(self, model: str) -> bool:
         """Is the model here?"""
         return (self.folder(model) / _MANIFEST).is_file()
 
     def manifest(self, model: str) -> Manifest:
-        """The manifest of a model that is here."""
+        """The manifest of a model; raises `ModelNotFound` when it is not here."""
+        if not self.has(model):
+            raise ModelNotFound(
+                f"{model} is not in {self.home}; `embedway models pull {model}` brings it there"
+            )
         return _read(self.folder(model))
 
     def models(self) -> list[Manifest]:
@@ -62,29 +70,38 @@ class Store:
         folders = (path for path in self._models.iterdir() if (path / _MANIFEST).is_file())
         return sorted((_read(folder) for folder in folders), key=lambda item: item.model)
 
+    def alone(self, model: str) -> AbstractContextManager[None]:
+        """Hold this around `receive`: other threads and processes that want the model wait."""
+        return alone(self.folder(model))
+
     @contextmanager
     def receive(self, model: str, *, source: str) -> Iterator[_Arrival]:
         """
-        A folder to put the model's files into.
+        A folder to put the model's files into; it replaces the model's folder at the end.
 
         When the block ends, files of a known model are held against their pinned digests;
-        a mismatch raises `ModelCorrupt` and leaves nothing behind.
+        a mismatch raises `ModelCorrupt`. After an error nothing is left behind, and what was here
+        before stays.
         """
-        target = self.folder(model)
-        with aside(target) as folder:
+        with aside(self.folder(model)) as folder:
             arrival = _Arrival(folder)
             yield arrival
             files = {
-                str(path.relative_to(folder).as_posix()): digest(path)
+                path.relative_to(folder).as_posix(): digest(path)
                 for path in sorted(folder.rglob("*"))
                 if path.is_file()
             }
             _hold_against_pins(model, files, source)
             manifest = Manifest(model=model, revision=arrival.revision, source=source, files=files)
             write_text(folder / _MANIFEST, json.dumps(asdict(manifest), indent=2) + "\n")
+        shutil.rmtree(self.partial(model), ignore_errors=True)
 
     def verify(self, model: str) -> list[str]:
-        """Digest every file again; returns a sentence for each that is wrong."""
+        """
+        Digest every file again; returns a sentence for each that is wrong.
+
+        Raises `ModelNotFound` when the model is not here.
+        """
         folder = self.folder(model)
         wanted = dict(self.manifest(model).files)
         known = CATALOGUE.get(model)
@@ -100,8 +117,10 @@ class Store:
         return problems
 
     def remove(self, model: str) -> None:
-        """Forget a model."""
-        shutil.rmtree(self.folder(model), ignore_errors=True)
+        """Forget a model, and what was downloaded of it."""
+        with self.alone(model):
+            shutil.rmtree(self.folder(model), ignore_errors=True)
+            shutil.rmtree(self.partial(model), ignore_errors=True)
 
 
 class _Arrival:
@@ -123,7 +142,8 @@ def _hold_against_pins(model: str, files: dict[str, str], source: str) -> None:
         if found != expected:
             raise ModelCorrupt(
                 f"{model} from {source}: {name} has SHA-256 {found}, but the published file has "
-                f"{expected}; nothing was kept. Try again, or another source"
+                f"{expected}; nothing was kept. Try again, or from another network: this one, or "
+                "a mirror (HF_ENDPOINT), serves another file"
             )
 
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from embedway_local.error import ModelUnsupported
+from embedway_local.error import ModelCorrupt, ModelUnsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from embedway_local.graph.parts import Graph
+    from embedway_local.graph.weight import Weights
     from embedway_local.setting import Settings
 
 __all__ = ["Bert"]
@@ -31,6 +30,7 @@ class Bert:
     hidden: int
     heads: int
     layers: int
+    inner: int
     positions: int
     epsilon: float
     gelu: str
@@ -48,16 +48,20 @@ class Bert:
         activation = config.text("hidden_act", default="gelu")
         if activation not in _GELU:
             raise ModelUnsupported(f"BERT with activation {activation!r} is not supported")
+        hidden, heads = config.number("hidden_size"), config.number("num_attention_heads")
+        if hidden % heads:
+            raise ModelCorrupt(f"{config.source}: {heads} heads do not divide {hidden}")
         return cls(
-            hidden=config.number("hidden_size"),
-            heads=config.number("num_attention_heads"),
+            hidden=hidden,
+            heads=heads,
             layers=config.number("num_hidden_layers"),
+            inner=config.number("intermediate_size"),
             positions=config.number("max_position_embeddings"),
             epsilon=config.real("layer_norm_eps", default=1e-12),
             gelu=_GELU[activation],
         )
 
-    def encode(self, graph: Graph, weights: Mapping[str, _Array], ids: str, bias: str) -> str:
+    def encode(self, graph: Graph, weights: Weights, ids: str, bias: str) -> str:
         """
         Add the encoder; returns the name of its last hidden state, (batch, length, hidden).
 
@@ -77,33 +81,33 @@ class _Builder:
 
     config: Bert
     graph: Graph
-    weights: Mapping[str, _Array]
+    weights: Weights
     shape: str
 
     def embed(self, ids: str) -> str:
         """Token, position and type embeddings, as rows."""
-        graph, weights = self.graph, self.weights
-        words = graph.add("Gather", graph.weight(weights[self.config.anchor]), ids)
+        graph, take, hidden = self.graph, self.weights.take, self.config.hidden
+        words = graph.add("Gather", graph.weight(take(self.config.anchor, None, hidden)), ids)
         # An embedding model's tokens are all of type 0, so that row joins the positions here.
         places = (
-            weights["embeddings.position_embeddings.weight"]
-            + weights["embeddings.token_type_embeddings.weight"][0]
+            take("embeddings.position_embeddings.weight", self.config.positions, hidden)
+            + take("embeddings.token_type_embeddings.weight", None, hidden)[0]
         )
         length = graph.add("Slice", self.shape, graph.integers(1), graph.integers(2))
         positions = graph.add("Slice", graph.weight(places), graph.integers(0), length)
         both = graph.add("Add", words, positions)
-        rows = graph.add("Reshape", both, graph.integers(-1, self.config.hidden))
+        rows = graph.add("Reshape", both, graph.integers(-1, hidden))
         return self._norm("embeddings.LayerNorm", rows)
 
     def layer(self, name: str, rows: str, bias: str) -> str:
         """One transformer layer, rows to rows."""
-        add = self.graph.add
+        add, hidden, inner = self.graph.add, self.config.hidden, self.config.inner
         mixed = self._attention(f"{name}.attention.self", rows, bias)
-        out = self._linear(f"{name}.attention.output.dense", mixed)
+        out = self._linear(f"{name}.attention.output.dense", mixed, hidden, hidden)
         rows = self._norm(f"{name}.attention.output.LayerNorm", add("Add", out, rows))
-        inner = self._linear(f"{name}.intermediate.dense", rows)
-        inner = add("Gelu", inner, approximate=self.config.gelu)
-        out = self._linear(f"{name}.output.dense", inner)
+        wide = self._linear(f"{name}.intermediate.dense", rows, hidden, inner)
+        wide = add("Gelu", wide, approximate=self.config.gelu)
+        out = self._linear(f"{name}.output.dense", wide, inner, hidden)
         return self._norm(f"{name}.output.LayerNorm", add("Add", out, rows))
 
     def shaped(self, rows: str, *sizes: int) -> str:
@@ -128,26 +132,23 @@ class _Builder:
 
     def _merged(self, name: str, size: int) -> tuple[_Array, _Array]:
         """One projection for query, key and value, with 1/√size folded into the query's."""
+        take, hidden = self.weights.take, self.config.hidden
         parts = [f"{name}.{part}" for part in ("query", "key", "value")]
-        weight = np.concatenate([self.weights[f"{part}.weight"] for part in parts]).T
-        bias = np.concatenate([self.weights[f"{part}.bias"] for part in parts])
+        weight = np.concatenate([take(f"{part}.weight", hidden, hidden) for part in parts]).T
+        bias = np.concatenate([take(f"{part}.bias", hidden) for part in parts])
         scale = np.ones_like(bias)
-        scale[: self.config.hidden] = 1 / np.sqrt(size)
+        scale[:hidden] = 1 / np.sqrt(size)
         return weight * scale, bias * scale
 
-    def _linear(self, name: str, rows: str) -> str:
+    def _linear(self, name: str, rows: str, size: int, out: int) -> str:
+        take = self.weights.take
         return self.graph.linear(
-            rows, self.weights[f"{name}.weight"].T, self.weights[f"{name}.bias"]
+            rows, take(f"{name}.weight", out, size).T, take(f"{name}.bias", out)
         )
 
     def _norm(self, name: str, rows: str) -> str:
-        add, weight = self.graph.add, self.graph.weight
-        scale, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
-        return add(
-            "LayerNormalization",
-            rows,
-            weight(scale),
-            weight(bias),
-            axis=-1,
-            epsilon=self.config.epsilon,
-        )
+        add, weight, hidden = self.graph.add, self.graph.weight, self.config.hidden
+        scale = weight(self.weights.take(f"{name}.weight", hidden))
+        bias = weight(self.weights.take(f"{name}.bias", hidden))
+        epsilon = self.config.epsilon
+        return add("LayerNormalization", rows, scale, bias, axis=-1, epsilon=epsilon)

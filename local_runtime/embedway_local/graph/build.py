@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from embedway_local.error import ModelCorrupt, ModelUnsupported
+from embedway_local.error import ModelUnsupported
 from embedway_local.graph.bert import Bert
-from embedway_local.graph.parts import Graph, embedding_output
+from embedway_local.graph.export import extend
+from embedway_local.graph.parts import Graph
 from embedway_local.graph.pool import normalize, pool
 from embedway_local.graph.weight import read_weights
 
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from embedway_local.checkpoint import Checkpoint
+    from embedway_local.graph.weight import Weights
     from embedway_local.setting import Settings
 
 __all__ = ["ARCHITECTURES", "build", "save"]
@@ -33,9 +33,7 @@ class Encoder(Protocol):
     def hidden(self) -> int: ...
     @property
     def anchor(self) -> str: ...
-    def encode(
-        self, graph: Graph, weights: Mapping[str, NDArray[np.float32]], ids: str, bias: str
-    ) -> str: ...
+    def encode(self, graph: Graph, weights: Weights, ids: str, bias: str) -> str: ...
 
 
 class Architecture(Protocol):
@@ -50,13 +48,13 @@ ARCHITECTURES: Mapping[str, Architecture] = {"bert": Bert}
 
 def build(checkpoint: Checkpoint) -> onnx.ModelProto:
     """
-    Build the model; its output is `embedding`, float32 (batch, dimensions), rows of unit length.
+    Build the model; its one output is float32 (batch, dimensions), rows of unit length.
 
     A checkpoint with an ONNX file keeps that graph and gains pooling; otherwise the graph is
     made from the weights. Raises `ModelUnsupported` or `ModelCorrupt`.
     """
     if checkpoint.onnx is not None:
-        return _extend(checkpoint)
+        return extend(checkpoint)
     return _from_weights(checkpoint)
 
 
@@ -110,40 +108,3 @@ def _inside(graph: Graph) -> str:
     steps = graph.add("Range", zero, length, one)
     lengths = graph.add("Cast", "lengths", to=TensorProto.INT64)
     return graph.add("Less", steps, graph.add("Unsqueeze", lengths, graph.integers(1)))
-
-
-def _extend(checkpoint: Checkpoint) -> onnx.ModelProto:
-    """The checkpoint's own export, with pooling and normalisation added behind it."""
-    path = checkpoint.onnx
-    assert path is not None
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf raises its own classes, which are not public
-        raise ModelCorrupt(f"{path}: not a readable ONNX file ({error})") from error
-    if any(item.domain in {"", "ai.onnx"} and item.version < 13 for item in model.opset_import):
-        raise ModelUnsupported(f"{path}: opset older than 13; export the model again")
-    outputs = {output.name: _rank(output) for output in model.graph.output}
-
-    graph = Graph()
-    if "sentence_embedding" in outputs:
-        vectors = "sentence_embedding"
-    else:
-        tokens = next((name for name, rank in outputs.items() if rank == 3), None)
-        if tokens is None:
-            raise ModelUnsupported(
-                f"{path}: no output of token vectors (batch, length, hidden); "
-                f"its outputs are {', '.join(outputs)}"
-            )
-        mask = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
-        vectors = pool(graph, tokens, mask, checkpoint.pooling)
-    unit = normalize(graph, vectors)
-    model.graph.initializer.extend(graph.weights)
-    model.graph.node.extend(graph.nodes)
-    model.graph.node.append(helper.make_node("Identity", [unit], ["embedding"]))
-    del model.graph.output[:]
-    model.graph.output.append(embedding_output(checkpoint.hidden))
-    return model
-
-
-def _rank(value: onnx.ValueInfoProto) -> int:
-    return len(value.type.tensor_type.shape.dim)

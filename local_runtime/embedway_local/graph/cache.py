@@ -6,14 +6,14 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING
 
-from embedway_local.file import aside, digest, known_digest
+from embedway_local.file import alone, aside, digest, known_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from embedway_local.checkpoint import Checkpoint
 
-__all__ = ["VERSION", "built"]
+__all__ = ["VERSION", "built", "weights_digest"]
 
 _log = logging.getLogger("embedway.local")
 
@@ -30,10 +30,15 @@ def weights_digest(checkpoint: Checkpoint, home: Path) -> str:
 
 
 def built(checkpoint: Checkpoint, home: Path) -> Path:
-    """The path of the checkpoint's ONNX model under `home`, built now if it is not there yet."""
+    """
+    The path of the checkpoint's ONNX model under `home`, built now if it is not there yet.
+
+    Raises the errors of `build`.
+    """
     facts = "\n".join(
         [
             f"builder {VERSION}",
+            "export" if checkpoint.onnx else "weights",
             checkpoint.pooling,
             digest(checkpoint.folder / "config.json"),
             weights_digest(checkpoint, home),
@@ -48,6 +53,9 @@ def built(checkpoint: Checkpoint, home: Path) -> Path:
     from embedway_local.graph.build import build, save
 
     _log.info("building the graph of %s", checkpoint.folder)
-    with aside(folder) as work:
-        save(build(checkpoint), work / "model.onnx")
+    with alone(folder):
+        if path.is_file():
+            return path
+        with aside(folder) as work:
+            save(build(checkpoint), work / "model.onnx")
     return path

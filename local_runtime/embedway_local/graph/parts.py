@@ -11,11 +11,14 @@ from onnx import TensorProto, helper, numpy_helper
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Attribute", "Graph", "embedding_output"]
+__all__ = ["OUTPUT", "Attribute", "Graph", "embedding_output"]
 
 # Gelu is a single operator since opset 20; ONNX Runtime reads IR 10 since 1.18.
 _OPSET = 20
 _IR_VERSION = 10
+
+# A name that no export uses.
+OUTPUT = "embedway_embedding"
 
 Attribute: TypeAlias = int | float | str | list[int]
 
@@ -70,8 +73,8 @@ class Graph:
         return self.add("Gemm", rows, self.weight(weight), self.weight(bias))
 
     def model(self, inputs: list[onnx.ValueInfoProto], output: str, size: int) -> onnx.ModelProto:
-        """The finished model; its only output is `embedding`, float32 (batch, size)."""
-        self.nodes.append(helper.make_node("Identity", [output], ["embedding"]))
+        """The finished model; its only output is `OUTPUT`, float32 (batch, size)."""
+        self.nodes.append(helper.make_node("Identity", [output], [OUTPUT]))
         graph = helper.make_graph(
             self.nodes, "embedway", inputs, [embedding_output(size)], self.weights
         )
@@ -88,4 +91,4 @@ class Graph:
 
 def embedding_output(size: int) -> onnx.ValueInfoProto:
     """The one output that every graph of ours has."""
-    return helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", size])
+    return helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", size])

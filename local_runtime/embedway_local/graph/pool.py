@@ -20,12 +20,14 @@ def pool(graph: Graph, tokens: str, mask: str, pooling: Pooling) -> str:
 
     `mask` is float32 (batch, length), one where there is a token; padding is on the right.
     """
-    one = graph.integers(1)
     if pooling == "cls":
         return graph.add("Gather", tokens, graph.weight(np.array(0, dtype=np.int64)), axis=1)
+    one = graph.integers(1)
     counts = graph.add("ReduceSum", mask, one, keepdims=1)
     if pooling == "mean":
         total = graph.add("MatMul", graph.add("Unsqueeze", mask, one), tokens)
+        # A text without any token gets the zero vector, not a division by zero.
+        counts = graph.add("Max", counts, graph.scalar(1))
         return graph.add("Div", graph.add("Squeeze", total, one), counts)
     last = graph.add("Sub", graph.add("Cast", counts, to=TensorProto.INT64), one)
     return graph.add("GatherND", tokens, last, batch_dims=1)

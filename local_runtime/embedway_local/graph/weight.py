@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,27 +17,43 @@ if TYPE_CHECKING:
 
 __all__ = ["Weights", "read_weights"]
 
+# What TensorFlow called them; old checkpoints, bert-base-uncased among them, still do.
+_RENAMED = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+_TYPES = {"F64", "F32", "F16", "BF16"}
 
-class Weights(Mapping[str, "NDArray[np.float32]"]):
+
+class Weights:
     """Tensors by the name that `transformers` gives them, read from disk when asked for."""
 
-    def __init__(self, files: Mapping[str, Path], prefix: str) -> None:
-        self._files = files
+    def __init__(self, places: Mapping[str, tuple[Path, str]], prefix: str) -> None:
+        self._places = places
         self._prefix = prefix
 
-    def __getitem__(self, name: str) -> NDArray[np.float32]:
-        path = self._files.get(self._prefix + name)
-        if path is None:
-            raise ModelCorrupt(f"the checkpoint has no tensor {self._prefix + name!r}")
-        with _opened(path) as file:
-            return np.asarray(file.get_tensor(self._prefix + name), dtype=np.float32)
+    def take(self, name: str, *shape: int | None) -> NDArray[np.float32]:
+        """
+        The tensor, which must have this shape; None stands for any size.
 
-    def __iter__(self) -> Iterator[str]:
-        cut = len(self._prefix)
-        return (name[cut:] for name in self._files if name.startswith(self._prefix))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+        Raises `ModelCorrupt` when it is missing or another, or not of floating point.
+        """
+        whole = self._prefix + name
+        if whole not in self._places:
+            raise ModelCorrupt(f"the checkpoint has no tensor {whole!r}")
+        path, stored = self._places[whole]
+        try:
+            with safe_open(path, framework="np") as file:
+                about = file.get_slice(stored)
+                found, kind = about.get_shape(), about.get_dtype()
+                if len(found) != len(shape) or any(
+                    want not in {None, size} for want, size in zip(shape, found, strict=True)
+                ):
+                    raise ModelCorrupt(
+                        f"{path}: {stored!r} has shape {found}, but config.json says {list(shape)}"
+                    )
+                if kind not in _TYPES:
+                    raise ModelCorrupt(f"{path}: {stored!r} is of type {kind}, no floating point")
+                return np.asarray(file.get_tensor(stored), dtype=np.float32)
+        except (SafetensorError, OSError) as error:
+            raise _unreadable(path, error) from error
 
 
 def read_weights(paths: list[Path], anchor: str) -> Weights:
@@ -46,18 +62,26 @@ def read_weights(paths: list[Path], anchor: str) -> Weights:
 
     Checkpoints of a model with a head carry a prefix (`bert.`), which the anchor reveals.
     """
-    files: dict[str, Path] = {}
+    places: dict[str, tuple[Path, str]] = {}
     for path in paths:
-        with _opened(path) as file:
-            files.update(dict.fromkeys(file.keys(), path))
-    for name in files:
-        if name == anchor or name.endswith(f".{anchor}"):
-            return Weights(files, name.removesuffix(anchor))
-    raise ModelCorrupt(f"{paths[0].name}: no tensor {anchor!r}; not a checkpoint of this kind")
+        try:
+            with safe_open(path, framework="np") as file:
+                for stored in file.keys():  # noqa: SIM118 - it is no dictionary
+                    places[_today(stored)] = (path, stored)
+        except (SafetensorError, OSError) as error:
+            raise _unreadable(path, error) from error
+    anchors = [name for name in places if name == anchor or name.endswith(f".{anchor}")]
+    if not anchors:
+        raise ModelCorrupt(f"{paths[0]}: no tensor {anchor!r}; not a checkpoint of this kind")
+    return Weights(places, min(anchors, key=len).removesuffix(anchor))
 
 
-def _opened(path: Path) -> safe_open:
-    try:
-        return safe_open(path, framework="np")
-    except (SafetensorError, OSError) as error:
-        raise ModelCorrupt(f"{path}: not a readable safetensors file ({error})") from error
+def _today(name: str) -> str:
+    for old, new in _RENAMED.items():
+        if name.endswith(old):
+            return name.removesuffix(old) + new
+    return name
+
+
+def _unreadable(path: Path, error: Exception) -> ModelCorrupt:
+    return ModelCorrupt(f"{path}: not a readable safetensors file ({error})")

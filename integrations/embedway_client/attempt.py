@@ -1,0 +1,144 @@
+"""When a request is tried again, and how long after: a conversation without I/O."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from embedway_upstream import (
+    EmbeddingError,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    Endpoint,
+    HTTPCall,
+    HTTPReply,
+)
+
+__all__ = ["Answer", "Attempts", "Pace", "Wait", "attempts", "converse", "converse_async"]
+
+_FIRST_SECONDS = 0.5
+_LONGEST_SECONDS = 8.0
+# A server that asks for more is better told on to the caller, who sees `retry_after`.
+_MOST_PATIENCE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Asks for a pause."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response, and the reply's headers, named in lower case."""
+
+    response: EmbeddingResponse
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Time and chance, so that tests need not wait."""
+
+    sleep: Callable[[float], None] = time.sleep
+    async_sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    jitter: Callable[[], float] = field(default=random.random)
+
+
+Attempts: TypeAlias = Generator[HTTPCall | Wait, HTTPReply | None, Answer]
+
+
+def attempts(
+    endpoint: Endpoint, request: EmbeddingRequest, *, retries: int, jitter: Callable[[], float]
+) -> Attempts:
+    """
+    Yields calls to send and pauses to make; is sent the replies, or thrown what prevented one.
+
+    At most `retries` calls after the first, each signed afresh. Raises the last error, which
+    names the server's request id where there is one.
+    """
+    tried = 0
+    while True:
+        headers: Mapping[str, str] = {}
+        try:
+            reply = yield endpoint.call(request)
+            assert reply is not None
+            headers = reply.headers
+            return Answer(endpoint.read(reply, request), headers)
+        except EmbeddingError as error:
+            _identify(error, headers)
+            pause = _pause(error, tried, jitter)
+            if tried == retries or not _again(error, headers) or pause > _MOST_PATIENCE:
+                raise
+        tried += 1
+        yield Wait(pause)
+
+
+def converse(
+    steps: Attempts, send: Callable[[HTTPCall], HTTPReply], sleep: Callable[[float], None]
+) -> Answer:
+    """Carry a conversation out, blocking."""
+    try:
+        step = next(steps)
+        while True:
+            if isinstance(step, Wait):
+                sleep(step.seconds)
+                step = next(steps)
+                continue
+            try:
+                reply = send(step)
+            except EmbeddingError as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(reply)
+    except StopIteration as stop:
+        answer: Answer = stop.value
+        return answer
+
+
+async def converse_async(
+    steps: Attempts,
+    send: Callable[[HTTPCall], Awaitable[HTTPReply]],
+    sleep: Callable[[float], Awaitable[None]],
+) -> Answer:
+    """Carry a conversation out on the running event loop."""
+    try:
+        step = next(steps)
+        while True:
+            if isinstance(step, Wait):
+                await sleep(step.seconds)
+                step = next(steps)
+                continue
+            try:
+                reply = await send(step)
+            except EmbeddingError as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(reply)
+    except StopIteration as stop:
+        answer: Answer = stop.value
+        return answer
+
+
+def _again(error: EmbeddingError, headers: Mapping[str, str]) -> bool:
+    asked = headers.get("x-should-retry")
+    return asked == "true" or (error.retryable and asked != "false")
+
+
+def _pause(error: EmbeddingError, tried: int, jitter: Callable[[], float]) -> float:
+    if error.retry_after is not None:
+        return error.retry_after
+    # Full jitter: clients that failed together do not come back together.
+    return jitter() * min(_LONGEST_SECONDS, _FIRST_SECONDS * 2.0**tried)
+
+
+def _identify(error: EmbeddingError, headers: Mapping[str, str]) -> None:
+    """Put the id under which the server logged the request into what the user sees."""
+    request_id = headers.get("x-request-id", "")
+    if request_id and request_id.isascii() and request_id.isprintable():
+        error.args = (f"{error.message} (request id {request_id[:128]})",)

@@ -1,0 +1,209 @@
+"""Embeds texts through a gateway, any server that speaks OpenAI's contract, or in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self, get_args
+
+from embedway_client import environment
+from embedway_client.attempt import Pace
+from embedway_client.connection import Connections
+from embedway_client.embedding import EmbeddingResult, join, nothing
+from embedway_client.fallback import Fallback, Way
+from embedway_client.gather import gather
+from embedway_client.local import Local
+from embedway_client.remote import Remote
+from embedway_client.settings import Settings
+from embedway_client.space import Known, Space
+from embedway_client.text import checked, cut
+from embedway_upstream import InputType
+
+if TYPE_CHECKING:
+    import httpx
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Client"]
+
+_AT_ONCE = 4
+
+
+class Client:
+    """
+    Turns texts into vectors; may be used from several threads and event loops at once.
+
+        with Client("minilm") as client:
+            client.embed(["a text", "another"])  # float32 (2, 384)
+
+    `base_url`: where the server's `/embeddings` is, by default `EMBEDWAY_BASE_URL` or the gateway
+    on this machine; "local" embeds in this process. `api_key`: by default `EMBEDWAY_API_KEY`.
+    It is sent over plain http only to this machine, unless `insecure`.
+    `batch_size`: texts in a request. `timeout`: seconds for one attempt. `max_retries`: further
+    attempts after connection failures, timeouts, 429 and 5xx.
+    `fallback="local"`: embed in this process while the server cannot be reached, provided that
+    the local model's vector space is the one that the server told before, or `vector_space`.
+    `vector_space`: the fingerprint that vectors must have; by default the first one seen.
+    `accept_space_change`: follow the server into another vector space instead of raising.
+    `headers`: sent with every request; an `authorization` there replaces the API key.
+    `http_client`, `http_async_client`: used as they are, and never closed here.
+    `pace`: how pauses between attempts are made; for tests.
+
+    Raises `ValueError` for settings that cannot work.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        dimensions: int | None = None,
+        batch_size: int = 256,
+        timeout: float = 60.0,
+        max_retries: int = 2,
+        fallback: Literal["local"] | None = None,
+        vector_space: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        http_client: httpx.Client | None = None,
+        http_async_client: httpx.AsyncClient | None = None,
+        insecure: bool = False,
+        accept_space_change: bool = False,
+        pace: Pace | None = None,
+    ) -> None:
+        settings = Settings(
+            model=model,
+            base_url=base_url or environment.base_url(),
+            api_key=api_key or environment.api_key(),
+            dimensions=dimensions,
+            batch_size=batch_size,
+            timeout=timeout,
+            max_retries=max_retries,
+            fallback=fallback,
+            vector_space=vector_space,
+            headers={name.lower(): value for name, value in (headers or {}).items()},
+            insecure=insecure,
+            accept_space_change=accept_space_change,
+        )
+        self._open(settings, Known(vector_space), http_client, http_async_client, pace or Pace())
+
+    def embed(
+        self, texts: Iterable[str], *, input_type: InputType = "document"
+    ) -> NDArray[np.float32]:
+        """
+        One vector a text: float32 (n, d), row i of text i; (0, d) or (0, 0) for no texts.
+
+        Raises `TypeError` and `ValueError` for what is not text, and an `EmbeddingError` for
+        everything that goes wrong on the way.
+        """
+        return self.encode(texts, input_type=input_type).vectors
+
+    async def aembed(
+        self, texts: Iterable[str], *, input_type: InputType = "document"
+    ) -> NDArray[np.float32]:
+        """Like `embed`, with up to four requests at once."""
+        return (await self.aencode(texts, input_type=input_type)).vectors
+
+    def encode(
+        self, texts: Iterable[str], *, input_type: InputType = "document"
+    ) -> EmbeddingResult:
+        """Like `embed`, with the usage, the vector space, and whether a fallback answered."""
+        whole = self._checked(texts, input_type)
+        if not whole:
+            return nothing(self._settings.dimensions, self._space.known.fingerprint)
+        if self._remote is None:
+            return self._seen(self._local.encode(whole, input_type))
+        way = Way(self._remote, self._fallback)
+        pieces = cut(whole, self._settings.batch_size)
+        return join([way.encode(piece, input_type) for piece in pieces])
+
+    async def aencode(
+        self, texts: Iterable[str], *, input_type: InputType = "document"
+    ) -> EmbeddingResult:
+        """Like `encode`, with up to four requests at once; the first error cancels the others."""
+        whole = self._checked(texts, input_type)
+        if not whole:
+            return nothing(self._settings.dimensions, self._space.known.fingerprint)
+        if self._remote is None:
+            return self._seen(await asyncio.to_thread(self._local.encode, whole, input_type))
+        way = Way(self._remote, self._fallback)
+        pieces = cut(whole, self._settings.batch_size)
+        work = (way.aencode(piece, input_type) for piece in pieces)
+        return join(await gather(work, most=_AT_ONCE))
+
+    def close(self) -> None:
+        """Close the connections and free the local model; later calls raise `RuntimeError`."""
+        self._closed = True
+        if self._remote is not None:
+            self._remote.close()
+        self._local.close()
+
+    async def aclose(self) -> None:
+        """Like `close`; the running event loop's connections are closed when this returns."""
+        self._closed = True
+        if self._remote is not None:
+            await self._remote.aclose()
+        await asyncio.to_thread(self._local.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"Client({self._settings.model!r}, base_url={self._settings.base_url!r})"
+
+    def __getstate__(self) -> tuple[Settings, Known]:
+        """What pickles and copies: the settings and the learned space, never a connection."""
+        return self._settings, self._space.known
+
+    def __setstate__(self, state: tuple[Settings, Known]) -> None:
+        settings, known = state
+        self._open(settings, known, None, None, Pace())
+
+    def _open(
+        self,
+        settings: Settings,
+        known: Known,
+        http_client: httpx.Client | None,
+        http_async_client: httpx.AsyncClient | None,
+        pace: Pace,
+    ) -> None:
+        self._settings = settings
+        self._space = Space(known, accept_change=settings.accept_space_change)
+        self._local = Local(settings.model, dimensions=settings.dimensions)
+        self._fallback = Fallback(self._local, self._space) if settings.fallback else None
+        self._remote: Remote | None = None
+        self._closed = False
+        if settings.is_remote:
+            connections = Connections(settings.base_url, http_client, http_async_client)
+            self._remote = Remote(settings.endpoint(), connections, self._space, settings, pace)
+
+    def _checked(self, texts: Iterable[str], input_type: InputType) -> tuple[str, ...]:
+        if self._closed:
+            raise RuntimeError("this Client is closed")
+        if input_type not in get_args(InputType):
+            raise ValueError(f'input_type={input_type!r}: "query" and "document" are possible')
+        return checked(texts)
+
+    def _seen(self, result: EmbeddingResult) -> EmbeddingResult:
+        self._space.see(result.vector_space, result.vectors.shape[1])
+        return result

@@ -1,0 +1,90 @@
+"""The model in this process: loaded when first needed, and perhaps never."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from embedway_client.embedding import EmbeddingResult
+from embedway_upstream import InputType, InvalidRequest, Usage
+
+if TYPE_CHECKING:
+    from embedway_local import LocalEmbedder
+
+__all__ = ["Local", "load_errors"]
+
+# The alias under which the gateway's default configuration and the documentation know the model.
+_ALIASES: Mapping[str, str] = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}
+
+
+class Local:
+    """A `LocalEmbedder`, opened on first use; safe to use from several threads."""
+
+    def __init__(self, model: str, *, dimensions: int | None) -> None:
+        self._model = _ALIASES.get(model, model)
+        self._dimensions = dimensions
+        self._embedder: LocalEmbedder | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the model's vector space. Loads the model, and raises what `encode` does."""
+        return self._open().space.fingerprint
+
+    def encode(self, texts: Sequence[str], input_type: InputType) -> EmbeddingResult:
+        """
+        The vectors, marked as no fallback.
+
+        Raises `ImportError` where the extra is not installed, `embedway_local.LocalError` where
+        the model cannot be had, `InvalidRequest` for dimensions other than the model's own.
+        """
+        embedder = self._open()
+        done = embedder.encode(texts, input_type=input_type)
+        return EmbeddingResult(
+            vectors=done.vectors,
+            usage=Usage(done.tokens, done.tokens),
+            vector_space=embedder.space.fingerprint,
+            fallback=False,
+        )
+
+    def close(self) -> None:
+        """Free the model; the next use loads it again."""
+        with self._lock:
+            embedder, self._embedder = self._embedder, None
+        if embedder is not None:
+            embedder.close()
+
+    def _open(self) -> LocalEmbedder:
+        with self._lock:
+            if self._embedder is None:
+                self._embedder = _load(self._model)
+            embedder = self._embedder
+        if self._dimensions not in {None, embedder.dimensions}:
+            raise InvalidRequest(
+                f"dimensions={self._dimensions}: in this process {self._model} gives vectors of "
+                f"{embedder.dimensions} dimensions, and they are not cut",
+                param="dimensions",
+            )
+        return embedder
+
+
+def load_errors() -> tuple[type[Exception], ...]:
+    """What opening a model can raise on a machine that is not prepared for it."""
+    try:
+        from embedway_local import LocalError
+    except ImportError:
+        return (ImportError,)
+    return (ImportError, InvalidRequest, LocalError, OSError, RuntimeError)
+
+
+def _load(model: str) -> LocalEmbedder:
+    try:
+        from embedway_local import LocalEmbedder
+
+        return LocalEmbedder(model)
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f'{error.name} is missing; to embed in this process: pip install "embedway[local]"',
+            name=error.name,
+        ) from error

@@ -1,0 +1,84 @@
+"""What a client was told, checked once: everything but its connections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from embedway_client.address import LOCAL, require_private, root
+from embedway_client.gateway import Gateway
+from embedway_upstream import Anonymous, Bearer, Endpoint, Plain
+
+__all__ = ["Settings"]
+
+# Headers that hold secrets; what travels with one of them must travel encrypted.
+_SECRET = frozenset({"authorization", "api-key", "cookie", "proxy-authorization", "x-api-key"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The keywords of `Client`, after the environment was asked. Raises `ValueError`."""
+
+    model: str
+    base_url: str
+    api_key: str | None = field(repr=False)
+    dimensions: int | None
+    batch_size: int
+    timeout: float
+    max_retries: int
+    fallback: Literal["local"] | None
+    vector_space: str | None
+    headers: Mapping[str, str] = field(repr=False)
+    insecure: bool
+    accept_space_change: bool
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise ValueError("model is empty; name the model, as the server does")
+        if self.dimensions is not None and self.dimensions < 1:
+            raise ValueError(f"dimensions={self.dimensions}: at least 1 is needed")
+        if not 1 <= self.batch_size <= 2048:
+            raise ValueError(f"batch_size={self.batch_size}: 1 to 2048 texts fit in a request")
+        if not 0 < self.timeout < float("inf"):
+            raise ValueError(f"timeout={self.timeout}: a number of seconds above 0 is needed")
+        if self.max_retries < 0:
+            raise ValueError(f"max_retries={self.max_retries}: 0 or more are possible")
+        if self.fallback not in {None, LOCAL}:
+            raise ValueError(f'fallback={self.fallback!r}: "local" and None are possible')
+        for name, value in self.headers.items():
+            _require_header(name, value)
+        if self.is_remote:
+            self._require_safe()
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether texts leave this process."""
+        return self.base_url != LOCAL
+
+    def endpoint(self) -> Endpoint:
+        """The server, as one that speaks OpenAI's contract and shows its own words."""
+        # A header that authorises is more explicit than a key, which may be the environment's.
+        key = None if "authorization" in self.headers else self.api_key
+        return Endpoint(
+            name="gateway",
+            engine=Gateway(input_type=True),
+            platform=Plain(root(self.base_url)),
+            credentials=Anonymous() if key is None else Bearer(key),
+            # OpenAI's rule: what follows the host is the user's, `/embeddings` is ours.
+            path="/embeddings",
+        )
+
+    def _require_safe(self) -> None:
+        url = root(self.base_url)
+        if self.api_key is not None:
+            Bearer(self.api_key)
+        if (self.api_key is not None or _SECRET & self.headers.keys()) and not self.insecure:
+            require_private(url)
+
+
+def _require_header(name: str, value: str) -> None:
+    if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+        raise ValueError(f"headers: {name!r} is not the name of a header")
+    if not value.isascii() or not value.isprintable():
+        raise ValueError(f"headers: {name!r} has characters that no header can carry")

@@ -1,0 +1,51 @@
+"""Whether texts can be embedded at all, and how they are cut into requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+__all__ = ["checked", "cut"]
+
+# A gateway takes bodies of 10 MiB by default; JSON's escapes need room.
+_MAX_BYTES = 4 * 1024 * 1024
+
+
+def checked(texts: Iterable[str]) -> tuple[str, ...]:
+    """
+    The texts, seen to be strings that UTF-8 can carry.
+
+    Raises `TypeError` for one string instead of many and for anything that is not a string,
+    `ValueError` for lone surrogates. Messages name the position, never the text.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise TypeError("texts is one string; give a list of strings")
+    return tuple(_text(index, text) for index, text in enumerate(texts))
+
+
+def cut(texts: tuple[str, ...], most: int) -> Iterator[tuple[str, ...]]:
+    """Pieces in order, of at most `most` texts and, unless one text is larger, 4 MiB."""
+    start = size = 0
+    for index, text in enumerate(texts):
+        # Four bytes a character at the most; exact sizes would cost a copy of every text.
+        grown = size + (len(text) if text.isascii() else 4 * len(text))
+        if index > start and (index - start == most or grown > _MAX_BYTES):
+            yield texts[start:index]
+            start, grown = index, grown - size
+        size = grown
+    if texts:
+        yield texts[start:]
+
+
+def _text(index: int, text: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"texts[{index}] is {type(text).__name__}, not a string")
+    try:
+        if not text.isascii():
+            text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"texts[{index}] has a lone surrogate at position {error.start}, which UTF-8 cannot "
+            "carry; clean it with text.encode('utf-8', 'replace').decode()"
+        ) from None
+    # A subclass, as numpy's, becomes the string that it is: JSON's encoder takes nothing else.
+    return str.__str__(text)

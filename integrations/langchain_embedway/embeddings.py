@@ -1,0 +1,123 @@
+"""The embeddings class of LangChain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, Self
+
+from langchain_core.embeddings import Embeddings
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from embedway_client import environment
+
+if TYPE_CHECKING:
+    from embedway_client import Client
+
+__all__ = ["EmbedwayEmbeddings"]
+
+
+class EmbedwayEmbeddings(BaseModel, Embeddings):
+    """
+    Embeds through an Embedway gateway, any server with OpenAI's contract, or in this process.
+
+        EmbedwayEmbeddings(model="minilm")  # the gateway on this machine
+        EmbedwayEmbeddings(model="minilm", base_url="https://…/v1", fallback="local")
+        EmbedwayEmbeddings(model="minilm", base_url="local")  # offline
+
+    Documents and queries are told apart, so that a model's prompts are put before them. The
+    embedding methods raise `TypeError` and `ValueError` for what is not text, and an
+    `embedway_upstream.EmbeddingError` for what goes wrong on the way.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    model: str
+    """As the server names it; with `base_url="local"`, a name on the hub or a folder."""
+    base_url: str = Field(default_factory=environment.base_url)
+    """Where `/embeddings` is; "local" for this process. By default `EMBEDWAY_BASE_URL`."""
+    api_key: SecretStr | None = Field(default=None, validate_default=True)
+    """By default `EMBEDWAY_API_KEY`."""
+    dimensions: int | None = None
+    """Of the vectors, where the model can give shorter ones."""
+    batch_size: int = 256
+    """Texts in one request."""
+    timeout: float = 60.0
+    """Seconds for one attempt."""
+    max_retries: int = 2
+    """Further attempts after connection failures, timeouts, 429 and 5xx."""
+    fallback: Literal["local"] | None = None
+    """ "local": embed in this process while the server is out of reach, in the same space only."""
+    vector_space: str | None = None
+    """The fingerprint that vectors must have; by default the first one seen."""
+    default_headers: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    """Sent with every request."""
+    insecure: bool = False
+    """Send the API key over plain http beyond this machine."""
+
+    _client: Client = PrivateAttr()
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """One vector a text, in their order; no texts, no vectors."""
+        vectors: list[list[float]] = self._client.embed(texts).tolist()
+        return vectors
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of a query."""
+        vector: list[float] = self._client.embed([text], input_type="query")[0].tolist()
+        return vector
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Like `embed_documents`, with up to four requests at once."""
+        vectors: list[list[float]] = (await self._client.aembed(texts)).tolist()
+        return vectors
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Like `embed_query`, without blocking the event loop."""
+        vectors = await self._client.aembed([text], input_type="query")
+        vector: list[float] = vectors[0].tolist()
+        return vector
+
+    def model_copy(self, *, update: Mapping[str, object] | None = None, deep: bool = False) -> Self:
+        """A copy; with `update`, one that is validated and connects anew."""
+        if not update:
+            return super().model_copy(deep=deep)
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self).model_validate({**fields, **update})
+
+    @field_validator("base_url", mode="before")
+    @classmethod
+    def _from_environment(cls, value: object) -> object:
+        return environment.base_url() if value is None else value
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _key_from_environment(cls, value: object) -> object:
+        return environment.api_key() if value is None else value
+
+    @model_validator(mode="after")
+    def _connect(self) -> Self:
+        # Here, not above: it needs numpy, and importing this module must stay cheap.
+        from embedway_client import Client
+
+        self._client = Client(
+            self.model,
+            base_url=self.base_url,
+            api_key=None if self.api_key is None else self.api_key.get_secret_value(),
+            dimensions=self.dimensions,
+            batch_size=self.batch_size,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            fallback=self.fallback,
+            vector_space=self.vector_space,
+            headers=self.default_headers,
+            insecure=self.insecure,
+        )
+        return self

@@ -1,0 +1,228 @@
+"""A checkpoint's own ONNX file: pooling and normalisation are added, the rest is kept."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from embedway_local import LocalEmbedder, ModelCorrupt, ModelUnsupported
+
+TEXTS = ["", "a", "z y x w", "a b c d e f", "q q"]
+HIDDEN = 24
+TABLE = np.random.default_rng(7).normal(size=(30, HIDDEN)).astype(np.float32)
+TYPES = np.random.default_rng(8).normal(size=(2, HIDDEN)).astype(np.float32)
+
+
+def ids_of(text):
+    return [1, *("abcdefghijklmnopqrstuvwxyz".index(word) + 4 for word in text.split()), 2]
+
+
+def unit(rows):
+    rows = np.array(rows)
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def states(text):
+    """What the export below computes for one text: (length, hidden)."""
+    return TABLE[ids_of(text)] + TYPES[0]
+
+
+def info(name, kind, shape):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def export(
+    *,
+    output: str = "last_hidden_state",
+    opset: int = 17,
+    kind: int = TensorProto.FLOAT,
+    index: int = TensorProto.INT64,
+    mask: bool = True,
+    hidden: int | str = HIDDEN,
+) -> onnx.ModelProto:
+    """As transformers export: padding gets the vectors of [PAD], which pooling must leave out."""
+    inputs = [info("input_ids", index, ["b", "s"]), info("token_type_ids", index, ["b", "s"])]
+    dtype = helper.tensor_dtype_to_np_dtype(kind)
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["words"]),
+        helper.make_node("Gather", ["types", "token_type_ids"], ["kinds"]),
+        helper.make_node("Add", ["words", "kinds"], [output]),
+    ]
+    if mask:
+        inputs.append(info("attention_mask", index, ["b", "s"]))
+    graph = helper.make_graph(
+        nodes,
+        "export",
+        inputs,
+        [info(output, kind, ["b", "s", hidden])],
+        [
+            numpy_helper.from_array(TABLE.astype(dtype), "table"),
+            numpy_helper.from_array(TYPES.astype(dtype), "types"),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def pooled(name: str = "sentence_embedding", size: int = 5) -> onnx.ModelProto:
+    """As sentence-transformers exports: with vectors of another size than the hidden one."""
+    model = export()
+    square = np.eye(HIDDEN, size, dtype=np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(square, "dense"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(0), "first"))
+    model.graph.node.append(
+        helper.make_node("Gather", ["last_hidden_state", "first"], ["head"], axis=1)
+    )
+    model.graph.node.append(helper.make_node("MatMul", ["head", "dense"], [name]))
+    model.graph.output.append(info(name, TensorProto.FLOAT, ["b", size]))
+    return model
+
+
+@pytest.fixture
+def folder(tiny: Callable) -> Path:
+    """A checkpoint of an architecture that we cannot build, without an export yet."""
+    made = tiny(model_type="unheard-of").folder
+    (made / "model.safetensors").unlink()
+    return made
+
+
+def put(model: onnx.ModelProto, folder: Path, place: str = "onnx/model.onnx") -> None:
+    path = folder / place
+    path.parent.mkdir(exist_ok=True)
+    onnx.save_model(model, path)
+
+
+@pytest.mark.parametrize("place", ["onnx/model.onnx", "model.onnx"])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "last"])
+def test_pooling_and_unit_length_are_added(
+    folder: Path, home: Path, place: str, pooling: str
+) -> None:
+    put(export(), folder, place)
+    take = {"cls": lambda x: x[0], "mean": lambda x: x.mean(0), "last": lambda x: x[-1]}[pooling]
+
+    vectors = LocalEmbedder(folder, home=home, pooling=pooling).embed(TEXTS)
+
+    expected = unit([take(states(text)) for text in TEXTS])
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"opset": 13},
+        {"output": "token_embeddings"},
+        {"output": "embedding"},
+        {"output": "whatever"},
+        {"index": TensorProto.INT32},
+        {"hidden": "h"},
+        {"kind": TensorProto.FLOAT16},
+    ],
+    ids=str,
+)
+def test_exports_of_all_kinds_are_run(folder: Path, home: Path, options: dict) -> None:
+    put(export(**options), folder)
+
+    vectors = LocalEmbedder(folder, home=home).embed(TEXTS)
+
+    expected = unit([states(text).mean(0) for text in TEXTS])
+    atol = 2e-3 if "kind" in options else 1e-6
+    assert np.float32 == vectors.dtype
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=atol)
+
+
+def test_vectors_that_the_export_pooled_are_only_normalised(folder: Path, home: Path) -> None:
+    put(pooled(), folder)
+
+    made = LocalEmbedder(folder, home=home)
+
+    assert made.dimensions == 5
+    expected = unit([states(text)[0][:5] for text in TEXTS])
+    np.testing.assert_allclose(made.embed(TEXTS), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["model.onnx_data", "model.onnx.data"])
+def test_tensors_in_a_file_of_their_own_are_read_and_count(
+    folder: Path, home: Path, name: str
+) -> None:
+    (folder / "onnx").mkdir()
+    path = folder / "onnx" / "model.onnx"
+    onnx.save_model(export(), path, save_as_external_data=True, location=name, size_threshold=0)
+    before = LocalEmbedder(folder, home=home)
+    data = bytearray((folder / "onnx" / name).read_bytes())
+    data[-3] ^= 0x40
+    (folder / "onnx" / name).write_bytes(data)
+
+    after = LocalEmbedder(folder, home=home)
+
+    expected = unit([states(text).mean(0) for text in TEXTS])
+    np.testing.assert_allclose(before.embed(TEXTS), expected, rtol=0, atol=1e-6)
+    assert before.space.fingerprint != after.space.fingerprint
+
+
+def test_tensors_in_a_file_of_any_name_are_refused(folder: Path, home: Path) -> None:
+    (folder / "onnx").mkdir()
+    path = folder / "onnx" / "model.onnx"
+    onnx.save_model(export(), path, save_as_external_data=True, location="blob", size_threshold=0)
+
+    with pytest.raises(ModelUnsupported, match=r"blob.*model\.onnx_data"):
+        LocalEmbedder(folder, home=home)
+
+
+def test_an_export_is_taken_rather_than_weights(tiny: Callable, home: Path) -> None:
+    model = tiny()
+    put(export(), model.folder)
+
+    vectors = LocalEmbedder(model.folder, home=home).embed(TEXTS)
+
+    expected = unit([states(text).mean(0) for text in TEXTS])
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "words"),
+    [
+        (lambda: export(opset=12), ModelUnsupported, "opset"),
+        (lambda: export(mask=False), ModelUnsupported, "attention_mask"),
+        (lambda: pooled("logits"), None, ""),
+    ],
+    ids=["old opset", "no mask", "more outputs"],
+)
+def test_an_export_that_cannot_be_pooled_is_refused(
+    folder: Path, home: Path, model: Callable, error: type[Exception] | None, words: str
+) -> None:
+    put(model(), folder)
+
+    if error is None:
+        assert LocalEmbedder(folder, home=home).dimensions == HIDDEN
+    else:
+        with pytest.raises(error, match=words):
+            LocalEmbedder(folder, home=home)
+
+
+def test_an_export_without_token_vectors_names_its_outputs(folder: Path, home: Path) -> None:
+    model = pooled("logits")
+    del model.graph.output[0]
+    put(model, folder)
+
+    with pytest.raises(ModelUnsupported, match="its outputs are logits"):
+        LocalEmbedder(folder, home=home)
+
+
+def test_an_input_that_we_do_not_have_is_named(folder: Path, home: Path) -> None:
+    model = export()
+    model.graph.input.append(info("pixel_values", TensorProto.FLOAT, ["b", 3]))
+    put(model, folder)
+
+    with pytest.raises(ModelUnsupported, match="pixel_values"):
+        LocalEmbedder(folder, home=home)
+
+
+@pytest.mark.parametrize("body", [b"", b"no protobuf at all", b"\x08\x08" * 40])
+def test_a_file_that_is_no_onnx_is_corrupt(folder: Path, home: Path, body: bytes) -> None:
+    put(export(), folder)
+    (folder / "onnx" / "model.onnx").write_bytes(body)
+
+    with pytest.raises((ModelCorrupt, ModelUnsupported), match=r"model\.onnx"):
+        LocalEmbedder(folder, home=home)

@@ -1,0 +1,43 @@
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embedway_local.batch import plan
+
+lengths = st.lists(st.integers(0, 300), max_size=200)
+budgets = st.integers(1, 2000)
+
+
+@given(lengths, budgets)
+def test_every_text_is_in_exactly_one_batch(lengths: list[int], budget: int) -> None:
+    batches = plan(lengths, budget)
+
+    assert list(range(len(lengths))) == sorted(index for batch in batches for index in batch)
+    assert all(batches)
+
+
+@given(lengths, budgets)
+def test_no_batch_exceeds_the_budget_but_of_one_text(lengths: list[int], budget: int) -> None:
+    for batch in plan(lengths, budget):
+        padded = len(batch) * max(lengths[index] for index in batch)
+
+        assert padded <= budget or len(batch) == 1
+
+
+@given(lengths, budgets)
+def test_batches_go_from_long_to_short(lengths: list[int], budget: int) -> None:
+    """So that a batch's padding is the least, and the last batch to end is a short one."""
+    order = [lengths[index] for batch in plan(lengths, budget) for index in batch]
+
+    assert sorted(lengths, reverse=True) == order
+
+
+@given(lengths, budgets)
+def test_no_two_neighbours_would_fit_into_one_batch(lengths: list[int], budget: int) -> None:
+    batches = plan(lengths, budget)
+    for batch, following in pairwise(batches):
+        longest = max(1, *(lengths[index] for index in batch))
+
+        assert (len(batch) + 1) * longest > budget
+        assert following

@@ -1,0 +1,162 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from embedway_local import LocalError, ModelCorrupt, ModelNotFound, ModelUnsupported
+from embedway_local.checkpoint import read_checkpoint
+
+
+def write(folder: Path, name: str, value: object) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text(json.dumps(value))
+
+
+@pytest.mark.parametrize(
+    ("settings", "pooling"),
+    [
+        ({"pooling_mode": "mean"}, "mean"),
+        ({"pooling_mode": "cls", "include_prompt": True}, "cls"),
+        ({"pooling_mode": ["lasttoken"]}, "last"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+        ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, "mean"),
+        ({"pooling_mode_lasttoken": True}, "last"),
+    ],
+    ids=str,
+)
+def test_pooling_is_read_as_old_and_new_versions_write_it(
+    tiny: Callable, settings: dict, pooling: str
+) -> None:
+    folder = tiny().folder
+    write(folder, "1_Pooling/config.json", settings)
+
+    assert pooling == read_checkpoint(folder).pooling
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"pooling_mode": "max"}, "pooling max"),
+        ({"pooling_mode": ["mean", "cls"]}, r"mean \+ cls"),
+        ({"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True}, r"mean \+ max"),
+        ({}, "pass pooling="),
+    ],
+    ids=str,
+)
+def test_pooling_that_we_do_not_have_is_refused(tiny: Callable, settings: dict, words: str) -> None:
+    folder = tiny().folder
+    write(folder, "1_Pooling/config.json", settings)
+
+    with pytest.raises(ModelUnsupported, match=words):
+        read_checkpoint(folder)
+
+
+def test_pooling_without_the_prompt_is_refused_only_where_there_is_one(tiny: Callable) -> None:
+    folder = tiny().folder
+    write(folder, "1_Pooling/config.json", {"pooling_mode": "mean", "include_prompt": False})
+
+    assert "mean" == read_checkpoint(folder).pooling
+    write(folder, "config_sentence_transformers.json", {"prompts": {"query": "q: "}})
+    with pytest.raises(ModelUnsupported, match="leaves out the prompt"):
+        read_checkpoint(folder)
+
+
+def test_the_place_of_the_pooling_is_read_from_the_modules(tiny: Callable) -> None:
+    folder = tiny().folder
+    write(folder, "3_Pooling/config.json", {"pooling_mode": "cls"})
+    kinds = ["sentence_transformers.models.Transformer", "new.place.pooling.Pooling", "x.Normalize"]
+    modules = [
+        {"type": kind, "path": path}
+        for kind, path in zip(kinds, ["", "3_Pooling", "4"], strict=True)
+    ]
+    write(folder, "modules.json", modules)
+
+    assert "cls" == read_checkpoint(folder).pooling
+
+
+@pytest.mark.parametrize(
+    ("card", "tokenizer", "config", "asked", "expected"),
+    [
+        (None, None, 20, None, 20),
+        (8, None, 20, None, 8),
+        (8, 4, 20, None, 8),
+        (None, 4, 20, None, 4),
+        (99, None, 20, None, 20),
+        (None, 10**30, 20, None, 20),
+        (None, 1e30, 20, None, 20),
+        (-1, 7, 20, None, 7),
+        (8, None, None, None, 8),
+        (8, None, 20, 15, 15),
+    ],
+)
+def test_the_cards_maximum_comes_first(
+    tiny: Callable, *, card: object, tokenizer: object, config: object, asked: object, expected: int
+) -> None:
+    """As in sentence-transformers; and never more than there are positions."""
+    model = tiny()
+    write(model.folder, "sentence_bert_config.json", {"max_seq_length": card})
+    write(model.folder, "tokenizer_config.json", {"model_max_length": tokenizer})
+    write(model.folder, "config.json", {**model.config, "max_position_embeddings": config})
+
+    assert expected == read_checkpoint(model.folder, max_tokens=asked).max_tokens
+
+
+def test_positions_behind_the_padding_token_are_fewer(tiny: Callable) -> None:
+    folder = tiny(model_type="xlm-roberta", max_position_embeddings=514, pad_token_id=1).folder
+
+    assert 512 == read_checkpoint(folder).max_tokens
+
+
+def test_no_maximum_anywhere_names_the_cure(tiny: Callable) -> None:
+    model = tiny()
+    write(model.folder, "config.json", {**model.config, "max_position_embeddings": None})
+
+    with pytest.raises(ModelUnsupported, match="pass max_tokens="):
+        read_checkpoint(model.folder)
+
+
+def test_more_than_there_are_positions_cannot_be_asked_for(tiny: Callable) -> None:
+    with pytest.raises(ValueError, match="20 positions"):
+        read_checkpoint(tiny().folder, max_tokens=21)
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("config.json", "not the folder of a model"),
+        ("tokenizer.json", "save_pretrained"),
+        ("model.safetensors", "pickled weights"),
+    ],
+)
+def test_a_missing_file_is_named(tiny: Callable, missing: str, words: str) -> None:
+    folder = tiny().folder
+    (folder / missing).unlink()
+    (folder / "pytorch_model.bin").touch()
+
+    with pytest.raises(ModelNotFound, match=words):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("name", ["../other.safetensors", "/etc/passwd", "missing.safetensors"])
+def test_a_shard_that_is_not_beside_its_index_is_refused(tiny: Callable, name: str) -> None:
+    folder = tiny(shards=2).folder
+    index = folder / "model.safetensors.index.json"
+    write(folder, index.name, {"weight_map": {"x": name}})
+
+    with pytest.raises(ModelCorrupt, match="not beside it"):
+        read_checkpoint(folder)
+
+
+def test_an_export_comes_before_weights_unless_the_graph_can_be_built(tiny: Callable) -> None:
+    folder = tiny().folder
+    (folder / "model.onnx").touch()
+
+    assert folder / "model.onnx" == read_checkpoint(folder).onnx
+    assert () == read_checkpoint(folder).weights
+    assert None is read_checkpoint(folder, buildable={"bert"}).onnx
+
+
+def test_every_error_is_of_one_family() -> None:
+    for kind in (ModelNotFound, ModelCorrupt, ModelUnsupported):
+        assert issubclass(kind, LocalError)
