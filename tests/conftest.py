@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from doubles.gateway_process import GatewayProcess, running_gateway
 
+from doubles.gateway_process import GatewayProcess, running_gateway
 from embedway_local import DEFAULT_MODEL, Store, embedway_home, pull
 
 
