@@ -69,13 +69,15 @@ class Local:
 
     async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
         """Embed the inputs as they are; prompts were put in place above."""
+        from embedway_local import LocalError
+
         embedder = await self.load()
         encode = partial(embedder.encode, request.inputs, input_type=None)
         try:
             done = await asyncio.get_running_loop().run_in_executor(self._threads, encode)
         except ValueError as error:
             raise InvalidRequest(str(error), param="input", upstream=self.name) from None
-        except RuntimeError as error:
+        except (LocalError, RuntimeError) as error:
             raise UpstreamFailed(
                 "the local runtime failed", upstream=self.name, detail=str(error)
             ) from error

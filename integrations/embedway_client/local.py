@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from embedway_client.embedding import EmbeddingResult
@@ -14,15 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Local", "load_errors"]
 
-# The alias under which the gateway's default configuration and the documentation know the model.
-_ALIASES: Mapping[str, str] = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}
-
 
 class Local:
     """A `LocalEmbedder`, opened on first use; safe to use from several threads."""
 
     def __init__(self, model: str, *, dimensions: int | None) -> None:
-        self._model = _ALIASES.get(model, model)
+        self._model = model
         self._dimensions = dimensions
         self._embedder: LocalEmbedder | None = None
         self._lock = threading.Lock()

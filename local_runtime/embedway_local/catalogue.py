@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from embedway_local.pooling import Pooling
 
-__all__ = ["CATALOGUE", "DEFAULT_MODEL", "KnownModel", "Wheel"]
+__all__ = ["CATALOGUE", "DEFAULT_MODEL", "KnownModel", "Wheel", "full_name"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,8 @@ class KnownModel:
     """A published model, pinned."""
 
     name: str
+    aliases: tuple[str, ...] = ()
+    """Short names that are understood wherever a model is named."""
     revision: str
     license: str
     dimensions: int
@@ -41,6 +43,7 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 # sentence_bert_config.json; tokenizer.json alone would cut at 128.
 _MINILM = KnownModel(
     name=DEFAULT_MODEL,
+    aliases=("minilm", "all-MiniLM-L6-v2"),
     revision="1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
     license="Apache-2.0",
     dimensions=384,
@@ -60,3 +63,8 @@ _MINILM = KnownModel(
 )
 
 CATALOGUE: Mapping[str, KnownModel] = {model.name: model for model in (_MINILM,)}
+
+
+def full_name(name: str) -> str:
+    """The name on the hub that an alias of a known model stands for; other names unchanged."""
+    return next((model.name for model in CATALOGUE.values() if name in model.aliases), name)

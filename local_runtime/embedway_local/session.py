@@ -52,9 +52,10 @@ class Session:
             for name, (feed, kind) in self._feeds.items()
         }
         try:
-            vectors: NDArray[np.float32] = self._session.run([self._output], feeds)[0]
+            found: object = self._session.run([self._output], feeds)[0]
         except Exception as error:  # its exceptions share no public class
             raise LocalError(f"ONNX Runtime failed on {padded.shape} tokens: {error}") from error
+        vectors: NDArray[np.float32] = np.asarray(found, dtype=np.float32)
         if vectors.shape != (len(ids), self.dimensions):
             raise ModelCorrupt(f"the graph made {vectors.shape} of {len(ids)} texts")
         return vectors

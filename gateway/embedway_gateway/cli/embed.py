@@ -15,6 +15,7 @@ from embedway_gateway.cli.progress import Pace, duration, progress
 if TYPE_CHECKING:
     from embedway_client import Client
     from embedway_gateway.bulk.job import Job
+    from embedway_gateway.bulk.manifest import Manifest
     from embedway_gateway.bulk.parts import Mode
 
 __all__ = ["DEFAULT_MODEL", "embed"]
@@ -111,19 +112,9 @@ def embed(
 
     Example: `embedway embed articles.jsonl --text-field body --id-field id --out vectors.parquet`
     """
-    # Imported here, because --help needs none of it.
-    from embedway_gateway.bulk.job import Job
+    # Imported here, because --help needs no msgspec.
     from embedway_gateway.bulk.manifest import Manifest
-    from embedway_gateway.bulk.parts import Parts
-    from embedway_gateway.bulk.row import Fields
-    from embedway_gateway.bulk.sink import sink_for
-    from embedway_gateway.bulk.source import Source
 
-    mode = _mode(resume=resume, overwrite=overwrite)
-    fields = Fields(text=text_field, id=id_field, keep=keep, skip_empty=skip_empty)
-    source = Source(inputs, fields, stdin=sys.stdin.buffer)
-    source.require_other(out)
-    sink = sink_for(out, keep=keep, named=id_field is not None)
     manifest = Manifest(
         model=model,
         input_type=input_type,
@@ -133,10 +124,29 @@ def embed(
         id_field=id_field,
         keep=keep,
     )
+    mode = _mode(resume=resume, overwrite=overwrite)
+    _embed(inputs, out, manifest, mode, base_url=base_url, skip_empty=skip_empty)
+
+
+def _embed(
+    inputs: list[str], out: Path, manifest: Manifest, mode: Mode, *, base_url: str, skip_empty: bool
+) -> None:
+    from embedway_gateway.bulk.job import Job
+    from embedway_gateway.bulk.parts import Parts
+    from embedway_gateway.bulk.row import Fields
+    from embedway_gateway.bulk.sink import sink_for
+    from embedway_gateway.bulk.source import Source
+
+    fields = Fields(
+        text=manifest.text_field, id=manifest.id_field, keep=manifest.keep, skip_empty=skip_empty
+    )
+    source = Source(inputs, fields, stdin=sys.stdin.buffer)
+    source.require_other(out)
+    sink = sink_for(out, keep=fields.keep, named=fields.id is not None)
+    in_flight = _IN_FLIGHT_LOCAL if base_url == "local" else _IN_FLIGHT_REMOTE
     job: Job | None = None
     try:
         with Parts.open(out, manifest, mode) as parts:
-            in_flight = _IN_FLIGHT_LOCAL if base_url == "local" else _IN_FLIGHT_REMOTE
             job = Job(source=source, sink=sink, parts=parts, in_flight=in_flight)
             _run(job, base_url)
     except KeyboardInterrupt:

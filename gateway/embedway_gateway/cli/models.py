@@ -87,9 +87,10 @@ def pull(
     Example: `embedway models pull sentence-transformers/all-MiniLM-L6-v2`
     """
     from embedway_local import pull as bring
+    from embedway_local.catalogue import full_name
 
     store = _store()
-    for model in models:
+    for model in map(full_name, models):
         if not force and _is_whole(store, model):
             say(f"{model} is here already, in {store.folder(model)} (--force downloads it again).")
             continue
@@ -113,8 +114,12 @@ def verify(
 
     Example: `embedway models verify`
     """
+    from embedway_local.catalogue import full_name
+
     store = _store()
-    names = models or [manifest.model for manifest in store.models()]
+    names = [full_name(model) for model in models or ()] or [
+        manifest.model for manifest in store.models()
+    ]
     if not names:
         say(f"No models in {store.home}; there is nothing to verify.")
     damaged = 0

@@ -166,6 +166,9 @@ class Config(_Strict):
 def default_config(model: str) -> Config:
     """What `embedway serve` does without a file: one model on the local runtime."""
     upstream = UpstreamConfig(name="local", engine="local")
-    short = model.rpartition("/")[2]
-    aliases = tuple(dict.fromkeys(("minilm", short)))
+    # Imported here: a configuration that names no local model has no need of the runtime.
+    from embedway_local.catalogue import CATALOGUE
+
+    known = CATALOGUE.get(model)
+    aliases = known.aliases if known else ()
     return Config(models=(ModelConfig(name=model, aliases=aliases, upstreams=(upstream,)),))

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from embedway_local.catalogue import CATALOGUE, KnownModel
+from embedway_local.catalogue import CATALOGUE, KnownModel, full_name
 from embedway_local.checkpoint import Checkpoint, read_checkpoint
 from embedway_local.error import LocalError, ModelCorrupt, ModelNotFound
 from embedway_local.pooling import Pooling
@@ -79,6 +79,7 @@ def pull(model: str, store: Store) -> None:
     One that is here already stays, unless a file of it is damaged; then it is replaced. Raises
     `ModelNotFound` with what each source answered, `ModelCorrupt` for a wrong digest.
     """
+    model = full_name(model)
     if not _NAME.fullmatch(model):
         raise ModelNotFound(f"{model!r} is neither a folder here nor a name on the hub")
     with store.alone(model):
@@ -126,6 +127,7 @@ def _locate(model: str | Path, store: Store, pooling: Pooling | None) -> _Place:
         return _Place(Path(folder), None, from_hub=False)
     if isinstance(model, Path) or not _NAME.fullmatch(name):
         raise ModelNotFound(f"{name!r} is neither a folder here nor a name on the hub")
+    name = full_name(name)
     known = CATALOGUE.get(name)
     if store.has(name):
         return _Place(store.folder(name), known)

@@ -27,6 +27,7 @@ def read(content: bytes) -> list[str]:
         ("a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\n".encode(), ["a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"]),
         ("猫\n🚀\n".encode(), ["猫", "🚀"]),
         (b"nul\x00l\n", ["nul\x00l"]),
+        (b" two  spaces\t \n", [" two  spaces\t "]),
     ],
 )
 def test_only_a_line_feed_ends_a_line(content: bytes, expected: list[str]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from embedway_gateway.bulk.error import BadInput
 from embedway_gateway.bulk.parquet_sink import Parquet
+from embedway_gateway.bulk.parquet_source import records
 from embedway_gateway.bulk.row import Cell, Fields, Row
 from embedway_gateway.bulk.sink import JSONLines
 from embedway_gateway.bulk.source import Source
@@ -56,6 +57,14 @@ def test_text_and_id_are_read_as_pythons(tmp_path: Path) -> None:
         (2, "b", f"{tmp_path}/a.parquet:2"),
         (1, "c", f"{tmp_path}/a.parquet:3"),
     ] == found
+
+
+def test_only_the_columns_that_matter_are_read(tmp_path: Path) -> None:
+    pq.write_table(TYPED, tmp_path / "a.parquet")
+
+    _, record = next(records(tmp_path / "a.parquet", Fields(id="key")))
+
+    assert record == {"text": "a", "key": 3}
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

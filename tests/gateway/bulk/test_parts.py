@@ -12,7 +12,7 @@ import pytest
 from embedway_gateway.bulk.error import OutputRefused, PartsDiffer
 from embedway_gateway.bulk.lock import locked
 from embedway_gateway.bulk.manifest import Manifest
-from embedway_gateway.bulk.parts import Mode, Parts
+from embedway_gateway.bulk.parts import Mode, Part, Parts
 
 MANIFEST = Manifest(
     model="m",
@@ -142,6 +142,40 @@ def test_a_half_written_part_does_not_count(out: Path) -> None:
     with Parts.open(out, MANIFEST, "resume") as parts:
         assert list(parts.finished) == [0]
         assert not list(parts.folder.glob("incoming-*"))
+
+
+def test_a_part_is_on_the_disk_before_its_name_is(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could leave a part of zeros under a name that says it is finished."""
+    events: list[str] = []
+    rename = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        events.append(f"rename to {target.name.partition('-')[0]}")
+        return rename(path, target)
+
+    with Parts.open(out, MANIFEST, "new") as parts:
+        monkeypatch.setattr(os, "fsync", lambda _: events.append("sync"))
+        monkeypatch.setattr(Path, "replace", replace)
+        parts.keep(0, 2, DIGEST, put("a"))
+        assert events == ["sync", "rename to part", "sync"]
+
+
+def test_a_part_that_was_not_noted_yet_is_kept(out: Path) -> None:
+    """As when the user interrupts between the rename and the next statement."""
+
+    class Interrupted(dict[int, Part]):
+        def __setitem__(self, index: int, part: Part) -> None:
+            raise KeyboardInterrupt
+
+    with Parts.open(out, MANIFEST, "new") as parts:
+        parts.finished = Interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            parts.keep(0, 2, DIGEST, put("a"))
+
+    with Parts.open(out, MANIFEST, "resume") as parts:
+        assert parts.rows == 2
 
 
 def test_other_peoples_files_stay(out: Path) -> None:

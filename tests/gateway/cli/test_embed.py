@@ -195,6 +195,20 @@ def test_other_options_are_refused_without_advice_that_would_fail(
     assert "the same command with --resume" not in result.stderr
 
 
+def test_another_input_is_refused_without_advice_that_would_fail(
+    run: Run, client: type[FakeClient]
+) -> None:
+    client.fail_at = "five"
+    run("a.txt", "-o", "out.npy", "--batch-size", "2")
+    Path("a.txt").write_text("one\ntwo\nthree\n4\nfive\n")
+
+    result = run("a.txt", "-o", "out.npy", "--batch-size", "2", "--resume")
+
+    assert result.exit_code == 1
+    assert "the rows from a.txt:3 to a.txt:4 are not those that were embedded" in result.stderr
+    assert "the same command with --resume" not in result.stderr
+
+
 def test_resume_and_overwrite_exclude_each_other(run: Run) -> None:
     result = run("a.txt", "-o", "out.npy", "--resume", "--overwrite")
 

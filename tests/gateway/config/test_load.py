@@ -92,6 +92,7 @@ def test_every_mistake_is_reported_at_once_with_its_path(tmp_path: Path) -> None
     assert any(text.startswith("models[0].upstreams[0].engine: ") for text in found)
     assert "models[0].upstreams[1]: unknown key 'timout'; did you mean 'timeout'?" in found
     assert any(text.startswith("models[1].upstreams: ") for text in found)
+    assert 6 == len(found), "and nothing that only follows from these"
 
 
 def test_a_variable_that_is_not_set_is_named_with_its_path(tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 
 
 def test_without_a_file_the_default_model_is_served_locally() -> None:
-    config = default_config("org/some-model")
+    config = default_config("sentence-transformers/all-MiniLM-L6-v2")
 
-    assert ("minilm", "some-model") == config.models[0].aliases
+    assert ("minilm", "all-MiniLM-L6-v2") == config.models[0].aliases
     assert "local" == config.models[0].upstreams[0].engine

@@ -112,6 +112,7 @@ def test_a_message_cannot_move_the_cursor_or_fill_the_screen():
 
     assert error.message.isprintable()
     assert len(error.message) < 1100
+    assert error.message.endswith("…")
 
 
 def test_retry_after_is_kept():

@@ -94,7 +94,14 @@ def test_without_an_environment_it_is_the_gateway_on_this_machine():
 
 @pytest.mark.parametrize(
     "options",
-    [{"modell": "m"}, {"chunk_size": 5}, {"fallback": "gpu"}, {"batch_size": 0}, {"base_url": "x"}],
+    [
+        {"modell": "m"},
+        {"api_keys": KEY},
+        {"chunk_size": 5},
+        {"fallback": "gpu"},
+        {"batch_size": 0},
+        {"base_url": "x"},
+    ],
 )
 def test_what_cannot_work_is_refused_at_once_and_no_key_is_shown(options):
     with pytest.raises(ValidationError) as caught:

@@ -60,6 +60,7 @@ async def test_async_is_native_and_the_same(server):
     assert await model.aget_text_embedding("t") == model.get_text_embedding("t")
     assert await model.aget_text_embedding_batch(TEXTS) == model.get_text_embedding_batch(TEXTS)
     assert len(server.connections) == 2
+    assert [body["input_type"] for body in server.bodies[:3]] == ["query", "query", "document"]
 
 
 def test_batches_are_large_by_default_and_one_setting_under_two_names(server):

@@ -45,3 +45,11 @@ def test_a_damaged_known_model_is_not_used_and_the_cure_is_named(
 
     with pytest.raises(ModelCorrupt, match=f"`embedway models pull {DEFAULT_MODEL}` replaces"):
         LocalEmbedder(DEFAULT_MODEL, home=home)
+
+
+def test_an_alias_stands_for_the_models_name(model_folder: Path, home: Path) -> None:
+    shutil.copytree(model_folder, Store(home).folder(DEFAULT_MODEL))
+    full = LocalEmbedder(DEFAULT_MODEL, home=home)
+    short = LocalEmbedder("minilm", home=home)
+
+    assert full.space == short.space
