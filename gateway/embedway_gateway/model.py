@@ -11,13 +11,14 @@ from embedway_gateway.config.schema import ModelConfig, PromptConfig
 from embedway_gateway.layers.prompt import PromptTexts
 from embedway_gateway.layers.route import Target
 from embedway_gateway.layers.space import SameSpace
+from embedway_gateway.leaf import Leaf
 from embedway_gateway.local import Local
 from embedway_upstream import EmbeddingRequest, EmbeddingResponse, Service, UnknownModel
 
 __all__ = ["Model", "Models", "UpstreamState"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamState:
     """One upstream of a model, for those who look: readiness, the model list, `check`."""
 
@@ -26,8 +27,13 @@ class UpstreamState:
     priority: int
     service: Service[EmbeddingRequest, EmbeddingResponse]
     target: Target[EmbeddingRequest, EmbeddingResponse]
-    local: Local | None = None
+    leaf: Leaf
     space: SameSpace | None = None
+
+    @property
+    def local(self) -> Local | None:
+        """The in-process runtime, where this is one."""
+        return self.leaf.local
 
     def problem(self, now: float) -> str:
         """Why it may not serve at this moment; empty when it may."""

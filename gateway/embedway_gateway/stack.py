@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
+from embedway_gateway.config.credential import make_credentials
 from embedway_gateway.config.schema import Config, ModelConfig, PromptConfig, UpstreamConfig
 from embedway_gateway.layers.fallback import Fallback
 from embedway_gateway.layers.limit import Limit
@@ -17,25 +19,17 @@ from embedway_gateway.layers.shorten import Shorten
 from embedway_gateway.layers.space import Reference, SameSpace
 from embedway_gateway.layers.split import Split
 from embedway_gateway.layers.timeout import Timeout
+from embedway_gateway.leaf import embedding_leaf
 from embedway_gateway.local import Local
 from embedway_gateway.metric import Metrics
 from embedway_gateway.model import Model, Models, UpstreamState
 from embedway_upstream import (
-    Anonymous,
-    Bearer,
     Credentials,
     EmbeddingRequest,
     EmbeddingResponse,
-    Endpoint,
-    OpenAI,
-    Plain,
     Service,
     Transport,
-    Upstream,
 )
-
-if TYPE_CHECKING:
-    from embedway_local import LocalEmbedder
 
 __all__ = ["build_models"]
 
@@ -47,9 +41,7 @@ _WAITING = 32
 
 def build_models(config: Config, transport: Transport, metrics: Metrics) -> Models:
     """The models that a configuration names, each with its stack."""
-    credentials: dict[str, Credentials] = {
-        name: Bearer(item.token.get_secret_value()) for name, item in config.credentials.items()
-    }
+    credentials = {name: make_credentials(item) for name, item in config.credentials.items()}
     # One budget for all models: an outage of one platform is an outage of them all.
     budget = Budget()
     return Models([_model(item, credentials, transport, metrics, budget) for item in config.models])
@@ -76,10 +68,11 @@ def _model(
     states = _upstreams(config, credentials, transport, metrics)
     stack: Embed = Route([state.target for state in states])
     stack = Retry(stack, budget)
-    limits = [item.max_inputs for item in config.upstreams if item.max_inputs is not None]
-    if limits:
-        # The smallest of all, because the upstream is chosen below.
-        stack = Split(stack, max_inputs=min(limits))
+    # The smallest of all, because the upstream is chosen below.
+    max_inputs = _least(state.leaf.max_inputs for state in states)
+    max_bytes = _least(state.leaf.max_bytes for state in states)
+    if max_inputs is not None or max_bytes is not None:
+        stack = Split(stack, max_inputs=max_inputs, max_bytes=max_bytes)
     model = Model(config, stack, tuple(states), prompts)
     if prompts is None and model.local is not None:
         stack = Prompt(stack, partial(_own_prompts, model.local))
@@ -102,9 +95,9 @@ def _upstreams(
     - Limit stands above Timeout: waiting for our own slot is not the upstream's failure.
     - The leaf checks replies: a wrong one is a failure, which Retry and Route must see.
     """
-    leaves = [_leaf(item, config, credentials, transport) for item in config.upstreams]
+    leaves = [embedding_leaf(item, config, credentials, transport) for item in config.upstreams]
     bounded = [
-        _bounded(leaf, item, config, metrics)
+        _bounded(leaf.service, item, config, metrics)
         for leaf, item in zip(leaves, config.upstreams, strict=True)
     ]
     first = _reference(config)
@@ -120,14 +113,22 @@ def _upstreams(
         if item.priority > best:
             service = Fallback(service)
         target = Target(item.name, service, priority=item.priority, weight=item.weight)
-        leaf = leaves[index]
-        local = leaf if isinstance(leaf, Local) else None
         states.append(
             UpstreamState(
-                item.name, item.engine, item.priority, bounded[index], target, local, space
+                name=item.name,
+                engine=item.engine,
+                priority=item.priority,
+                service=bounded[index],
+                target=target,
+                leaf=leaves[index],
+                space=space,
             )
         )
     return states
+
+
+def _least(bounds: Iterable[int | None]) -> int | None:
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def _reference(config: ModelConfig) -> int:
@@ -146,35 +147,6 @@ def _bounded(leaf: Embed, item: UpstreamConfig, config: ModelConfig, metrics: Me
     waiting = item.max_concurrency * _WAITING
     service = Limit(service, concurrency=item.max_concurrency, waiting=waiting)
     return ObserveAttempt(service, metrics, model=config.name, upstream=item.name)
-
-
-def _leaf(
-    item: UpstreamConfig,
-    config: ModelConfig,
-    credentials: dict[str, Credentials],
-    transport: Transport,
-) -> Embed:
-    if item.engine == "local":
-        return Local(item.name, partial(_open_local, item, config), dimensions=config.dimensions)
-    assert item.url is not None
-    endpoint = Endpoint(
-        name=item.name,
-        engine=OpenAI(model=item.model or config.name),
-        platform=Plain(item.url),
-        credentials=credentials[item.credentials] if item.credentials else Anonymous(),
-        dimensions=config.dimensions,
-        path=item.path,
-    )
-    return Upstream(endpoint, transport)
-
-
-def _open_local(item: UpstreamConfig, config: ModelConfig) -> LocalEmbedder:
-    # Imported here: it costs 0.1 s, and a gateway without a local model never needs it.
-    from embedway_local import LocalEmbedder
-
-    return LocalEmbedder(
-        item.model or config.name, device=item.device, max_tokens=config.max_tokens
-    )
 
 
 def _prompts(config: ModelConfig) -> PromptTexts | None:

@@ -9,6 +9,7 @@ from embedway_upstream.engines.engine import Engine
 from embedway_upstream.engines.openai import OpenAI
 from embedway_upstream.error import (
     BadReply,
+    BatchTooLarge,
     DeadlineExceeded,
     EmbeddingError,
     InputTooLong,
@@ -16,6 +17,7 @@ from embedway_upstream.error import (
     Overloaded,
     RateLimited,
     UnknownModel,
+    UpstreamDefect,
     UpstreamError,
     UpstreamFailed,
     UpstreamRefused,
@@ -25,12 +27,14 @@ from embedway_upstream.error import (
 )
 from embedway_upstream.platforms.plain import Plain
 from embedway_upstream.platforms.platform import Platform
+from embedway_upstream.rerank import RerankRequest, RerankResponse, RerankResult
 from embedway_upstream.service import Service
 from embedway_upstream.upstream import Upstream
 
 __all__ = [
     "Anonymous",
     "BadReply",
+    "BatchTooLarge",
     "Bearer",
     "Credentials",
     "DeadlineExceeded",
@@ -49,10 +53,14 @@ __all__ = [
     "Plain",
     "Platform",
     "RateLimited",
+    "RerankRequest",
+    "RerankResponse",
+    "RerankResult",
     "Service",
     "Transport",
     "UnknownModel",
     "Upstream",
+    "UpstreamDefect",
     "UpstreamError",
     "UpstreamFailed",
     "UpstreamRefused",

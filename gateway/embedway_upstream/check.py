@@ -1,7 +1,9 @@
-"""Decides whether what an upstream answered can be the vectors that were asked for."""
+"""Decides whether what an upstream answered can be the vectors or scores that were asked for."""
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +12,9 @@ from embedway_upstream.error import BadReply
 
 if TYPE_CHECKING:
     from embedway_upstream.embedding import EmbeddingRequest, EmbeddingResponse
+    from embedway_upstream.rerank import RerankRequest, RerankResponse
 
-__all__ = ["check"]
+__all__ = ["check", "check_rerank"]
 
 # A vector this short has no direction: normalising it gives noise, or NaN.
 _SHORTEST = 1e-6
@@ -38,4 +41,24 @@ def check(
         raise BadReply("the upstream gave a vector with a number that is not finite")
     if squares.size and squares.min() < _SHORTEST**2:
         raise BadReply("the upstream gave a vector of zeros")
+    return response
+
+
+def check_rerank(response: RerankResponse, request: RerankRequest) -> RerankResponse:
+    """
+    Return the response as it came, or raise `BadReply`: as many results as were asked for, each of
+    another document of the request, every score finite, the most relevant first.
+    """
+    count = len(request.documents)
+    wanted = count if request.top_n is None else min(request.top_n, count)
+    if len(response.results) != wanted:
+        raise BadReply(f"the upstream gave {len(response.results)} results of {wanted}")
+    places = {result.index for result in response.results}
+    if len(places) != wanted or not places <= set(range(count)):
+        raise BadReply("the upstream's results are not each of another document")
+    scores = [result.relevance_score for result in response.results]
+    if not all(math.isfinite(score) for score in scores):
+        raise BadReply("the upstream gave a score that is not finite")
+    if any(before < after for before, after in pairwise(scores)):
+        raise BadReply("the upstream's results are not in the order of their scores")
     return response

@@ -20,10 +20,14 @@ class Usage:
 
     prompt_tokens: int
     total_tokens: int
+    estimated: bool = False
+    """Whether any part was guessed from the texts because the upstream counts no tokens."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
-            self.prompt_tokens + other.prompt_tokens, self.total_tokens + other.total_tokens
+            self.prompt_tokens + other.prompt_tokens,
+            self.total_tokens + other.total_tokens,
+            self.estimated or other.estimated,
         )
 
 

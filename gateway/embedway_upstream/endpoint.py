@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from embedway_upstream.call import HTTPCall, HTTPReply
 from embedway_upstream.check import check
-from embedway_upstream.error import EmbeddingError
+from embedway_upstream.error import EmbeddingError, InputTooLong, InvalidRequest
+from embedway_upstream.platforms.error import AmbiguousFailure
 
 if TYPE_CHECKING:
     from embedway_upstream.credentials.credentials import Credentials
@@ -34,10 +35,16 @@ class Endpoint:
     path: str | None = None
 
     def call(self, request: EmbeddingRequest) -> HTTPCall:
-        """The call for a request, signed now: make one for every attempt."""
+        """
+        The call for a request, signed now: make one for every attempt.
+
+        Raises `InputTooLong` for what the platform would refuse after reading all of it, and
+        `CredentialsError` when the credentials were never refreshed.
+        """
         path = self.path or self.engine.path
         url = self.platform.address(path)
         body = self.engine.encode(request)
+        self._require_fit(len(body))
         headers = {"content-type": "application/json", "accept": "application/json"}
         headers.update(self.platform.headers(path))
         headers.update(self.credentials.sign("POST", url, headers, body))
@@ -55,8 +62,23 @@ class Endpoint:
             error.upstream = self.name
             raise
 
+    def _require_fit(self, size: int) -> None:
+        most = self.platform.max_bytes
+        if most is not None and size > most:
+            raise InputTooLong(
+                f"the request has {size} bytes; the upstream's platform takes {most}",
+                upstream=self.name,
+            )
+
     def _error(self, reply: HTTPReply) -> EmbeddingError:
         status, headers, body = reply.status, reply.headers, reply.body
-        return self.platform.error(status, headers, body) or self.engine.error(
-            status, headers, body
-        )
+        said = self.platform.error(status, headers, body)
+        if said is None:
+            return self.engine.error(status, headers, body)
+        if isinstance(said, AmbiguousFailure):
+            # The platform passes on what an engine raised: the engine may know that it was the
+            # request's fault.
+            known = self.engine.error(status, headers, body)
+            if isinstance(known, InvalidRequest):
+                return known
+        return said

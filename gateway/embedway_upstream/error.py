@@ -4,13 +4,15 @@ The one tree of errors, and what each says about trying again.
     EmbeddingError
     ├── InvalidRequest            the caller's mistake; trying again cannot help
     │   ├── UnknownModel
-    │   └── InputTooLong
+    │   └── InputTooLong          a text exceeds what the model takes
+    │       └── BatchTooLarge     only all together do; fewer at once would be taken
     ├── RateLimited               the upstream asks for patience
     ├── UpstreamError             the upstream's fault, or the way to it
     │   ├── UpstreamUnreachable   no connection, or it broke
     │   ├── UpstreamTimeout       no answer in time
     │   ├── UpstreamFailed        an answer that says it cannot
-    │   ├── UpstreamRefused       it refuses our credentials; never the caller's 401
+    │   │   └── UpstreamDefect    and that it could not the next time either
+    │   ├── UpstreamRefused       it is not what the configuration says; never the caller's 401
     │   ├── BadReply              an answer that cannot be trusted
     │   └── WrongSpace            its vectors are not comparable with the model's
     └── Overloaded                we have no slot, upstream or budget left for the request
@@ -23,6 +25,7 @@ from typing import ClassVar
 
 __all__ = [
     "BadReply",
+    "BatchTooLarge",
     "DeadlineExceeded",
     "EmbeddingError",
     "InputTooLong",
@@ -30,6 +33,7 @@ __all__ = [
     "Overloaded",
     "RateLimited",
     "UnknownModel",
+    "UpstreamDefect",
     "UpstreamError",
     "UpstreamFailed",
     "UpstreamRefused",
@@ -87,7 +91,29 @@ class UnknownModel(InvalidRequest):
 
 
 class InputTooLong(InvalidRequest):
-    """A text, or all of them together, exceed what the engine takes."""
+    """A text exceeds what the model takes; `limit` is the most tokens, where the engine told."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        limit: int | None = None,
+        upstream: str | None = None,
+        detail: str = "",
+    ) -> None:
+        super().__init__(message, param=param, code=code, upstream=upstream, detail=detail)
+        self.limit = limit
+
+
+class BatchTooLarge(InputTooLong):
+    """
+    The texts together exceed what the engine takes: in number, in bytes or in tokens. Half of
+    them may pass; a single one that meets this is too long.
+
+    `limit` is the most texts at once, where the engine told.
+    """
 
 
 class RateLimited(EmbeddingError):
@@ -114,8 +140,17 @@ class UpstreamFailed(UpstreamError):
     """The upstream answered that it failed."""
 
 
+class UpstreamDefect(UpstreamFailed):
+    """The upstream fails on this request whenever it is sent: trying again only adds load."""
+
+    retryable = False
+
+
 class UpstreamRefused(UpstreamError):
-    """The upstream does not accept our credentials, or does not know the model; another may."""
+    """
+    The upstream does not accept our credentials, does not know the model, or is not the engine
+    that the configuration says; another upstream may serve.
+    """
 
 
 class BadReply(UpstreamError):

@@ -2,31 +2,81 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from embedway_upstream.error import EmbeddingError
+from embedway_upstream.credentials.renewal import Renewal
+from embedway_upstream.error import EmbeddingError, UpstreamTimeout
+from embedway_upstream.platforms.error import AmbiguousFailure
 
 if TYPE_CHECKING:
-    from embedway_upstream.call import Transport
+    from embedway_upstream.call import HTTPReply, Transport
     from embedway_upstream.embedding import EmbeddingRequest, EmbeddingResponse
     from embedway_upstream.endpoint import Endpoint
 
 __all__ = ["Upstream"]
 
+_ALL_OF_IT = 0.95
+
 
 class Upstream:
-    """The leaf of the stack: one attempt at one deployment, its reply checked."""
+    """
+    The leaf of the stack: one attempt at one deployment, its reply checked.
 
-    def __init__(self, endpoint: Endpoint, transport: Transport) -> None:
+    Credentials are refreshed off the event loop, before they expire. A call that is refused with
+    401 is signed afresh, after a forced refresh, and sent once more: the token may have been
+    revoked, the key replaced, the clock set.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        transport: Transport,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._endpoint = endpoint
         self._transport = transport
+        self._clock = clock
+        self._renewal = Renewal(endpoint.credentials)
 
     async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
-        """Call the deployment once. Raises an `EmbeddingError` that names it."""
-        call = self._endpoint.call(request)
+        """Call the deployment. Raises an `EmbeddingError` that names it."""
         try:
-            reply = await self._transport.send(call)
+            await self._renewal.ready()
+            seen, begun = self._renewal.forced, self._clock()
+            reply = await self._call(request)
+            if reply.status == 401 and await self._renewal.renew(seen):
+                begun = self._clock()
+                reply = await self._call(request)
+            took = self._clock() - begun
+            return self._read(reply, request, took)
         except EmbeddingError as error:
             error.upstream = self._endpoint.name
             raise
-        return self._endpoint.read(reply, request)
+
+    def _read(self, reply: HTTPReply, request: EmbeddingRequest, took: float) -> EmbeddingResponse:
+        try:
+            return self._endpoint.read(reply, request)
+        except AmbiguousFailure as error:
+            most = self._endpoint.platform.max_seconds
+            if most is None or took < most * _ALL_OF_IT:
+                raise
+            # How long it took tells which of the two it was.
+            raise UpstreamTimeout(
+                f"the model took all of the {most:g} seconds that the platform allows; "
+                "send fewer texts at once (max_inputs)",
+                detail=error.detail,
+            ) from None
+
+    async def _call(self, request: EmbeddingRequest) -> HTTPReply:
+        call = self._endpoint.call(request)
+        try:
+            return await self._transport.send(call)
+        except EmbeddingError as error:
+            # No answer tells the id under which the platform may know the request.
+            sent = call.headers.get("opc-request-id")
+            if sent:
+                error.detail = f"{error.detail}, opc-request-id {sent}".removeprefix(", ")
+            raise

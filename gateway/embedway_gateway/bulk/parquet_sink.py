@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Parquet"]
 
-# A row group of this size is read at once by every engine, and holds few enough of them.
-_GROUP_BYTES = 64 * 1024 * 1024
+# Large enough for readers, which take a group at a time; writing one takes about six times this.
+_GROUP_BYTES = 32 * 1024 * 1024
 
 
 class Parquet:

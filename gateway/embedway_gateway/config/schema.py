@@ -6,12 +6,12 @@ from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from embedway_gateway.config.credential import CredentialConfig
 from embedway_gateway.config.value import Duration, Size
 
 __all__ = [
-    "BearerConfig",
     "Config",
     "ModelConfig",
     "PromptConfig",
@@ -58,13 +58,6 @@ class ServerConfig(_Strict):
     log: Literal["auto", "json", "text"] = "auto"
 
 
-class BearerConfig(_Strict):
-    """A fixed bearer token."""
-
-    type: Literal["bearer"]
-    token: SecretStr = Field(min_length=1)
-
-
 class PromptConfig(_Strict):
     """What is put before a text, by its input type."""
 
@@ -76,9 +69,12 @@ class UpstreamConfig(_Strict):
     """One deployment."""
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    engine: Literal["openai", "local"]
-    platform: Literal["plain"] = "plain"
+    engine: Literal["tei", "ovms", "onnx", "infinity", "vllm", "openai", "local"]
+    platform: Literal["plain", "oci", "aicore"] = "plain"
     url: str | None = None
+    invoke: Literal["predict", "route", "suffix"] = "predict"
+    resource_group: str = "default"
+    pooling: Literal["cls", "mean"] | None = None
     path: str | None = Field(default=None, pattern=r"^/")
     model: str | None = None
     credentials: str | None = None
@@ -96,7 +92,13 @@ class UpstreamConfig(_Strict):
             for field in ("url", "path", "credentials"):
                 if getattr(self, field) is not None:
                     raise ValueError(f"engine local runs in this process and takes no {field}")
+            if self.platform != "plain":
+                raise ValueError("engine local runs in this process and has no platform")
             return self
+        if self.pooling is not None and self.engine != "onnx":
+            raise ValueError("pooling is for engine onnx: the other engines pool themselves")
+        if self.platform != "plain" and self.credentials is None:
+            raise ValueError(f"platform {self.platform} needs credentials")
         if self.url is None:
             raise ValueError(f"engine {self.engine} needs a url")
         parts = urlsplit(self.url)
@@ -114,6 +116,7 @@ class ModelConfig(_Strict):
 
     name: str = Field(min_length=1)
     aliases: tuple[str, ...] = ()
+    capabilities: tuple[Literal["embed", "rerank"], ...] = ("embed",)
     dimensions: int | None = Field(default=None, ge=1)
     matryoshka: tuple[Annotated[int, Field(ge=1)], ...] = ()
     max_tokens: int | None = Field(default=None, ge=1)
@@ -126,8 +129,15 @@ class ModelConfig(_Strict):
         if len(set(names)) != len(names):
             raise ValueError("two upstreams have the same name")
         local = any(upstream.engine == "local" for upstream in self.upstreams)
-        if self.dimensions is None and not local:
-            raise ValueError("dimensions is needed: every reply is checked against it")
+        if "embed" in self.capabilities and self.dimensions is None and not local:
+            raise ValueError(
+                "dimensions is needed: every reply is checked against it "
+                "(a model that only reranks says so: capabilities: [rerank])"
+            )
+        if "rerank" in self.capabilities and any(
+            upstream.engine in {"local", "onnx", "openai"} for upstream in self.upstreams
+        ):
+            raise ValueError("engines local, onnx and openai do not rerank")
         if self.prompts == "auto" and not local:
             raise ValueError("prompts: auto is read from a local model; write the prompts out")
         if self.dimensions is not None and any(n >= self.dimensions for n in self.matryoshka):
@@ -139,7 +149,7 @@ class Config(_Strict):
     """The whole file."""
 
     server: ServerConfig = ServerConfig()
-    credentials: dict[str, BearerConfig] = {}
+    credentials: dict[str, CredentialConfig] = {}
     models: tuple[ModelConfig, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

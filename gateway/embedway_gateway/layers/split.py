@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from functools import reduce
 from operator import add
 
+import msgspec
 import numpy as np
 
 from embedway_gateway.layers.gather import gather
@@ -13,26 +15,54 @@ from embedway_upstream import EmbeddingRequest, EmbeddingResponse, Service
 
 __all__ = ["Split"]
 
+# What a body holds beside the texts: the model's name and a few fields.
+_ENVELOPE = 4096
+# Of JSON: a control character is written as \\u0000.
+_LARGEST_CHARACTER = 6
+
+_encode = msgspec.json.Encoder().encode
+
 
 class Split:
-    """No piece has more than `max_inputs` texts; pieces run at once, and each is retried alone."""
+    """
+    No piece has more than `max_inputs` texts, or a body of more than `max_bytes`; pieces run at
+    once, and each is retried alone. A text that is too large alone makes a piece of its own,
+    which the upstream refuses.
+    """
 
     def __init__(
-        self, inner: Service[EmbeddingRequest, EmbeddingResponse], *, max_inputs: int
+        self,
+        inner: Service[EmbeddingRequest, EmbeddingResponse],
+        *,
+        max_inputs: int | None = None,
+        max_bytes: int | None = None,
     ) -> None:
         self._inner = inner
-        self._max_inputs = max_inputs
+        self._max_inputs = max_inputs or sys.maxsize
+        self._max_bytes = (max_bytes or sys.maxsize) - _ENVELOPE
 
     async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
         """One response, in the order of the inputs, its usage summed."""
-        size = self._max_inputs
-        if len(request.inputs) <= size:
+        pieces = self._pieces(request.inputs)
+        if len(pieces) == 1:
             return await self._inner.send(request)
-        pieces = [
-            replace(request, inputs=request.inputs[start : start + size])
-            for start in range(0, len(request.inputs), size)
-        ]
-        return _join(await gather(self._inner.send(piece) for piece in pieces))
+        requests = [replace(request, inputs=piece) for piece in pieces]
+        return _join(await gather(self._inner.send(piece) for piece in requests))
+
+    def _pieces(self, inputs: tuple[str, ...]) -> list[tuple[str, ...]]:
+        most = self._max_inputs
+        if sum(map(len, inputs)) * _LARGEST_CHARACTER <= self._max_bytes:
+            # Small beyond doubt, as nearly always: only the number of texts matters.
+            return [inputs[start : start + most] for start in range(0, len(inputs), most)]
+        pieces: list[tuple[str, ...]] = []
+        start = size = 0
+        for index, text in enumerate(inputs):
+            more = len(_encode(text)) + 1
+            if index > start and (size + more > self._max_bytes or index - start == most):
+                pieces.append(inputs[start:index])
+                start, size = index, 0
+            size += more
+        return [*pieces, inputs[start:]]
 
 
 def _join(parts: list[EmbeddingResponse]) -> EmbeddingResponse:

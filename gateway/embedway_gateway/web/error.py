@@ -15,6 +15,7 @@ from embedway_upstream import (
     Overloaded,
     RateLimited,
     UnknownModel,
+    UpstreamDefect,
     UpstreamError,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -64,6 +65,7 @@ _TABLE: tuple[tuple[type[EmbeddingError], _Row], ...] = (
     (UpstreamTimeout, _Row(504, "timeout_error", "upstream_timeout", retry=True)),
     (UpstreamUnreachable, _Row(503, "upstream_error", "upstream_unreachable", retry=True)),
     (WrongSpace, _Row(503, "upstream_error", "wrong_vector_space", retry=False)),
+    (UpstreamDefect, _Row(502, "upstream_error", "upstream_error", retry=False)),
     (UpstreamError, _Row(502, "upstream_error", "upstream_error", retry=True)),
     (EmbeddingError, _Row(500, "server_error", "internal_error", retry=False)),
 )

@@ -7,7 +7,23 @@ from collections.abc import Mapping
 __all__ = ["Anonymous", "Bearer"]
 
 
-class Anonymous:
+class _Fixed:
+    """Never renewed: what was refused once is refused again."""
+
+    def stale(self) -> bool:
+        """Never."""
+        return False
+
+    def due(self) -> bool:
+        """Never."""
+        return False
+
+    def refresh(self, force: bool = False) -> bool:
+        """There is nothing to renew."""
+        return False
+
+
+class Anonymous(_Fixed):
     """No credentials."""
 
     def sign(
@@ -17,7 +33,7 @@ class Anonymous:
         return {}
 
 
-class Bearer:
+class Bearer(_Fixed):
     """`Authorization: Bearer …`. The token is never shown."""
 
     def __init__(self, token: str) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from binascii import Error as Base64Error
-from binascii import a2b_base64
 from collections.abc import Mapping
+from typing import ClassVar
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from embedway_upstream.embedding import EmbeddingRequest, EmbeddingResponse, Usage
-from embedway_upstream.engines.status import from_status
+from embedway_upstream.engines.form import UNREADABLE
+from embedway_upstream.engines.limit import Limits
+from embedway_upstream.engines.probe import Probe, model_list
+from embedway_upstream.engines.usage import Told, counted
+from embedway_upstream.engines.vector import UNPOOLED, numbered, row, stack, why
+from embedway_upstream.engines.verdict import Rule, judge, too_large, too_long, unknown_model
 from embedway_upstream.error import BadReply, EmbeddingError
 
 __all__ = ["OpenAI"]
@@ -30,14 +32,9 @@ class _Item(msgspec.Struct):
     embedding: str | list[float]
 
 
-class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    total_tokens: int = 0
-
-
 class _Reply(msgspec.Struct):
     data: list[_Item]
-    usage: _Usage | None = None
+    usage: Told | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -50,10 +47,24 @@ class OpenAI:
     faster. A server that answers with floats all the same is understood.
 
     `model` is the name that the server expects, when it is not the request's. `input_type` is
-    sent where the server is known to take it (our own gateway does).
+    sent where the server is known to take it (our own gateway does). Limits are those of OpenAI's
+    API reference.
     """
 
     path = "/v1/embeddings"
+    limits = Limits(max_inputs=2048)
+    ready: str | None = None
+    probes: tuple[Probe, ...] = (Probe("/v1/models", model_list),)
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(unknown_model, kind="model_not_found"),
+        Rule(unknown_model, says="model .* does not exist", statuses=frozenset({404})),
+        Rule(too_long, says=r"maximum context length is (?P<limit>\d+)"),
+        Rule(too_long, kind="context_length_exceeded"),
+        Rule(too_large, kind="max_tokens_per_request"),
+    )
+    unpooled: ClassVar[str] = UNPOOLED
+    """What is said of a vector for every token."""
 
     def __init__(self, *, model: str | None = None, input_type: bool = False) -> None:
         self._model = model
@@ -75,42 +86,20 @@ class OpenAI:
         """The vectors, put in the order of the inputs by each item's `index`."""
         try:
             reply = _decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise BadReply(
-                "the upstream's reply is not in OpenAI's form", detail=type(error).__name__
-            ) from None
-        usage = reply.usage or _Usage()
+        except UNREADABLE as error:
+            raise BadReply(why(body, self.unpooled), detail=type(error).__name__) from None
+        items = ((item.index, row(item.embedding)) for item in reply.data)
         return EmbeddingResponse(
             model=request.model,
-            vectors=_vectors(reply.data, len(request.inputs)),
-            usage=Usage(usage.prompt_tokens, usage.total_tokens or usage.prompt_tokens),
+            vectors=stack(numbered(items, len(request.inputs))),
+            usage=self.usage(counted(reply.usage), request),
             served_by="",
         )
 
+    def usage(self, told: Usage, request: EmbeddingRequest) -> Usage:
+        """What was told, zeros where nothing was."""
+        return told
+
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> EmbeddingError:
-        """What the status means; OpenAI's error bodies add nothing that may be passed on."""
-        return from_status(status, headers)
-
-
-def _vectors(items: list[_Item], count: int) -> NDArray[np.float32]:
-    if len(items) != count:
-        raise BadReply(f"the upstream gave {len(items)} vectors for {count} inputs")
-    rows: list[NDArray[np.float32] | None] = [None] * count
-    for item in items:
-        if not 0 <= item.index < count or rows[item.index] is not None:
-            raise BadReply("the upstream's items are not numbered 0 to n-1, each once")
-        rows[item.index] = _row(item.embedding)
-    whole = [row for row in rows if row is not None]
-    if any(row.size != whole[0].size for row in whole):
-        raise BadReply("the upstream gave vectors of different sizes")
-    return np.stack(whole) if whole else np.empty((0, 0), dtype=np.float32)
-
-
-def _row(embedding: str | list[float]) -> NDArray[np.float32]:
-    if isinstance(embedding, list):
-        return np.array(embedding, dtype=np.float32)
-    try:
-        # Little-endian float32, said outright: it is the wire's order, whatever the machine's.
-        return np.frombuffer(a2b_base64(embedding, strict_mode=True), dtype="<f4")
-    except (Base64Error, ValueError):
-        raise BadReply("the upstream gave a vector that is not base64 of float32") from None
+        """What the status and the body stand for; nothing of the body is passed on."""
+        return judge(self.rules, status, headers, body)

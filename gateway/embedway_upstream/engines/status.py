@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from embedway_upstream.error import (
+    BatchTooLarge,
     EmbeddingError,
-    InputTooLong,
     InvalidRequest,
     RateLimited,
     UpstreamFailed,
@@ -30,7 +30,7 @@ def from_status(status: int, headers: Mapping[str, str]) -> EmbeddingError:
     if status == 404:
         return UpstreamRefused("the upstream has no such model or path", detail=detail)
     if status == 413:
-        return InputTooLong("the request is too large for the upstream", detail=detail)
+        return BatchTooLarge("the request is too large for the upstream", detail=detail)
     if status in {400, 422}:
         return InvalidRequest("the upstream refuses the request as invalid", detail=detail)
     if status in {408, 504}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from embedway_upstream.error import EmbeddingError
 
@@ -16,7 +17,10 @@ class Plain:
 
     url: str
 
-    def address(self, path: str) -> str:
+    max_bytes: ClassVar[int | None] = None
+    max_seconds: ClassVar[float | None] = None
+
+    def address(self, path: str, *, stream: bool = False) -> str:
         """The URL of the engine's path; a base that already ends in `/v1` is not given two."""
         base = self.url.rstrip("/")
         if base.endswith("/v1") and path.startswith("/v1/"):

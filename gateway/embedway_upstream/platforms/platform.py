@@ -14,11 +14,17 @@ class Platform(Protocol):
     """
     Where an engine is addressed.
 
-    `address` gives the URL for an engine's path. `headers` are added to every call. `error`
-    reads what the platform itself says of a failure, None when it was not the platform.
+    `address` gives the URL for an engine's path; a reply that comes in pieces (`stream`) may have
+    another. `headers` are added to every call. `error` reads what the platform itself says of a
+    failure, None when it was not the platform. `max_bytes` of a request's body and `max_seconds`
+    of a whole call are the platform's bounds, None where it has none.
     """
 
-    def address(self, path: str) -> str: ...
+    @property
+    def max_bytes(self) -> int | None: ...
+    @property
+    def max_seconds(self) -> float | None: ...
+    def address(self, path: str, *, stream: bool = False) -> str: ...
     def headers(self, path: str) -> Mapping[str, str]: ...
     def error(
         self, status: int, headers: Mapping[str, str], body: bytes

@@ -13,7 +13,7 @@ from embedway_gateway.layers.gather import gather
 from embedway_gateway.layers.prompt import Prompt, PromptTexts
 from embedway_gateway.layers.shorten import Shorten
 from embedway_gateway.layers.split import Split
-from embedway_upstream import EmbeddingRequest, InvalidRequest, UpstreamFailed
+from embedway_upstream import EmbeddingRequest, InvalidRequest, OpenAI, UpstreamFailed
 from embedway_upstream.testing import FakeEmbedder, fake_vectors
 
 
@@ -121,3 +121,22 @@ async def test_each_input_type_gets_its_prompt(kind: str, prefix: str) -> None:
     await Prompt(inner, texts).send(EmbeddingRequest("m", ("a", "b"), kind))  # type: ignore[arg-type]
 
     assert (f"{prefix}a", f"{prefix}b") == inner.requests[0].inputs
+
+
+@given(
+    st.lists(st.text(min_size=1, max_size=2000), min_size=1, max_size=12), st.integers(1, 5)
+)
+def test_no_piece_is_larger_than_the_upstream_takes(texts: list[str], inputs: int) -> None:
+    whole, inner = FakeEmbedder(), FakeEmbedder()
+    request = EmbeddingRequest("m", tuple(texts))
+    limit = 4096 + 5000
+
+    expected = asyncio.run(whole.send(request))
+    actual = asyncio.run(Split(inner, max_inputs=inputs, max_bytes=limit).send(request))
+
+    np.testing.assert_array_equal(expected.vectors, actual.vectors)
+    assert tuple(texts) == sum((piece.inputs for piece in inner.requests), ())
+    for piece in inner.requests:
+        size = len(OpenAI().encode(piece))
+        assert size <= limit or len(piece.inputs) == 1
+        assert len(piece.inputs) <= inputs

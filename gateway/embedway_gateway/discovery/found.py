@@ -1,0 +1,62 @@
+"""What discovery finds, and what a source of it must answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+__all__ = ["Capability", "EngineName", "Found", "Invoke", "Source"]
+
+Capability = Literal["embed", "rerank", "chat"]
+EngineName = Literal["tei", "ovms", "onnx", "infinity", "vllm", "openai"]
+Invoke = Literal["predict", "route", "suffix"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """
+    One way to call one model on one deployment: the facts of an upstream of the configuration.
+
+    Several with the same `name` are replicas. `aliases` are further names it goes by, which may
+    be those of other models as well: a name that two models claim belongs to neither.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    engine: EngineName
+    platform: Literal["oci", "aicore"]
+    url: str
+    """As the platform states it, never derived."""
+    invoke: Invoke | None = None
+    """On OCI only."""
+    path: str | None = None
+    """Where it is not the engine's own."""
+    model: str | None = None
+    """The name that the engine expects; None: the model's."""
+    capabilities: frozenset[Capability]
+    dimensions: int | None = None
+    pooling: str | None = None
+    resource_group: str | None = None
+    """On AI Core only."""
+    deployment: str
+    """Its id on the platform."""
+    source: str
+    state: str
+
+    @property
+    def upstream(self) -> str:
+        """A name for the upstream, fit for a header: the platform and the end of the id."""
+        end = "".join(letter for letter in self.deployment if letter.isascii() and letter.isalnum())
+        return f"{self.platform}-{end[-12:].lower()}"
+
+
+class Source(Protocol):
+    """
+    Lists what serves now, whole: an `EmbeddingError` says that it could not be listed, an empty
+    list that nothing serves. What is broken or unknown in one item hides no other.
+    """
+
+    @property
+    def name(self) -> str: ...
+    async def list(self) -> Sequence[Found]: ...

@@ -1,0 +1,140 @@
+"""`POST /v1/rerank` and `/v2/rerank`, in Cohere's shape."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from embedway_gateway.model import Models
+from embedway_gateway.web.body import read_json_body
+from embedway_gateway.web.error import HTTPError
+from embedway_upstream import RerankRequest, RerankResponse
+
+__all__ = ["MAX_DOCUMENTS", "Rerank", "RerankBody", "read_rerank_body"]
+
+# Cohere recommends no more than 1,000; ten times that is still one request's work.
+MAX_DOCUMENTS = 10_000
+
+
+class _Document(msgspec.Struct):
+    text: str
+
+
+class RerankBody(msgspec.Struct):
+    """The fields of Cohere's v1 and v2 that are understood; others are ignored."""
+
+    model: str
+    query: str
+    documents: list[str | _Document]
+    top_n: int | None = None
+    return_documents: bool | None = None
+
+    def texts(self) -> tuple[str, ...]:
+        """The documents as texts, whichever form each has."""
+        return tuple(item if isinstance(item, str) else item.text for item in self.documents)
+
+
+_decode = msgspec.json.Decoder(RerankBody).decode
+
+
+def read_rerank_body(body: bytes) -> RerankBody:
+    """A valid body, or `HTTPError` 400. Texts are never repeated in a message."""
+    try:
+        read = _decode(body)
+    except msgspec.ValidationError as error:
+        # msgspec's messages name types and places, never values.
+        raise _invalid(f"The body is not a rerank request: {error}.", _field(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _invalid("The body is not JSON in UTF-8.", None) from None
+    if not read.query:
+        raise _invalid("query is an empty string.", "query")
+    if not read.documents:
+        raise _invalid("documents is an empty list; give at least one.", "documents")
+    if len(read.documents) > MAX_DOCUMENTS:
+        raise _invalid(f"at most {MAX_DOCUMENTS} documents are taken.", "documents")
+    if "" in (texts := read.texts()):
+        raise _invalid(f"documents[{texts.index('')}] is an empty string.", "documents")
+    if read.top_n is not None and read.top_n < 1:
+        raise _invalid("top_n must be at least 1.", "top_n")
+    return read
+
+
+class Rerank:
+    """A plain ASGI application; raises `EmbeddingError` and `HTTPError` for those above it."""
+
+    def __init__(
+        self,
+        models: Models,
+        *,
+        max_body_bytes: int,
+        request_timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._models = models
+        self._max_body_bytes = max_body_bytes
+        self._request_timeout = request_timeout
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = read_rerank_body(await read_json_body(scope, receive, self._max_body_bytes))
+        model = self._models.find(body.model)
+        if model.rerank is None:
+            raise _invalid(f"The model {model.name!r} does not rerank.", "model")
+        texts = body.texts()
+        deadline = self._clock() + self._request_timeout
+        response = await model.rerank.send(
+            RerankRequest(model.name, body.query, texts, body.top_n, deadline)
+        )
+        answer = _write(response, body.model, texts if body.return_documents else None)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(answer)).encode()),
+            (b"x-embedway-upstream", response.served_by.encode()),
+        ]
+        if response.fallback:
+            headers.append((b"x-embedway-fallback", response.served_by.encode()))
+        scope["embedway.facts"] = {
+            "model": model.name,
+            "upstream": response.served_by,
+            "texts": len(texts),
+            "tokens": response.usage.total_tokens,
+        }
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+
+def _write(response: RerankResponse, model: str, texts: tuple[str, ...] | None) -> bytes:
+    results: list[dict[str, object]] = []
+    for result in response.results:
+        item: dict[str, object] = {
+            "index": result.index,
+            "relevance_score": result.relevance_score,
+        }
+        if texts is not None:
+            item["document"] = {"text": texts[result.index]}
+        results.append(item)
+    usage = response.usage
+    return msgspec.json.encode(
+        {
+            "id": str(uuid.uuid4()),
+            "model": model,
+            "results": results,
+            "usage": {"prompt_tokens": usage.prompt_tokens, "total_tokens": usage.total_tokens},
+            "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
+        }
+    )
+
+
+def _field(error: msgspec.ValidationError) -> str | None:
+    """The top field that a message of msgspec's is about: `… - at `$.documents[0]``."""
+    names = ("model", "query", "documents", "top_n", "return_documents")
+    said = str(error)
+    return next((name for name in names if f"$.{name}" in said or f"`{name}`" in said), None)
+
+
+def _invalid(message: str, param: str | None) -> HTTPError:
+    return HTTPError(400, message, param=param, code="invalid_request")

@@ -1,0 +1,278 @@
+"""
+OAuth2 client credentials (RFC 6749 §4.4), with a secret or a client certificate: AI Core's login.
+
+Facts from contracts/platforms.md §6.1.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import httpx
+
+from embedway_upstream.credentials.error import CredentialsError
+from embedway_upstream.engines.status import retry_after
+from embedway_upstream.error import (
+    BadReply,
+    EmbeddingError,
+    UpstreamFailed,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+
+__all__ = ["ClientCredentials", "Login"]
+
+_log = logging.getLogger("embedway.upstream")
+
+_MAX_BODY = 64 * 1024
+_ATTEMPTS = 3
+_FIRST_WAIT = 0.5
+# A token server that asks for a longer pause is told on to the caller instead of waited for.
+_LONGEST_WAIT = 10.0
+# After a failure nobody asks again for so long: SAP locks clients that keep sending a wrong secret.
+_REST = 5.0
+# RFC 6749 §5.1 lets a server leave `expires_in` out.
+_DEFAULT_LIFE = 600.0
+# The only words of a refusal that are ours to repeat (RFC 6749 §5.2).
+_CODES = {"invalid_client", "invalid_grant", "invalid_request", "invalid_scope"}
+_CODES |= {"unauthorized_client", "unsupported_grant_type", "unauthorized"}
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """
+    What a token is asked for with: `client_secret`, or `cert` and `key` for mTLS, each the path
+    of a PEM file or the PEM text itself. Raises `ValueError` for anything else.
+
+    `api_url` and `resource_group` are what a service key says beside it, where it does.
+    """
+
+    token_url: str
+    client_id: str
+    client_secret: str | None = field(default=None, repr=False)
+    cert: str | None = field(default=None, repr=False)
+    key: str | None = field(default=None, repr=False)
+    api_url: str | None = None
+    resource_group: str | None = None
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.token_url)
+        loopback = parts.scheme == "http" and parts.hostname in _LOOPBACK
+        if not parts.hostname or parts.username or not (loopback or parts.scheme == "https"):
+            raise ValueError("token_url must begin with https:// and name a host")
+        if not self.client_id:
+            raise ValueError("client_id is empty")
+        if bool(self.client_secret) == bool(self.cert and self.key):
+            raise ValueError("give either client_secret, or cert and key together")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a login holds secrets and is not pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    header: Mapping[str, str] = field(repr=False)
+    renew: float
+    expires: float
+
+
+class ClientCredentials:
+    """
+    A bearer token that is renewed when less than 10 % of its life is left, 300 s at most.
+
+    `sign` does no I/O and takes the token as one snapshot. `refresh` blocks, may be called from
+    any thread, and asks the token server once however many call it. It raises `CredentialsError`
+    unless the token at hand still holds; a failure is kept for 5 s instead of asking again.
+    """
+
+    def __init__(
+        self,
+        login: Login,
+        *,
+        timeout: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._login = login
+        self._timeout = timeout
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._token: _Token | None = None
+        self._failure: CredentialsError | None = None
+        self._rests_until = 0.0
+
+    def sign(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Mapping[str, str]:
+        """The `authorization` header. Raises `CredentialsError` before the first `refresh`."""
+        token = self._token
+        if token is None:
+            raise CredentialsError("there is no token yet", detail="refresh the credentials first")
+        return token.header
+
+    def stale(self) -> bool:
+        """Whether there is no token, or none that still holds."""
+        token = self._token
+        return token is None or self._clock() >= token.expires
+
+    def due(self) -> bool:
+        """Whether the token's end is near; not for a while after a renewal failed."""
+        token, now = self._token, self._clock()
+        return token is None or (now >= token.renew and now >= self._rests_until)
+
+    def refresh(self, force: bool = False) -> bool:
+        """
+        Get a new token when one is due, or in any case when `force` says that the present one was
+        refused. Who waited for another's refresh takes its token. True for a new token.
+        """
+        seen = self._token
+        holds = not force and not self.stale()
+        # Ahead of expiry one caller asks; the others go on with the token that still holds.
+        if not self._lock.acquire(blocking=not holds):
+            return False
+        try:
+            if self._token is not seen:
+                return True
+            return (force or self.due()) and self._renew(holds=holds)
+        finally:
+            self._lock.release()
+
+    def _renew(self, *, holds: bool) -> bool:
+        if self._failure is not None and self._clock() < self._rests_until:
+            raise _again(self._failure)
+        try:
+            self._token, self._failure = self._fetch(), None
+        except EmbeddingError as error:
+            self._failure = _again(error)
+            self._rests_until = self._clock() + max(_REST, error.retry_after or 0.0)
+            if not holds:
+                raise _again(error) from None
+            _log.warning("a token could not be renewed ahead of its end: %s", error.message)
+            return False
+        return True
+
+    def _fetch(self) -> _Token:
+        attempt = 1
+        while True:
+            try:
+                started = self._clock()
+                return _token(self._ask(), started)
+            except (UpstreamFailed, UpstreamUnreachable, UpstreamTimeout) as error:
+                wait = error.retry_after
+                wait = _FIRST_WAIT * 2.0 ** (attempt - 1) if wait is None else wait
+                if attempt == _ATTEMPTS or wait > _LONGEST_WAIT:
+                    raise
+            self._sleep(wait)
+            attempt += 1
+
+    def _ask(self) -> bytes:
+        login = self._login
+        form = {"grant_type": "client_credentials", "client_id": login.client_id}
+        if login.client_secret:
+            form["client_secret"] = login.client_secret
+        try:
+            with (
+                # Made anew each time, so that rotated certificate files are noticed.
+                httpx.Client(verify=_context(login), timeout=self._timeout, trust_env=False) as one,
+                one.stream("POST", login.token_url, data=form) as reply,
+            ):
+                body = self._read(reply)
+        except httpx.TimeoutException as error:
+            name = type(error).__name__
+            raise UpstreamTimeout("the token server took too long", detail=name) from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            name = type(error).__name__
+            raise UpstreamUnreachable("the token server cannot be reached", detail=name) from None
+        if reply.status_code != 200:
+            raise _refusal(reply.status_code, reply.headers, body)
+        return body
+
+    def _read(self, reply: httpx.Response) -> bytes:
+        end = self._clock() + self._timeout
+        body = b""
+        for chunk in reply.iter_bytes():
+            body += chunk
+            if len(body) > _MAX_BODY:
+                raise BadReply(f"the token server's reply is over {_MAX_BODY} bytes")
+            if self._clock() > end:
+                raise UpstreamTimeout("the token server took too long")
+        return body
+
+    def __repr__(self) -> str:
+        return f"ClientCredentials({self._login!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("credentials are not pickled")
+
+
+def _again(error: EmbeddingError) -> CredentialsError:
+    """One to raise: an exception that is raised twice mixes two tracebacks."""
+    return CredentialsError(error.message, retry_after=error.retry_after, detail=error.detail)
+
+
+def _context(login: Login) -> ssl.SSLContext:
+    # An empty password: without one, an encrypted key would be asked for on the terminal.
+    context = ssl.create_default_context()
+    if not login.cert or not login.key:
+        return context
+    try:
+        if "-----BEGIN" not in login.cert + login.key:
+            context.load_cert_chain(login.cert, login.key, password="")
+            return context
+        # Python's ssl reads files only; the folder is its owner's alone and lives for a moment.
+        with tempfile.TemporaryDirectory() as folder:
+            pem = Path(folder, "client.pem")
+            pem.write_text(f"{login.cert}\n{login.key}\n".replace("\\n", "\n"))
+            context.load_cert_chain(pem, password="")
+    except (OSError, ValueError) as error:
+        message = "the client certificate and its key cannot be read, or do not belong together"
+        raise CredentialsError(message, detail=type(error).__name__) from None
+    return context
+
+
+def _token(body: bytes, started: float) -> _Token:
+    try:
+        reply = json.loads(body)
+        value = reply["access_token"]
+        life = float(reply.get("expires_in", _DEFAULT_LIFE))
+        kind = str(reply.get("token_type", "bearer")).lower()
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        raise BadReply("the token server's reply is not an OAuth2 token") from None
+    good = isinstance(value, str) and value and value.isascii() and value.isprintable()
+    if not good or kind != "bearer" or not 0 < life < float("inf"):
+        raise BadReply("the token server's reply is not a bearer token with a life")
+    expires = started + life
+    return _Token({"authorization": f"Bearer {value}"}, expires - min(300.0, life / 10), expires)
+
+
+def _refusal(status: int, headers: Mapping[str, str], body: bytes) -> EmbeddingError:
+    try:
+        code = json.loads(body).get("error")
+    except (ValueError, AttributeError, RecursionError):
+        code = None
+    detail = f"status {status}" + (f", {code}" if isinstance(code, str) and code in _CODES else "")
+    if status in {408, 429} or status >= 500:
+        wait = retry_after(headers)
+        return UpstreamFailed("the token server cannot answer now", retry_after=wait, detail=detail)
+    if status in {400, 401, 403}:
+        message = (
+            "the token server does not accept the client's id and secret or certificate; take "
+            "them, and token_url, from one service key that has not been deleted or rotated"
+        )
+    elif status == 404 or 300 <= status < 400:
+        message = "token_url is not a token endpoint; on SAP BTP it ends in /oauth/token"
+    else:
+        message = f"the token server answered {status}"
+    return CredentialsError(message, detail=detail)

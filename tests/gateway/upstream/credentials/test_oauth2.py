@@ -1,0 +1,396 @@
+"""OAuth2 client credentials: few tokens, no secrets shown, one request for many callers."""
+
+from __future__ import annotations
+
+import copy
+import http.server
+import logging
+import pickle
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from doubles.aicore_api import AICoreAPI
+from doubles.serving import free_port, served
+from doubles.time import Time
+from embedway_upstream.credentials.credentials import Credentials
+from embedway_upstream.credentials.error import CredentialsError
+from embedway_upstream.credentials.oauth2 import ClientCredentials, Login, _context
+
+LOOPBACK = IPv4Address("127.0.0.1")
+SECRETS = ("planted-secret", "planted-token", "PRIVATE KEY")
+
+
+class Slept(list[float]):
+    """Stands for `time.sleep`, without waiting."""
+
+    def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[AICoreAPI, str]]:
+    api = AICoreAPI()
+    with served(api) as url:
+        yield api, f"{url}/oauth/token"
+
+
+def made(url: str, **options: Any) -> ClientCredentials:
+    secret = options.pop("secret", "planted-secret")
+    login = Login(token_url=url, client_id="client", client_secret=secret)
+    return ClientCredentials(login, **{"sleep": Slept(), **options})
+
+
+def headers(credentials: Credentials) -> str:
+    if credentials.stale() or credentials.due():
+        credentials.refresh()
+    return credentials.sign("POST", "https://x", {}, b"")["authorization"]
+
+
+def test_a_token_is_asked_for_once_for_nine_calls(server: tuple[AICoreAPI, str]) -> None:
+    """SAP's own SDK asks nine times (contracts §6.1)."""
+    api, url = server
+    api.expires_in = 1800
+    credentials, seen = made(url), set()
+
+    for _ in range(9):
+        seen.add(headers(credentials))
+
+    assert {"Bearer planted-token-1"} == seen
+    assert 1 == len(api.forms)
+    assert "client_credentials" == api.forms[0]["grant_type"]
+
+
+@pytest.mark.parametrize(
+    ("life", "margin"), [(43199, 300.0), (1800, 180.0), (100, 10.0), ("1800", 180.0)]
+)
+def test_it_is_renewed_ahead_of_its_end(
+    server: tuple[AICoreAPI, str], life: Any, margin: float
+) -> None:
+    api, url = server
+    api.expires_in = life
+    clock = Time()
+    credentials = made(url, clock=clock)
+    headers(credentials)
+
+    clock.now += float(life) - margin - 0.5
+    assert not credentials.due()
+    clock.now += 1
+    assert credentials.due()
+    assert not credentials.stale()
+    assert "Bearer planted-token-2" == headers(credentials)
+    clock.now += float(life)
+    assert credentials.stale()
+
+
+def test_sixteen_callers_make_one_request(server: tuple[AICoreAPI, str]) -> None:
+    api, url = server
+    api.token_delay = 0.2
+    credentials = made(url)
+
+    for expected, force in ((1, False), (2, True)):
+        barrier = threading.Barrier(16)
+
+        def call(_: int, *, barrier: threading.Barrier = barrier, force: bool = force) -> str:
+            barrier.wait()
+            assert credentials.refresh(force)
+            return credentials.sign("GET", "", {}, b"")["authorization"]
+
+        with ThreadPoolExecutor(16) as pool:
+            answers = set(pool.map(call, range(16)))
+        assert {f"Bearer planted-token-{expected}"} == answers
+        assert expected == len(api.forms)
+
+
+def test_while_one_renews_ahead_the_others_go_on(server: tuple[AICoreAPI, str]) -> None:
+    api, url = server
+    clock = Time()
+    credentials = made(url, clock=clock)
+    headers(credentials)
+    clock.now += 43000
+    with credentials._lock:
+        assert not credentials.refresh()
+    assert 1 == len(api.forms)
+
+
+def test_all_callers_share_a_failure(server: tuple[AICoreAPI, str]) -> None:
+    api, url = server
+    api.token_delay = 0.1
+    credentials = made(url, secret="wrong")
+    barrier = threading.Barrier(8)
+
+    def call(_: int) -> BaseException:
+        barrier.wait()
+        with pytest.raises(CredentialsError) as caught:
+            credentials.refresh()
+        return caught.value
+
+    with ThreadPoolExecutor(8) as pool:
+        errors = list(pool.map(call, range(8)))
+
+    assert 1 == len(api.forms)
+    assert 8 == len({id(error) for error in errors})
+
+
+@pytest.mark.parametrize("fault", [408, 429, 500, 503])
+def test_a_passing_failure_is_tried_again(server: tuple[AICoreAPI, str], fault: int) -> None:
+    api, url = server
+    slept = Slept()
+    api.token_faults += [(fault, {"retry-after": "3"}), fault]
+
+    assert made(url, sleep=slept).refresh()
+    assert [3.0, 1.0] == slept
+
+
+def test_a_long_pause_is_told_on(server: tuple[AICoreAPI, str]) -> None:
+    api, url = server
+    slept, clock = Slept(), Time()
+    api.token_faults.append((429, {"retry-after": "120"}))
+    credentials = made(url, sleep=slept, clock=clock)
+
+    with pytest.raises(CredentialsError) as caught:
+        credentials.refresh()
+
+    assert 120.0 == caught.value.retry_after
+    assert [] == slept
+    clock.now += 100
+    with pytest.raises(CredentialsError):
+        credentials.refresh()
+    assert 1 == len(api.forms)
+    clock.now += 21
+    assert credentials.refresh()
+
+
+def test_a_wrong_secret_names_the_cure_and_is_not_hammered(server: tuple[AICoreAPI, str]) -> None:
+    api, url = server
+    clock = Time()
+    credentials = made(url, secret="wrong", clock=clock)
+
+    for _ in range(5):
+        with pytest.raises(CredentialsError, match="service key") as caught:
+            credentials.refresh()
+
+    assert "status 401, invalid_client" == caught.value.detail
+    assert 1 == len(api.forms)
+    clock.now += 6
+    with pytest.raises(CredentialsError):
+        credentials.refresh()
+    assert 2 == len(api.forms)
+
+
+def test_a_failure_ahead_of_the_end_keeps_the_token(
+    server: tuple[AICoreAPI, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    api, url = server
+    clock = Time()
+    credentials = made(url, clock=clock)
+    headers(credentials)
+    clock.now += 43000
+    api.token_faults += [500, 500, 500]
+
+    assert not credentials.refresh()
+    assert "Bearer planted-token-1" == headers(credentials)
+    assert not credentials.due()
+    assert "could not be renewed" in caplog.text
+    assert "planted" not in caplog.text
+    clock.now += 6
+    assert "Bearer planted-token-2" == headers(credentials)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (b"<html>", "not an OAuth2 token"),
+        (b"[]", "not an OAuth2 token"),
+        (b'{"expires_in":1}', "not an OAuth2 token"),
+        (b'{"access_token":"a","expires_in":"soon"}', "not an OAuth2 token"),
+        (b'{"access_token":"a","expires_in":1e999}', "bearer token"),
+        (b'{"access_token":"a","expires_in":-1}', "bearer token"),
+        (b'{"access_token":"a","expires_in":NaN}', "bearer token"),
+        (b'{"access_token":7,"expires_in":10}', "bearer token"),
+        (b'{"access_token":"a\\nb","expires_in":10}', "bearer token"),
+        (b'{"access_token":"a","token_type":"mac"}', "bearer token"),
+        (b" " * 70_000, "over 65536 bytes"),
+        ((302, {"location": "https://elsewhere.example/"}), "not a token endpoint"),
+        (404, "not a token endpoint"),
+        (418, "answered 418"),
+    ],
+)
+def test_what_is_no_token_is_refused(server: tuple[AICoreAPI, str], fault: Any, says: str) -> None:
+    api, url = server
+    api.token_faults.append(fault)
+    credentials = made(url)
+
+    with pytest.raises(CredentialsError, match=says):
+        credentials.refresh()
+    assert credentials.stale()
+    with pytest.raises(CredentialsError, match="no token"):
+        credentials.sign("GET", "", {}, b"")
+
+
+def test_a_token_without_a_life_is_given_one(server: tuple[AICoreAPI, str]) -> None:
+    api, url = server
+    api.token_faults.append(b'{"access_token":"a"}')
+    clock = Time()
+    credentials = made(url, clock=clock)
+    credentials.refresh()
+    clock.now += 500
+    assert not credentials.stale()
+
+
+def test_nobody_at_the_address() -> None:
+    credentials = made(f"http://127.0.0.1:{free_port()}/oauth/token")
+    with pytest.raises(CredentialsError, match="cannot be reached"):
+        credentials.refresh()
+
+
+def test_a_server_that_drips_is_given_up(server: tuple[AICoreAPI, str]) -> None:
+    api, url = server
+    api.token_delay = 1.0
+    with pytest.raises(CredentialsError, match="too long"):
+        made(url, timeout=0.05).refresh()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda: Login(
+            token_url="http://remote.example/oauth/token", client_id="a", client_secret="s"
+        ),
+        lambda: Login(token_url="https://u:p@h/oauth/token", client_id="a", client_secret="s"),
+        lambda: Login(token_url="https://h/t", client_id="", client_secret="s"),
+        lambda: Login(token_url="https://h/t", client_id="a"),
+        lambda: Login(token_url="https://h/t", client_id="a", cert="c"),
+        lambda: Login(token_url="https://h/t", client_id="a", client_secret="s", cert="c", key="k"),
+    ],
+)
+def test_a_login_that_cannot_be_is_refused(spoil: Callable[[], Login]) -> None:
+    with pytest.raises(ValueError):
+        spoil()
+
+
+def test_secrets_are_never_shown(
+    server: tuple[AICoreAPI, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    api, url = server
+    credentials = made(url)
+    headers(credentials)
+    login, token = credentials._login, credentials._token
+    shown = [repr(credentials), str(credentials), repr(login), repr(token), caplog.text]
+    for spoilt in (credentials, login):
+        for attempt in (pickle.dumps, copy.copy):
+            with pytest.raises(TypeError) as caught:
+                attempt(spoilt)
+            shown.append(repr(caught.value))
+    api.token_faults += [(401, {}, b'{"error":"planted-secret planted-token"}')]
+    with pytest.raises(CredentialsError) as refused:
+        credentials.refresh(force=True)
+    shown += [repr(refused.value), refused.value.detail, str(refused.value)]
+
+    assert not [text for text in shown for secret in SECRETS if secret in text]
+
+
+def test_a_certificate_is_loaded_from_text_and_files(tmp_path: Path) -> None:
+    cert, key = pair()
+    (tmp_path / "c.pem").write_text(cert)
+    (tmp_path / "k.pem").write_text(key)
+    texts = (cert, key)
+    escaped = (cert.replace("\n", "\\n"), key.replace("\n", "\\n"))
+    for one, other in (texts, escaped, (str(tmp_path / "c.pem"), str(tmp_path / "k.pem"))):
+        login = Login(token_url="https://h/t", client_id="a", cert=one, key=other)
+        assert isinstance(_context(login), ssl.SSLContext)
+        assert "BEGIN" not in repr(login)
+
+
+@pytest.mark.parametrize("spoil", ["other", "gone", "encrypted", "rubbish"])
+def test_a_bad_certificate_is_a_clear_error(spoil: str) -> None:
+    cert, key = pair()
+    if spoil == "other":
+        key = pair()[1]
+    elif spoil == "encrypted":
+        key = pair(password=b"words")[1]
+    elif spoil == "rubbish":
+        key = "-----BEGIN nothing"
+    else:
+        cert, key = "/nowhere/c.pem", "/nowhere/k.pem"
+    login = Login(token_url="https://h/t", client_id="a", cert=cert, key=key)
+    with pytest.raises(CredentialsError, match="certificate"):
+        ClientCredentials(login).refresh()
+
+
+class _TokenServer(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        form = self.rfile.read(int(self.headers["content-length"]))
+        body = b'{"access_token":"with-a-certificate","expires_in":60}'
+        self.send_response(400 if b"secret" in form else 200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@pytest.fixture
+def mutual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str, str]]:
+    """A token server that wants a certificate: its address, and the one it knows with its key."""
+    own, own_key = pair()
+    cert, key = pair()
+    for name, content in (("own", own), ("own_key", own_key), ("known", cert)):
+        (tmp_path / name).write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "own"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "own", tmp_path / "own_key")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(tmp_path / "known")
+    with http.server.HTTPServer(("127.0.0.1", 0), _TokenServer) as server:
+        # The handshake belongs to the request, not to the loop that accepts it.
+        server.socket = context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield f"https://127.0.0.1:{server.server_port}/oauth/token", cert, key
+        server.shutdown()
+        thread.join(10)
+
+
+def test_a_certificate_opens_the_token_server(mutual: tuple[str, str, str]) -> None:
+    url, cert, key = mutual
+    credentials = ClientCredentials(Login(token_url=url, client_id="a", cert=cert, key=key))
+    assert "Bearer with-a-certificate" == headers(credentials)
+
+
+def pair(*, password: bytes | None = None) -> tuple[str, str]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "client")])
+    now = datetime.now(UTC)
+    cert = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(LOOPBACK)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    how: Any = serialization.NoEncryption()
+    if password:
+        how = serialization.BestAvailableEncryption(password)
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, how)
+    return cert.public_bytes(pem).decode(), private.decode()

@@ -1,0 +1,81 @@
+"""What OCI credentials must never do: show a secret, sign what came in, or ask without end."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+from oci.auth.signers import SecurityTokenSigner
+
+from doubles.oci_identity import Identity, pem, private_key, write_api_key
+from doubles.time import Time
+from embedway_upstream.credentials import principal
+from embedway_upstream.credentials.accept import credentials_from
+from embedway_upstream.credentials.error import CredentialsError
+from embedway_upstream.credentials.files import SessionProfile, TokenFiles
+from embedway_upstream.credentials.oci import OCISignature
+
+SECRET = "correct-horse-battery"
+
+
+def test_secrets_are_never_shown_nor_pickled(tmp_path: Path, identity: Identity) -> None:
+    content = pem(private_key(), SECRET).decode()
+    token = identity.token(private_key(), 3600)
+    many = [
+        principal.api_key(
+            tenancy="t", user="u", fingerprint="f", key_content=content, pass_phrase=SECRET
+        ),
+        principal.api_key(config_file=str(write_api_key(tmp_path)), pass_phrase=SECRET),
+        principal.session(pass_phrase=SECRET),
+        principal.delegation(token=SECRET),
+        principal.token_exchange(domain_url="u", client_id="c", client_secret=SECRET, token=SECRET),
+        OCISignature(TokenFiles(token=token, key=content, pass_phrase=SECRET)),
+        credentials_from(SecurityTokenSigner(token, private_key())),
+    ]
+    for credentials in many:
+        assert isinstance(credentials, OCISignature)
+        source = credentials._source
+        held = None
+        if "profile" not in repr(source).lower() and "Principal" not in repr(source):
+            held = source.take(None, force=False)
+        for shown in (credentials, source, held):
+            text = f"{shown!r} {shown!s}"
+            assert SECRET not in text
+            assert token not in text
+            assert "BEGIN" not in text
+            if shown is not None:
+                with pytest.raises(TypeError, match="not pickled"):
+                    pickle.dumps(shown)
+
+
+def test_nothing_that_came_in_is_signed(tmp_path: Path) -> None:
+    credentials = principal.api_key(config_file=str(write_api_key(tmp_path)))
+    credentials._clock = lambda: 1.7e9
+    credentials.refresh()
+    forged = {
+        "date": "yesterday",
+        "host": "evil.test",
+        "authorization": "Basic x",
+        "x-content-sha256": "forged",
+        "content-length": "1",
+        "opc-obo-token": "x",
+    }
+
+    assert credentials.sign("POST", "https://h.test/x", forged, b"{}") == (
+        credentials.sign("POST", "https://h.test/x", {}, b"{}")
+    )
+
+
+def test_a_failure_is_not_repeated_by_every_request(tmp_path: Path) -> None:
+    time = Time()
+    missing = SessionProfile(file=str(tmp_path / "none"), profile="DEFAULT")
+    credentials = OCISignature(missing, clock=time)
+    for _ in range(5):
+        with pytest.raises(CredentialsError):
+            credentials.refresh()
+    assert 1 == credentials.refreshes
+    time.now += 2
+    with pytest.raises(CredentialsError):
+        credentials.refresh()
+    assert 2 == credentials.refreshes
