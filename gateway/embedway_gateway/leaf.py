@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,17 +17,22 @@ from embedway_upstream import (
     Endpoint,
     Plain,
     Platform,
+    RerankRequest,
+    RerankResponse,
     Service,
     Transport,
     Upstream,
 )
+from embedway_upstream.engines.cohere import Cohere
 from embedway_upstream.engines.openai import OpenAI
 from embedway_upstream.engines.registry import ENGINES, Options
+from embedway_upstream.engines.tei import TEI
+from embedway_upstream.rerank_endpoint import RerankEndpoint
 
 if TYPE_CHECKING:
     from embedway_local import LocalEmbedder
 
-__all__ = ["Leaf", "embedding_leaf", "make_engine", "make_platform"]
+__all__ = ["Leaf", "embedding_leaf", "rerank_leaf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +55,54 @@ def embedding_leaf(
     if item.engine == "local":
         local = Local(item.name, partial(_open_local, item, config), dimensions=config.dimensions)
         return Leaf(local, item.max_inputs, None, local)
-    engine, platform = make_engine(item, config), make_platform(item)
-    endpoint = Endpoint(
-        name=item.name,
-        engine=engine,
-        platform=platform,
-        credentials=credentials[item.credentials] if item.credentials else Anonymous(),
-        dimensions=config.dimensions,
-        path=item.path,
-    )
-    bounds = [size for size in (engine.limits.max_bytes, platform.max_bytes) if size is not None]
+    endpoint = _endpoint(item, config, credentials)
+    limits, platform = endpoint.engine.limits, endpoint.platform
+    bounds = [size for size in (limits.max_bytes, platform.max_bytes) if size is not None]
     return Leaf(
         Upstream(endpoint, transport),
-        _smaller(item.max_inputs, engine.limits.max_inputs, pooling=item.pooling),
+        _smaller(item.max_inputs, limits.max_inputs, pooling=item.pooling),
         min(bounds, default=None),
     )
 
 
-def make_engine(item: UpstreamConfig, config: ModelConfig) -> OpenAI:
+def rerank_leaf(
+    item: UpstreamConfig,
+    config: ModelConfig,
+    credentials: Mapping[str, Credentials],
+    transport: Transport,
+) -> tuple[Service[RerankRequest, RerankResponse], int | None]:
+    """The upstream as something that reranks, and how many documents it takes at once."""
+    engine = _engine(item, config)
+    assert isinstance(engine, TEI | Cohere)
+    endpoint = _endpoint(item, config, credentials)
+    # `path` is where it embeds; a model that only reranks has it for reranking.
+    if "embed" in config.capabilities:
+        endpoint = replace(endpoint, path=None)
+    service = Upstream(RerankEndpoint(endpoint=endpoint, engine=engine), transport)
+    stated = item.max_inputs
+    return service, stated if stated is not None else engine.rerank_limits.max_inputs
+
+
+def _endpoint(
+    item: UpstreamConfig, config: ModelConfig, credentials: Mapping[str, Credentials]
+) -> Endpoint:
+    return Endpoint(
+        name=item.name,
+        engine=_engine(item, config),
+        platform=_platform(item),
+        credentials=credentials[item.credentials] if item.credentials else Anonymous(),
+        dimensions=config.dimensions,
+        path=item.path,
+    )
+
+
+def _engine(item: UpstreamConfig, config: ModelConfig) -> OpenAI:
     """The dialect, with the name that the server expects."""
     options = Options(model=item.model or config.name, pooling=item.pooling)
     return ENGINES[item.engine](options)
 
 
-def make_platform(item: UpstreamConfig) -> Platform:
+def _platform(item: UpstreamConfig) -> Platform:
     """What stands in front of the engine."""
     assert item.url is not None
     match item.platform:

@@ -13,7 +13,14 @@ from embedway_gateway.layers.route import Target
 from embedway_gateway.layers.space import SameSpace
 from embedway_gateway.leaf import Leaf
 from embedway_gateway.local import Local
-from embedway_upstream import EmbeddingRequest, EmbeddingResponse, Service, UnknownModel
+from embedway_upstream import (
+    EmbeddingRequest,
+    EmbeddingResponse,
+    RerankRequest,
+    RerankResponse,
+    Service,
+    UnknownModel,
+)
 
 __all__ = ["Model", "Models", "UpstreamState"]
 
@@ -55,6 +62,8 @@ class Model:
     upstreams: tuple[UpstreamState, ...]
     prompts: PromptTexts | None
     """As configured; None when the local model tells them."""
+    rerank: Service[RerankRequest, RerankResponse] | None = None
+    """Where the model is declared to rerank."""
 
     @property
     def name(self) -> str:

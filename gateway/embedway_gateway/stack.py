@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from embedway_gateway.config.credential import make_credentials
 from embedway_gateway.config.schema import Config, ModelConfig, PromptConfig, UpstreamConfig
+from embedway_gateway.layers.divide import Divide
 from embedway_gateway.layers.fallback import Fallback
 from embedway_gateway.layers.limit import Limit
-from embedway_gateway.layers.observe import Observe, ObserveAttempt
+from embedway_gateway.layers.observe import Observe, ObserveAttempt, ObserveRerank
 from embedway_gateway.layers.prompt import Prompt, PromptTexts
 from embedway_gateway.layers.retry import Budget, Retry
 from embedway_gateway.layers.route import Route, Target
@@ -19,7 +20,7 @@ from embedway_gateway.layers.shorten import Shorten
 from embedway_gateway.layers.space import Reference, SameSpace
 from embedway_gateway.layers.split import Split
 from embedway_gateway.layers.timeout import Timeout
-from embedway_gateway.leaf import embedding_leaf
+from embedway_gateway.leaf import embedding_leaf, rerank_leaf
 from embedway_gateway.local import Local
 from embedway_gateway.metric import Metrics
 from embedway_gateway.model import Model, Models, UpstreamState
@@ -27,6 +28,8 @@ from embedway_upstream import (
     Credentials,
     EmbeddingRequest,
     EmbeddingResponse,
+    RerankRequest,
+    RerankResponse,
     Service,
     Transport,
 )
@@ -34,6 +37,9 @@ from embedway_upstream import (
 __all__ = ["build_models"]
 
 Embed: TypeAlias = Service[EmbeddingRequest, EmbeddingResponse]
+Rerank: TypeAlias = Service[RerankRequest, RerankResponse]
+Request = TypeVar("Request", EmbeddingRequest, RerankRequest)
+Reply = TypeVar("Reply", EmbeddingResponse, RerankResponse)
 
 # Requests that may wait for a slot of one upstream, for each slot it has.
 _WAITING = 32
@@ -79,7 +85,35 @@ def _model(
     elif prompts is not None and prompts != PromptTexts():
         stack = Prompt(stack, partial(_same, prompts))
     stack = Shorten(stack, sizes=config.matryoshka, full=lambda: model.dimensions)
-    return replace(model, service=Observe(stack, metrics, model=config.name))
+    service = Observe(stack, metrics, model=config.name)
+    rerank = None
+    if "rerank" in config.capabilities:
+        rerank = _rerank(config, credentials, transport, metrics, budget)
+    return replace(model, service=service, rerank=rerank)
+
+
+def _rerank(
+    config: ModelConfig,
+    credentials: dict[str, Credentials],
+    transport: Transport,
+    metrics: Metrics,
+    budget: Budget,
+) -> Rerank:
+    """ObserveRerank → Divide → Retry → Route → [Fallback →] ObserveAttempt → Limit → Timeout."""
+    targets: list[Target[RerankRequest, RerankResponse]] = []
+    sizes = []
+    best = min(item.priority for item in config.upstreams)
+    for item in config.upstreams:
+        leaf, size = rerank_leaf(item, config, credentials, transport)
+        sizes.append(size)
+        service = _bounded(leaf, item, config, metrics)
+        if item.priority > best:
+            service = Fallback(service)
+        targets.append(Target(item.name, service, priority=item.priority, weight=item.weight))
+    stack: Rerank = Retry(Route(targets), budget)
+    if (least := _least(sizes)) is not None:
+        stack = Divide(stack, max_documents=least)
+    return ObserveRerank(stack, metrics, model=config.name)
 
 
 def _upstreams(
@@ -142,8 +176,10 @@ def _reference(config: ModelConfig) -> int:
     )
 
 
-def _bounded(leaf: Embed, item: UpstreamConfig, config: ModelConfig, metrics: Metrics) -> Embed:
-    service: Embed = Timeout(leaf, seconds=item.timeout, upstream=item.name)
+def _bounded(
+    leaf: Service[Request, Reply], item: UpstreamConfig, config: ModelConfig, metrics: Metrics
+) -> Service[Request, Reply]:
+    service: Service[Request, Reply] = Timeout(leaf, seconds=item.timeout, upstream=item.name)
     waiting = item.max_concurrency * _WAITING
     service = Limit(service, concurrency=item.max_concurrency, waiting=waiting)
     return ObserveAttempt(service, metrics, model=config.name, upstream=item.name)

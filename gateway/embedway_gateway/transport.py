@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import aiohttp
+from yarl import URL
 
 from embedway_upstream import BadReply, HTTPCall, HTTPReply, UpstreamUnreachable
 
@@ -30,7 +31,12 @@ class AiohttpTransport:
         session = self._open()
         try:
             async with session.request(
-                call.method, call.url, headers=call.headers, data=call.body, allow_redirects=False
+                call.method,
+                # As it was signed: aiohttp would quote an odd path once more.
+                URL(call.url, encoded=True),
+                headers=call.headers,
+                data=call.body,
+                allow_redirects=False,
             ) as response:
                 body = await self._read(response)
                 headers = {name.lower(): value for name, value in response.headers.items()}

@@ -1,8 +1,10 @@
 """How to talk to one deployment: engines, platforms and credentials, without policy."""
 
 from embedway_upstream.call import HTTPCall, HTTPReply, Transport
+from embedway_upstream.credentials.accept import credentials_from
 from embedway_upstream.credentials.bearer import Anonymous, Bearer
 from embedway_upstream.credentials.credentials import Credentials
+from embedway_upstream.credentials.error import CredentialsError
 from embedway_upstream.embedding import EmbeddingRequest, EmbeddingResponse, InputType, Usage
 from embedway_upstream.endpoint import Endpoint
 from embedway_upstream.engines.engine import Engine
@@ -37,6 +39,7 @@ __all__ = [
     "BatchTooLarge",
     "Bearer",
     "Credentials",
+    "CredentialsError",
     "DeadlineExceeded",
     "EmbeddingError",
     "EmbeddingRequest",
@@ -68,4 +71,5 @@ __all__ = [
     "UpstreamUnreachable",
     "Usage",
     "WrongSpace",
+    "credentials_from",
 ]

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from embedway_upstream.call import HTTPCall, HTTPReply
 from embedway_upstream.check import check
-from embedway_upstream.error import EmbeddingError, InputTooLong, InvalidRequest
+from embedway_upstream.error import (
+    BatchTooLarge,
+    EmbeddingError,
+    InvalidRequest,
+    UpstreamDefect,
+    UpstreamRefused,
+)
 from embedway_upstream.platforms.error import AmbiguousFailure
 
 if TYPE_CHECKING:
@@ -38,12 +44,14 @@ class Endpoint:
         """
         The call for a request, signed now: make one for every attempt.
 
-        Raises `InputTooLong` for what the platform would refuse after reading all of it, and
+        Raises `BatchTooLarge` for what the platform would refuse after reading all of it, and
         `CredentialsError` when the credentials were never refreshed.
         """
-        path = self.path or self.engine.path
+        return self.post(self.path or self.engine.path, self.engine.encode(request))
+
+    def post(self, path: str, body: bytes) -> HTTPCall:
+        """The call for a body that is written already; raises what `call` does."""
         url = self.platform.address(path)
-        body = self.engine.encode(request)
         self._require_fit(len(body))
         headers = {"content-type": "application/json", "accept": "application/json"}
         headers.update(self.platform.headers(path))
@@ -53,8 +61,7 @@ class Endpoint:
     def read(self, reply: HTTPReply, request: EmbeddingRequest) -> EmbeddingResponse:
         """The reply's vectors, checked; raises the `EmbeddingError` that it stands for."""
         try:
-            if reply.status != 200:
-                raise self._error(reply)
+            self.require_ok(reply)
             response = self.engine.decode(reply.body, request)
             dimensions = request.dimensions or self.dimensions
             return replace(check(response, request, dimensions), served_by=self.name)
@@ -62,10 +69,17 @@ class Endpoint:
             error.upstream = self.name
             raise
 
+    def require_ok(self, reply: HTTPReply) -> None:
+        """Raise the `EmbeddingError` that a status other than 200 stands for."""
+        if reply.status != 200:
+            error = self._error(reply)
+            error.upstream = self.name
+            raise error
+
     def _require_fit(self, size: int) -> None:
         most = self.platform.max_bytes
         if most is not None and size > most:
-            raise InputTooLong(
+            raise BatchTooLarge(
                 f"the request has {size} bytes; the upstream's platform takes {most}",
                 upstream=self.name,
             )
@@ -79,6 +93,6 @@ class Endpoint:
             # The platform passes on what an engine raised: the engine may know that it was the
             # request's fault.
             known = self.engine.error(status, headers, body)
-            if isinstance(known, InvalidRequest):
+            if isinstance(known, InvalidRequest | UpstreamDefect | UpstreamRefused):
                 return known
         return said

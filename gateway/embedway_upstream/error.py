@@ -52,6 +52,8 @@ class EmbeddingError(Exception):
     """
 
     retryable: ClassVar[bool] = False
+    most_retries: ClassVar[int | None] = None
+    """Fewer than the caller's own bound, where another try is dear or of little hope."""
 
     def __init__(
         self,

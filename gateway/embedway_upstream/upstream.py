@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from embedway_upstream.credentials.renewal import Renewal
 from embedway_upstream.error import EmbeddingError, UpstreamTimeout
 from embedway_upstream.platforms.error import AmbiguousFailure
 
 if TYPE_CHECKING:
-    from embedway_upstream.call import HTTPReply, Transport
-    from embedway_upstream.embedding import EmbeddingRequest, EmbeddingResponse
-    from embedway_upstream.endpoint import Endpoint
+    from embedway_upstream.call import HTTPCall, HTTPReply, Transport
+    from embedway_upstream.credentials.credentials import Credentials
+    from embedway_upstream.platforms.platform import Platform
 
-__all__ = ["Upstream"]
+__all__ = ["Exchange", "Upstream"]
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+Asked = TypeVar("Asked", contravariant=True)
+Answered = TypeVar("Answered", covariant=True)
 
 _ALL_OF_IT = 0.95
 
 
-class Upstream:
+class Exchange(Protocol[Asked, Answered]):
+    """Writes a call for a request and reads its reply: an `Endpoint`, for whatever task."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def platform(self) -> Platform: ...
+    @property
+    def credentials(self) -> Credentials: ...
+    def call(self, request: Asked, /) -> HTTPCall: ...
+    def read(self, reply: HTTPReply, request: Asked, /) -> Answered: ...
+
+
+class Upstream(Generic[Request, Reply]):
     """
     The leaf of the stack: one attempt at one deployment, its reply checked.
 
@@ -31,7 +49,7 @@ class Upstream:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: Exchange[Request, Reply],
         transport: Transport,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -41,7 +59,7 @@ class Upstream:
         self._clock = clock
         self._renewal = Renewal(endpoint.credentials)
 
-    async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
+    async def send(self, request: Request) -> Reply:
         """Call the deployment. Raises an `EmbeddingError` that names it."""
         try:
             await self._renewal.ready()
@@ -56,7 +74,7 @@ class Upstream:
             error.upstream = self._endpoint.name
             raise
 
-    def _read(self, reply: HTTPReply, request: EmbeddingRequest, took: float) -> EmbeddingResponse:
+    def _read(self, reply: HTTPReply, request: Request, took: float) -> Reply:
         try:
             return self._endpoint.read(reply, request)
         except AmbiguousFailure as error:
@@ -70,7 +88,7 @@ class Upstream:
                 detail=error.detail,
             ) from None
 
-    async def _call(self, request: EmbeddingRequest) -> HTTPReply:
+    async def _call(self, request: Request) -> HTTPReply:
         call = self._endpoint.call(request)
         try:
             return await self._transport.send(call)

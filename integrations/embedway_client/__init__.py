@@ -5,11 +5,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from embedway_client.attempt import Pace
+    from embedway_client.auth import OCIAuth
     from embedway_client.client import Client
     from embedway_client.embedding import EmbeddingResult
     from embedway_client.error import AuthenticationFailed, VectorSpaceChanged
 
-__all__ = ["AuthenticationFailed", "Client", "EmbeddingResult", "Pace", "VectorSpaceChanged"]
+__all__ = [
+    "AuthenticationFailed",
+    "Client",
+    "EmbeddingResult",
+    "OCIAuth",
+    "Pace",
+    "VectorSpaceChanged",
+]
 
 # Imported when first named (PEP 562): numpy and the rest take 0.1 s, which importing a framework's
 # class would pay for nothing.
@@ -17,6 +25,7 @@ _HOMES = {
     "AuthenticationFailed": "error",
     "Client": "client",
     "EmbeddingResult": "embedding",
+    "OCIAuth": "auth",
     "Pace": "attempt",
     "VectorSpaceChanged": "error",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -35,6 +34,8 @@ def check(
         embedway check --config embedway.yaml
 
     """
+    import asyncio
+
     from embedway_gateway.config.load import load_config
     from embedway_gateway.config.schema import default_config
     from embedway_gateway.survey import survey
@@ -52,6 +53,7 @@ def check(
 
 def _print(findings: list[Finding]) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("model", "upstream", "engine", "size", "ms a text", "cosine", "verdict")
     table.columns[-1].overflow = "fold"
@@ -63,7 +65,8 @@ def _print(findings: list[Finding]) -> None:
             _shown(finding.dimensions, "d"),
             _shown(finding.milliseconds, ".1f"),
             _shown(finding.cosine, ".5f"),
-            f"[red]{finding.problem}[/red]" if finding.problem else "[green]ok[/green]",
+            # Not markup: a problem may name embedway[local].
+            Text(finding.problem, "red") if finding.problem else Text("ok", "green"),
         )
     terminal().print(table)
 

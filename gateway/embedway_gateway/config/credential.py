@@ -79,9 +79,7 @@ class OAuth2Config(_Strict):
         return ClientCredentials(login)
 
 
-CredentialConfig = Annotated[
-    BearerConfig | OCIConfig | OAuth2Config, Field(discriminator="type")
-]
+CredentialConfig = Annotated[BearerConfig | OCIConfig | OAuth2Config, Field(discriminator="type")]
 
 
 def make_credentials(config: CredentialConfig) -> Credentials:

@@ -19,6 +19,7 @@ __all__ = [
     "UpstreamConfig",
     "default_config",
     "is_loopback",
+    "require_address",
 ]
 
 
@@ -101,14 +102,19 @@ class UpstreamConfig(_Strict):
             raise ValueError(f"platform {self.platform} needs credentials")
         if self.url is None:
             raise ValueError(f"engine {self.engine} needs a url")
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("url must begin with https:// and name a host")
-        if parts.username or parts.query or parts.fragment:
-            raise ValueError("url must have no user, query or fragment")
-        if parts.scheme == "http" and not (self.insecure or is_loopback(parts.hostname)):
-            raise ValueError("url is plain http beyond this machine; use https, or insecure: true")
+        require_address(self.url, insecure=self.insecure)
         return self
+
+
+def require_address(url: str, *, insecure: bool) -> None:
+    """Raise `ValueError` unless an upstream may be called there."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("url must begin with https:// and name a host")
+    if parts.username or parts.query or parts.fragment:
+        raise ValueError("url must have no user, query or fragment")
+    if parts.scheme == "http" and not (insecure or is_loopback(parts.hostname)):
+        raise ValueError("url is plain http beyond this machine; use https, or insecure: true")
 
 
 class ModelConfig(_Strict):

@@ -22,8 +22,10 @@ class DiscoveredModel:
 
 def group(found: Iterable[Found], static: AbstractSet[str]) -> tuple[DiscoveredModel, ...]:
     """
-    One model a name, by name; what two sources found is there once. A name in `static`, those of the configuration and their aliases,
-    is never given; an alias that two models claim, or that is another's name, is neither's.
+    One model a name, by name; what two sources found is there once.
+
+    A name in `static`, those of the configuration and their aliases, is never given; an alias
+    that two models claim, or that is another's name, is neither's.
     """
     replicas: dict[str, list[Found]] = {}
     for one in {(one.deployment, one.name, one.path): one for one in found}.values():

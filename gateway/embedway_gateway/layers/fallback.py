@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Generic, TypeVar
 
-from embedway_upstream import EmbeddingRequest, EmbeddingResponse, Service
+from embedway_upstream import EmbeddingResponse, RerankResponse, Service
 
 __all__ = ["Fallback"]
 
+Request = TypeVar("Request")
+Reply = TypeVar("Reply", bound=EmbeddingResponse | RerankResponse)
 
-class Fallback:
+
+class Fallback(Generic[Request, Reply]):
     """Stands above the upstreams of lower priority, so that callers can see who answered."""
 
-    def __init__(self, inner: Service[EmbeddingRequest, EmbeddingResponse]) -> None:
+    def __init__(self, inner: Service[Request, Reply]) -> None:
         self._inner = inner
 
-    async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
+    async def send(self, request: Request) -> Reply:
         """The response, marked."""
         return replace(await self._inner.send(request), fallback=True)

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from embedway_gateway.metric import Metrics
-from embedway_upstream import EmbeddingError, EmbeddingRequest, EmbeddingResponse, Service
+from embedway_upstream import (
+    EmbeddingError,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    RerankRequest,
+    RerankResponse,
+    Service,
+)
 
-__all__ = ["Observe", "ObserveAttempt", "outcome"]
+__all__ = ["Observe", "ObserveAttempt", "ObserveRerank", "outcome"]
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -23,12 +31,12 @@ def outcome(error: BaseException) -> str:
     return _CAPITAL.sub("_", type(error).__name__).lower()
 
 
-class Observe:
-    """Outermost, so that it sees cache hits, refusals and the final error."""
+class _Outermost(ABC, Generic[Request, Reply]):
+    """Sees refusals, answers without an upstream, and the final error."""
 
     def __init__(
         self,
-        inner: Service[EmbeddingRequest, EmbeddingResponse],
+        inner: Service[Request, Reply],
         metrics: Metrics,
         *,
         model: str,
@@ -41,7 +49,7 @@ class Observe:
         self._seconds = metrics.seconds.labels(model)
         self._ok = metrics.requests.labels(model, "ok")
 
-    async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
+    async def send(self, request: Request) -> Reply:
         """Send, and count."""
         started = self._clock()
         try:
@@ -52,17 +60,36 @@ class Observe:
         finally:
             self._seconds.observe(self._clock() - started)
         self._ok.inc()
-        self._count(response)
+        self._count(request, response)
         return response
 
-    def _count(self, response: EmbeddingResponse) -> None:
-        metrics, labels = self._metrics, (self._model, response.served_by)
-        metrics.texts.labels(*labels).inc(len(response.vectors))
-        metrics.tokens.labels(*labels).inc(response.usage.total_tokens)
+    @abstractmethod
+    def _count(self, request: Request, response: Reply) -> None: ...
+
+    def _add(self, upstream: str, texts: int, tokens: int, *, fallback: bool) -> None:
+        self._metrics.texts.labels(self._model, upstream).inc(texts)
+        self._metrics.tokens.labels(self._model, upstream).inc(tokens)
+        if fallback:
+            self._metrics.fallbacks.labels(self._model).inc()
+
+
+class Observe(_Outermost[EmbeddingRequest, EmbeddingResponse]):
+    """Of embedding requests."""
+
+    def _count(self, request: EmbeddingRequest, response: EmbeddingResponse) -> None:
+        upstream = response.served_by
+        texts, tokens = len(response.vectors), response.usage.total_tokens
+        self._add(upstream, texts, tokens, fallback=response.fallback)
         if response.truncated:
-            metrics.truncated.labels(*labels).inc(response.truncated)
-        if response.fallback:
-            metrics.fallbacks.labels(self._model).inc()
+            self._metrics.truncated.labels(self._model, upstream).inc(response.truncated)
+
+
+class ObserveRerank(_Outermost[RerankRequest, RerankResponse]):
+    """Of rerank requests; their texts are the documents."""
+
+    def _count(self, request: RerankRequest, response: RerankResponse) -> None:
+        texts, tokens = len(request.documents), response.usage.total_tokens
+        self._add(response.served_by, texts, tokens, fallback=response.fallback)
 
 
 class ObserveAttempt(Generic[Request, Reply]):

@@ -100,7 +100,8 @@ class Retry(Generic[Request, Reply]):
             try:
                 return await self._inner.send(request)
             except EmbeddingError as error:
-                if not error.retryable or attempt == self._attempts:
+                most = self._attempts if error.most_retries is None else error.most_retries + 1
+                if not error.retryable or attempt >= min(most, self._attempts):
                     raise
                 wait = self._wait(attempt, error.retry_after)
                 late = request.deadline is not None and self._clock() + wait >= request.deadline

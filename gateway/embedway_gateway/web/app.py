@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
@@ -27,6 +27,7 @@ from embedway_gateway.web.error import (
     wrong_method,
 )
 from embedway_gateway.web.health import health_routes
+from embedway_gateway.web.rerank import Rerank
 from embedway_gateway.web.schema import describe
 from embedway_upstream import EmbeddingError
 
@@ -72,7 +73,17 @@ def create_app(config: Config, *, metrics: Metrics | None = None) -> Gateway:
         max_body_bytes=config.server.max_body_bytes,
         request_timeout=config.server.request_timeout,
     )
-    gateway = Gateway(_Hot(embeddings, app), models, transport)
+    rerank = Rerank(
+        models,
+        max_body_bytes=config.server.max_body_bytes,
+        request_timeout=config.server.request_timeout,
+    )
+    routes: dict[str, ASGIApp] = {
+        "/v1/embeddings": embeddings,
+        "/v1/rerank": rerank,
+        "/v2/rerank": rerank,
+    }
+    gateway = Gateway(_Hot(routes, app), models, transport)
     app.include_router(catalogue_routes(models))
     app.include_router(health_routes(models, metrics))
     describe(app)
@@ -80,17 +91,18 @@ def create_app(config: Config, *, metrics: Metrics | None = None) -> Gateway:
 
 
 class _Hot:
-    """Takes the one busy route past FastAPI, whose stack would cost more than all our layers."""
+    """Takes the busy routes past FastAPI, whose stack would cost more than all our layers."""
 
-    def __init__(self, embeddings: ASGIApp, app: ASGIApp) -> None:
-        self._embeddings = embeddings
+    def __init__(self, routes: Mapping[str, ASGIApp], app: ASGIApp) -> None:
+        self._routes = routes
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/v1/embeddings":
+        route = self._routes.get(scope["path"]) if scope["type"] == "http" else None
+        if route is not None:
             if scope["method"] != "POST":
                 raise wrong_method("POST")
-            await self._embeddings(scope, receive, send)
+            await route(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -120,7 +132,7 @@ async def _on_wrong_route(request: Request, error: Exception) -> Response:
             HTTPError(
                 404,
                 f"There is no {request.method} {request.url.path[:100]}; "
-                "this gateway serves POST /v1/embeddings and GET /v1/models.",
+                "this gateway serves POST /v1/embeddings, POST /v1/rerank and GET /v1/models.",
                 code="unknown_route",
             )
         )

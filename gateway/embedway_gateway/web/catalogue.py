@@ -37,6 +37,6 @@ def _entry(model: Model, created: int) -> dict[str, object]:
         "dimensions": model.dimensions,
         "matryoshka": list(model.config.matryoshka),
         "max_tokens": model.max_tokens,
-        "capabilities": ["embed"],
+        "capabilities": list(model.config.capabilities),
         "vector_space": model.vector_space,
     }

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from embedway_gateway.model import Model, Models
 from embedway_gateway.web.body import read_json_body
+from embedway_gateway.web.error import HTTPError
 from embedway_gateway.web.reader import read_embedding_body
 from embedway_gateway.web.writer import write_embeddings
 from embedway_upstream import EmbeddingRequest, EmbeddingResponse
@@ -35,6 +36,8 @@ class Embeddings:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = read_embedding_body(await read_json_body(scope, receive, self._max_body_bytes))
         model = self._models.find(body.model)
+        if "embed" not in model.config.capabilities:
+            raise HTTPError(400, f"The model {model.name!r} does not embed.", param="model")
         request = EmbeddingRequest(
             model.name,
             body.inputs,

@@ -145,7 +145,8 @@ class ClientCredentials:
         try:
             if self._token is not seen:
                 return True
-            return (force or self.due()) and self._renew(holds=holds)
+            wanted = force or self.stale() or self.due()
+            return wanted and self._renew(holds=holds)
         finally:
             self._lock.release()
 
@@ -185,8 +186,13 @@ class ClientCredentials:
         try:
             with (
                 # Made anew each time, so that rotated certificate files are noticed.
-                httpx.Client(verify=_context(login), timeout=self._timeout, trust_env=False) as one,
-                one.stream("POST", login.token_url, data=form) as reply,
+                httpx.Client(
+                    verify=_context(login),
+                    timeout=self._timeout,
+                    trust_env=False,
+                    headers={"accept": "application/json", "accept-encoding": "identity"},
+                ) as client,
+                client.stream("POST", login.token_url, data=form) as reply,
             ):
                 body = self._read(reply)
         except httpx.TimeoutException as error:
@@ -202,7 +208,7 @@ class ClientCredentials:
     def _read(self, reply: httpx.Response) -> bytes:
         end = self._clock() + self._timeout
         body = b""
-        for chunk in reply.iter_bytes():
+        for chunk in reply.iter_raw():
             body += chunk
             if len(body) > _MAX_BODY:
                 raise BadReply(f"the token server's reply is over {_MAX_BODY} bytes")

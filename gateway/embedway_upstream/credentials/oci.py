@@ -22,8 +22,8 @@ _log = logging.getLogger("embedway.upstream")
 # The SDK for SAP asks for a new token below 60 minutes, whatever its life, and so never has one.
 _AHEAD_SECONDS = 300.0
 _AHEAD_SHARE = 0.1
-# A token that expires on the way is refused: this share of "ahead" is left for the way.
-_MARGIN_SHARE = 0.1
+# A token that expires on the way is refused: this share of "ahead", 60 s at most, is left for it.
+_MARGIN_SHARE = 0.2
 # Credentials that stay wrong must not turn every request into a refresh.
 _PAUSE_SECONDS = 1.0
 
@@ -143,7 +143,8 @@ class OCISignature:
         moment = float("inf")
         if held.expires_at is not None:
             # A source that has nothing newer yet is asked again, but not by every request.
-            moment = max(held.expires_at - self._ahead(held), now + _PAUSE_SECONDS)
+            ahead = self._ahead(held)
+            moment = max(held.expires_at - ahead, now + min(_PAUSE_SECONDS, ahead / 2))
         if self._source.watch is not None:
             moment = min(moment, now + self._source.watch)
         return moment

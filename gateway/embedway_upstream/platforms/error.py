@@ -39,4 +39,4 @@ class AmbiguousFailure(UpstreamFailed):
     how often another attempt is worth it.
     """
 
-    most_retries: ClassVar[int] = 1
+    most_retries: ClassVar[int | None] = 1

@@ -123,9 +123,7 @@ async def test_each_input_type_gets_its_prompt(kind: str, prefix: str) -> None:
     assert (f"{prefix}a", f"{prefix}b") == inner.requests[0].inputs
 
 
-@given(
-    st.lists(st.text(min_size=1, max_size=2000), min_size=1, max_size=12), st.integers(1, 5)
-)
+@given(st.lists(st.text(min_size=1, max_size=2000), min_size=1, max_size=12), st.integers(1, 5))
 def test_no_piece_is_larger_than_the_upstream_takes(texts: list[str], inputs: int) -> None:
     whole, inner = FakeEmbedder(), FakeEmbedder()
     request = EmbeddingRequest("m", tuple(texts))

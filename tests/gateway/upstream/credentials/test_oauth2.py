@@ -207,6 +207,22 @@ def test_a_failure_ahead_of_the_end_keeps_the_token(
     assert "Bearer planted-token-2" == headers(credentials)
 
 
+def test_a_token_that_has_ended_is_no_excuse(server: tuple[AICoreAPI, str]) -> None:
+    api, url = server
+    clock = Time()
+    credentials = made(url, clock=clock)
+    headers(credentials)
+    clock.now += 43199
+    api.token_faults.append(404)
+    for _ in range(2):
+        assert credentials.stale()
+        with pytest.raises(CredentialsError, match="token endpoint"):
+            credentials.refresh()
+    assert 2 == len(api.forms)
+    clock.now += 6
+    assert "Bearer planted-token-2" == headers(credentials)
+
+
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
