@@ -20,9 +20,9 @@ from typer.main import get_command
 
 from doubles.gateway_process import GatewayProcess
 from embedway_gateway.cli.app import application
+from embedway_gateway.config.credential import BearerConfig, OAuth2Config, OCIConfig
 from embedway_gateway.config.load import load_config
 from embedway_gateway.config.schema import (
-    BearerConfig,
     Config,
     ModelConfig,
     ServerConfig,
@@ -95,8 +95,9 @@ def test_a_shell_block_runs(gateway: GatewayProcess, run: Run, block: Block) -> 
 def test_a_yaml_block_is_a_configuration(tmp_path: Path, block: Block) -> None:
     path = tmp_path / "embedway.yaml"
     path.write_text(block.text, "utf-8")
+    named = re.findall(r"\$\{(\w+)\}", block.text)
 
-    assert load_config(path, {"EMBEDDER_TOKEN": "secret"}).models
+    assert load_config(path, dict.fromkeys(named, "secret")).models
 
 
 def test_blocks_are_of_known_languages_and_most_are_run() -> None:
@@ -142,10 +143,10 @@ def test_every_page_is_in_the_index_and_the_readme() -> None:
 
 
 def section(page: str, heading: str) -> str:
-    """The text below a heading of level two, up to the next."""
+    """The text below a heading of level two or three, up to the next of either."""
     whole = (ROOT / "docs" / page).read_text("utf-8")
     found = re.search(
-        rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", whole, re.MULTILINE | re.DOTALL
+        rf"^##+ {re.escape(heading)}\n(.*?)(?=^##+ |\Z)", whole, re.MULTILINE | re.DOTALL
     )
     assert found, heading
     return found[1]
@@ -165,7 +166,9 @@ def rows(text: str) -> dict[str, list[str]]:
     ("heading", "schema"),
     [
         ("`server`", ServerConfig),
-        ("`credentials`", BearerConfig),
+        ("`bearer`", BearerConfig),
+        ("`oci`", OCIConfig),
+        ("`oauth2`", OAuth2Config),
         ("`models`", ModelConfig),
         ("`upstreams`", UpstreamConfig),
     ],

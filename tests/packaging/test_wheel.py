@@ -122,6 +122,7 @@ def test_the_extras_are_there(metadata: Message) -> None:
         "langchain",
         "llama-index",
         "local",
+        "oci",
         "parquet",
     ]
 

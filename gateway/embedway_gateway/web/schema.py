@@ -1,4 +1,4 @@
-"""Describes the plain ASGI route in the OpenAPI schema, which FastAPI makes of its own routes."""
+"""Describes the plain ASGI routes in the OpenAPI schema, which FastAPI makes of its own routes."""
 
 from __future__ import annotations
 
@@ -87,33 +87,84 @@ _STATUSES = {
 }
 
 
+_RERANK_BODY = {
+    "type": "object",
+    "required": ["model", "query", "documents"],
+    "properties": {
+        "model": {"type": "string"},
+        "query": {"type": "string", "minLength": 1},
+        "documents": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 10000,
+            "items": {
+                "anyOf": [
+                    {"type": "string", "minLength": 1},
+                    {
+                        "type": "object",
+                        "required": ["text"],
+                        "properties": {"text": {"type": "string", "minLength": 1}},
+                    },
+                ]
+            },
+        },
+        "top_n": {"type": ["integer", "null"], "minimum": 1},
+        "return_documents": {"type": ["boolean", "null"], "default": False},
+    },
+}
+_RERANK_ANSWER = {
+    "type": "object",
+    "required": ["id", "model", "results", "usage"],
+    "properties": {
+        "id": {"type": "string"},
+        "model": {"type": "string"},
+        "results": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["index", "relevance_score"],
+                "properties": {
+                    "index": {"type": "integer", "minimum": 0},
+                    "relevance_score": {"type": "number"},
+                    "document": {"type": "object", "properties": {"text": {"type": "string"}}},
+                },
+            },
+        },
+        "usage": _ANSWER["properties"]["usage"],  # type: ignore[index]
+    },
+}
+
+
 def describe(app: FastAPI) -> None:
-    """Add `POST /v1/embeddings` to the schema."""
+    """Add the plain ASGI routes to the schema."""
     own = app.openapi
+    embed = _operation("embeddings", "Embed texts", _BODY, _ANSWER)
+    rerank = _operation("rerank", "Order documents by relevance", _RERANK_BODY, _RERANK_ANSWER)
 
     def openapi() -> dict[str, Any]:
         schema = own()
-        schema["paths"]["/v1/embeddings"] = {"post": _operation()}
+        schema["paths"] |= {
+            "/v1/embeddings": {"post": embed},
+            "/v1/rerank": {"post": rerank},
+            "/v2/rerank": {"post": rerank},
+        }
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _operation() -> dict[str, object]:
+def _operation(tag: str, summary: str, body: object, answer: object) -> dict[str, object]:
     def content(schema: object) -> dict[str, object]:
         return {"application/json": {"schema": schema}}
 
     responses: dict[str, object] = {
-        "200": {
-            "description": "The vectors, in the order of the inputs",
-            "content": content(_ANSWER),
-        }
+        "200": {"description": "The answer, as was asked for", "content": content(answer)}
     }
     for status, text in _STATUSES.items():
         responses[status] = {"description": text, "content": content(_ERROR)}
     return {
-        "tags": ["embeddings"],
-        "summary": "Embed texts",
-        "requestBody": {"required": True, "content": content(_BODY)},
+        "tags": [tag],
+        "summary": summary,
+        "requestBody": {"required": True, "content": content(body)},
         "responses": responses,
     }
