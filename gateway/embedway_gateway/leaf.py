@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from embedway_gateway.config.schema import ModelConfig, UpstreamConfig
+from embedway_gateway.layers.timeout import Timeout
 from embedway_gateway.local import Local
 from embedway_upstream import (
     Anonymous,
@@ -24,7 +25,6 @@ from embedway_upstream import (
     Upstream,
 )
 from embedway_upstream.engines.cohere import Cohere
-from embedway_upstream.engines.openai import OpenAI
 from embedway_upstream.engines.registry import ENGINES, Options
 from embedway_upstream.engines.tei import TEI
 from embedway_upstream.rerank_endpoint import RerankEndpoint
@@ -32,7 +32,7 @@ from embedway_upstream.rerank_endpoint import RerankEndpoint
 if TYPE_CHECKING:
     from embedway_local import LocalEmbedder
 
-__all__ = ["Leaf", "embedding_leaf", "rerank_leaf"]
+__all__ = ["Leaf", "embedding_leaf", "measure", "rerank_leaf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def embedding_leaf(
     if item.engine == "local":
         local = Local(item.name, partial(_open_local, item, config), dimensions=config.dimensions)
         return Leaf(local, item.max_inputs, None, local)
-    endpoint = _endpoint(item, config, credentials)
+    endpoint = _endpoint(item, config.name, config.dimensions, credentials)
     limits, platform = endpoint.engine.limits, endpoint.platform
     bounds = [size for size in (limits.max_bytes, platform.max_bytes) if size is not None]
     return Leaf(
@@ -72,9 +72,9 @@ def rerank_leaf(
     transport: Transport,
 ) -> tuple[Service[RerankRequest, RerankResponse], int | None]:
     """The upstream as something that reranks, and how many documents it takes at once."""
-    engine = _engine(item, config)
+    endpoint = _endpoint(item, config.name, None, credentials)
+    engine = endpoint.engine
     assert isinstance(engine, TEI | Cohere)
-    endpoint = _endpoint(item, config, credentials)
     # `path` is where it embeds; a model that only reranks has it for reranking.
     if "embed" in config.capabilities:
         endpoint = replace(endpoint, path=None)
@@ -83,23 +83,32 @@ def rerank_leaf(
     return service, stated if stated is not None else engine.rerank_limits.max_inputs
 
 
+async def measure(
+    item: UpstreamConfig, model: str, credentials: Mapping[str, Credentials], transport: Transport
+) -> int:
+    """The size of the upstream's vectors, by asking for one. Raises an `EmbeddingError`."""
+    endpoint = _endpoint(item, model, None, credentials)
+    leaf = Timeout(Upstream(endpoint, transport), seconds=item.timeout, upstream=item.name)
+    response = await leaf.send(EmbeddingRequest(model, ("How long is a vector?",)))
+    return int(response.vectors.shape[1])
+
+
 def _endpoint(
-    item: UpstreamConfig, config: ModelConfig, credentials: Mapping[str, Credentials]
+    item: UpstreamConfig,
+    model: str,
+    dimensions: int | None,
+    credentials: Mapping[str, Credentials],
 ) -> Endpoint:
+    # The name that the server expects.
+    options = Options(model=item.model or model, pooling=item.pooling)
     return Endpoint(
         name=item.name,
-        engine=_engine(item, config),
+        engine=ENGINES[item.engine](options),
         platform=_platform(item),
         credentials=credentials[item.credentials] if item.credentials else Anonymous(),
-        dimensions=config.dimensions,
+        dimensions=dimensions,
         path=item.path,
     )
-
-
-def _engine(item: UpstreamConfig, config: ModelConfig) -> OpenAI:
-    """The dialect, with the name that the server expects."""
-    options = Options(model=item.model or config.name, pooling=item.pooling)
-    return ENGINES[item.engine](options)
 
 
 def _platform(item: UpstreamConfig) -> Platform:

@@ -123,10 +123,19 @@ class Models(Mapping[str, Model]):
     """The models by name; an alias finds its model too."""
 
     def __init__(self, models: list[Model]) -> None:
-        self._models = {model.name: model for model in models}
-        self._names = dict(self._models)
-        for model in models:
-            self._names.update(dict.fromkeys(model.config.aliases, model))
+        self._static = models
+        self._models: dict[str, Model] = {}
+        self._names: dict[str, Model] = {}
+        self.discover([])
+
+    def discover(self, found: list[Model]) -> None:
+        """Serve these beside those of the configuration, which win, and no others."""
+        # Built aside and exchanged at once: a request sees the old names or the new ones.
+        names: dict[str, Model] = {}
+        for model in (*found, *self._static):
+            names.update(dict.fromkeys(model.config.aliases, model))
+        models = {model.name: model for model in (*found, *self._static)}
+        self._models, self._names = models, {**names, **models}
 
     def __getitem__(self, name: str) -> Model:
         return self._names[name]
@@ -141,7 +150,7 @@ class Models(Mapping[str, Model]):
         """The model; `UnknownModel` names those that are known."""
         model = self._names.get(name)
         if model is None:
-            known = ", ".join(self._models)
+            known = ", ".join(self._models) or "none yet"
             shown = name if len(name) <= 100 else f"{name[:100]}…"
             raise UnknownModel(
                 f"The model {shown!r} does not exist here. Known models: {known}.",

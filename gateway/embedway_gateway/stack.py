@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TypeAlias, TypeVar
 
-from embedway_gateway.config.credential import make_credentials
-from embedway_gateway.config.schema import Config, ModelConfig, PromptConfig, UpstreamConfig
+from embedway_gateway.config.schema import ModelConfig, PromptConfig, UpstreamConfig
 from embedway_gateway.layers.divide import Divide
 from embedway_gateway.layers.fallback import Fallback
 from embedway_gateway.layers.limit import Limit
@@ -23,7 +22,7 @@ from embedway_gateway.layers.timeout import Timeout
 from embedway_gateway.leaf import embedding_leaf, rerank_leaf
 from embedway_gateway.local import Local
 from embedway_gateway.metric import Metrics
-from embedway_gateway.model import Model, Models, UpstreamState
+from embedway_gateway.model import Model, UpstreamState
 from embedway_upstream import (
     Credentials,
     EmbeddingRequest,
@@ -34,7 +33,7 @@ from embedway_upstream import (
     Transport,
 )
 
-__all__ = ["build_models"]
+__all__ = ["build_model"]
 
 Embed: TypeAlias = Service[EmbeddingRequest, EmbeddingResponse]
 Rerank: TypeAlias = Service[RerankRequest, RerankResponse]
@@ -45,17 +44,9 @@ Reply = TypeVar("Reply", EmbeddingResponse, RerankResponse)
 _WAITING = 32
 
 
-def build_models(config: Config, transport: Transport, metrics: Metrics) -> Models:
-    """The models that a configuration names, each with its stack."""
-    credentials = {name: make_credentials(item) for name, item in config.credentials.items()}
-    # One budget for all models: an outage of one platform is an outage of them all.
-    budget = Budget()
-    return Models([_model(item, credentials, transport, metrics, budget) for item in config.models])
-
-
-def _model(
+def build_model(
     config: ModelConfig,
-    credentials: dict[str, Credentials],
+    credentials: Mapping[str, Credentials],
     transport: Transport,
     metrics: Metrics,
     budget: Budget,
@@ -94,7 +85,7 @@ def _model(
 
 def _rerank(
     config: ModelConfig,
-    credentials: dict[str, Credentials],
+    credentials: Mapping[str, Credentials],
     transport: Transport,
     metrics: Metrics,
     budget: Budget,
@@ -118,7 +109,7 @@ def _rerank(
 
 def _upstreams(
     config: ModelConfig,
-    credentials: dict[str, Credentials],
+    credentials: Mapping[str, Credentials],
     transport: Transport,
     metrics: Metrics,
 ) -> list[UpstreamState]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from embedway_gateway.assemble import assemble
 from embedway_gateway.config.schema import Config
 from embedway_gateway.layers.space import CANARIES, agreement, canary_vectors
 from embedway_gateway.metric import Metrics
 from embedway_gateway.model import Model, UpstreamState
-from embedway_gateway.stack import build_models
 from embedway_gateway.transport import AiohttpTransport
 from embedway_upstream import EmbeddingError
 
@@ -38,9 +38,11 @@ class Finding:
 async def survey(config: Config, *, threshold: float = 0.999) -> list[Finding]:
     """One finding an upstream, in the order of the configuration."""
     transport = AiohttpTransport()
-    models = build_models(config, transport, Metrics())
+    models, discovered = assemble(config, transport, Metrics())
     findings: list[Finding] = []
     try:
+        if discovered is not None:
+            await discovered.look()
         for model in models.values():
             findings += await _survey_model(model, threshold)
     finally:

@@ -1,7 +1,7 @@
 """
 A stand-in for SAP AI Core: its token server, its management API, and its inference path.
 
-Built from contracts/platforms.md §6.1 and §6.2 and engines.md §3.6.
+Built from SAP's AI API and its SDK.
 """
 
 from __future__ import annotations

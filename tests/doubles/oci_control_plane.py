@@ -1,7 +1,7 @@
 """
 A stand-in for OCI Data Science's control plane and the deployments that it lists.
 
-Built from contracts/platforms.md §5.3 and §5.6: camel-case summaries, `opc-next-page`, at most
+As the oci SDK reads it: camel-case summaries, `opc-next-page`, at most
 100 items a page, errors as `{"code","message"}` with `opc-request-id`.
 """
 

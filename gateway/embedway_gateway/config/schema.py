@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from embedway_gateway.config.credential import CredentialConfig
+from embedway_gateway.config.discovery import DiscoveryConfig
 from embedway_gateway.config.value import Duration, Size
 
 __all__ = [
@@ -156,10 +157,20 @@ class Config(_Strict):
 
     server: ServerConfig = ServerConfig()
     credentials: dict[str, CredentialConfig] = {}
-    models: tuple[ModelConfig, ...] = Field(min_length=1)
+    models: tuple[ModelConfig, ...] = ()
+    discovery: tuple[DiscoveryConfig, ...] = ()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
+        if not self.models and not self.discovery:
+            raise ValueError("models: at least one is needed, or a place for discovery to look")
+        for index, item in enumerate(self.discovery):
+            if item.credentials not in self.credentials:
+                known = ", ".join(self.credentials) or "none are defined"
+                raise ValueError(
+                    f"discovery[{index}].credentials: no credentials {item.credentials!r} "
+                    f"(known: {known})"
+                )
         seen: dict[str, int] = {}
         for index, model in enumerate(self.models):
             for name in (model.name, *model.aliases):

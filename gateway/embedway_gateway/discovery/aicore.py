@@ -29,8 +29,8 @@ class AICoreSource:
     """
     The RUNNING deployments of a scenario whose configuration's name matches one of the patterns
     (`nomic-embed-text-*`; none: all). The model's name is the configuration's parameter
-    `model_parameter`; `engine` is taken where the image does not tell (contracts §6.2, §6.4), and
-    what the models can do is not told at all: `capabilities` says it.
+    `model_parameter`; `engine` is taken where the image does not tell, and what the models
+    can do is not told at all: `capabilities` says it.
     """
 
     def __init__(

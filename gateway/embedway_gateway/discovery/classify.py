@@ -1,7 +1,8 @@
 """
 What the gateway can call on one deployment of OCI Data Science, from the deployment's own words.
 
-Ways to call it, and the marks of each: contracts/platforms.md §4.4 and §5.6. Names: design §9.
+Ways to call it, and the marks of each: oracle-ads 2.16 (ads/aqua) and Oracle's samples
+of multiple inference endpoints.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ PATHS: dict[EngineName, str] = {
     "infinity": "/embeddings",
     "onnx": "/predict",
 }
-"""Where each engine embeds (design §9)."""
+"""Where each engine embeds."""
 
 # AQUA gives every vLLM this name, whatever it serves: as a name it would mix models up.
 _CONSTANT_NAMES = frozenset({"odsc-llm", "odsc-vllm"})
@@ -83,7 +84,7 @@ def classify(
     if tag is not None and tag.hidden:
         return []
     if not deployment.container and tag is None:
-        return []  # A conda environment's score.py carries no mark of its own (§4.4, row 6).
+        return []  # A conda environment's score.py carries no mark of its own.
     tag, several = tag or Tag(), _several(deployment)
     blank = _blank(deployment, tag, hint, served[0].engine if served else None)
     blank = replace(blank, source=source)
@@ -179,7 +180,7 @@ def _with(found: Found, names: tuple[str, ...], model: str | None) -> Found:
 
 
 def _names(tag: Tag, deployment: Deployment, served: tuple[str, ...]) -> tuple[str, ...]:
-    """The name by the order of design §9, then what else it goes by."""
+    """The tag's name, else the served, AQUA's, or the displayed; then what else it goes by."""
     telling = [name for name in served if name not in _CONSTANT_NAMES and not name.startswith("/")]
     aqua = deployment.tags.get("aqua_model_name", "").strip()
     name = tag.name or next(iter(telling), "") or aqua or deployment.display_name or deployment.id

@@ -13,12 +13,12 @@ from embedway_gateway.discovery.field import entries, table, text, texts
 __all__ = ["SERVING", "Deployment", "is_callable", "read_deployment"]
 
 SERVING = frozenset({"ACTIVE", "UPDATING"})
-"""The states that answer: UPDATING rolls (contracts/platforms.md §5.3)."""
+"""The states that answer: UPDATING rolls (oci.data_science.models.ModelDeployment)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """The fields that say what a deployment serves and where (contracts/platforms.md §5.3)."""
+    """The fields that say what a deployment serves and where."""
 
     id: str
     display_name: str

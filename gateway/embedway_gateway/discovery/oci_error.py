@@ -21,7 +21,7 @@ _CURES = {
 
 
 def explain(status: int, headers: Mapping[str, str], body: bytes) -> EmbeddingError:
-    """From the status; OCI's code and request id go to the log (contracts/platforms.md §5.5)."""
+    """From the status; OCI's code and request id go to the log."""
     code = text(table(parse(body)).get("code"))[:64]
     request = headers.get("opc-request-id", "")[:128]
     detail = ", ".join(part for part in (f"status {status}", code, request) if part)

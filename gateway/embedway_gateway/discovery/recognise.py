@@ -1,8 +1,8 @@
 """
 Which engine a deployment runs, and what it can do, from the marks it carries.
 
-The marks and their order are those of contracts/platforms.md §4.4. No tag that AI Quick Actions
-sets says "embedding", so what a deployment is called or tagged decides nothing here.
+The marks are those that oracle-ads 2.16 sets (ads/aqua). No tag of AI Quick Actions says
+"embedding", so what a deployment is called or tagged decides nothing here.
 """
 
 from __future__ import annotations

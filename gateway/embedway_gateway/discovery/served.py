@@ -19,8 +19,8 @@ _CAPABILITIES = frozenset({"embed", "rerank", "chat"})
 
 async def ask_served(exchange: Exchange, deployment: Deployment) -> tuple[Served, ...]:
     """
-    The answer to `GET {url}/predict/v1/models`, which the suffix style offers (§5.6). infinity
-    says there what each model can do (engines.md §3.4). Raises an `EmbeddingError`.
+    The answer to `GET {url}/predict/v1/models`, which the suffix style offers. infinity
+    says there what each model can do. Raises an `EmbeddingError`.
     """
     reply = await exchange.get(f"{deployment.url}/predict{deployment.models_path}")
     listed = table(parse(reply.body)).get("data")

@@ -11,10 +11,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from embedway_gateway import __version__
+from embedway_gateway.assemble import assemble
 from embedway_gateway.config.schema import Config
+from embedway_gateway.discovered import Discovered
 from embedway_gateway.metric import Metrics
 from embedway_gateway.model import Models
-from embedway_gateway.stack import build_models
 from embedway_gateway.transport import AiohttpTransport
 from embedway_gateway.warm import warm
 from embedway_gateway.web.catalogue import catalogue_routes
@@ -54,14 +55,14 @@ def create_app(config: Config, *, metrics: Metrics | None = None) -> Gateway:
     """The application that a configuration describes; nothing is loaded before it starts."""
     metrics = metrics or Metrics()
     transport = AiohttpTransport()
-    models = build_models(config, transport, metrics)
+    models, discovered = assemble(config, transport, metrics)
     app = FastAPI(
         title="Embedway",
         version=__version__,
         # FastAPI's page loads its scripts from elsewhere; the schema itself stays.
         docs_url=None,
         redoc_url=None,
-        lifespan=_life(lambda: gateway),
+        lifespan=_life(lambda: gateway, discovered),
         exception_handlers={
             HTTPException: _on_wrong_route,
             HTTPError: _on_http_error,
@@ -107,12 +108,14 @@ class _Hot:
         await self._app(scope, receive, send)
 
 
-def _life(gateway: Callable[[], Gateway]) -> Lifespan[FastAPI]:
+def _life(gateway: Callable[[], Gateway], discovered: Discovered | None) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         # Begun, not awaited: /healthz answers at once, whatever the upstreams do.
         models = gateway().models.values()
         warming = [asyncio.create_task(warm(model)) for model in models]
+        if discovered is not None:
+            warming.append(asyncio.create_task(discovered.run()))
         yield
         for task in warming:
             task.cancel()

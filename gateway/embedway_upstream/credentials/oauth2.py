@@ -1,7 +1,7 @@
 """
 OAuth2 client credentials (RFC 6749 §4.4), with a secret or a client certificate: AI Core's login.
 
-Facts from contracts/platforms.md §6.1.
+Facts from SAP's ai-core-sdk (`ai_api_client_sdk/helpers/authenticator.py`).
 """
 
 from __future__ import annotations

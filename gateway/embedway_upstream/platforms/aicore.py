@@ -1,7 +1,7 @@
 """
 SAP AI Core: a deployment behind `{api}/v2/inference/deployments/{id}`, and the login to it.
 
-Facts from contracts/platforms.md §6 and engines.md §3.6. What the inference path answers while
+Facts from SAP's AI API and its ai-core-sdk. What the inference path answers while
 a deployment is scaled to zero or with a wrong resource group is documented nowhere, so anything
 that is not an engine's JSON is read as the platform's, by its status.
 """

@@ -1,7 +1,7 @@
 """
 OCI Data Science model deployments: how they are addressed, and what they say when they refuse.
 
-Sources: contracts of the invoke API, https://docs.oracle.com/en-us/iaas/data-science/using/
+Sources: the invoke API, https://docs.oracle.com/en-us/iaas/data-science/using/
 model-dep-predict-endpoint.htm and model-dep-invoke-throttling.htm; multiple inference endpoints
 of oracle-samples/oci-data-science-ai-samples.
 """

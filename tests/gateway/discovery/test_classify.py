@@ -1,4 +1,4 @@
-"""Every mark of contracts/platforms.md §4.4 and §5.6, and the names of design §9."""
+"""Every mark of a deployment, each way to call it, and the names it goes by."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def headers(credentials: Credentials) -> str:
 
 
 def test_a_token_is_asked_for_once_for_nine_calls(server: tuple[AICoreAPI, str]) -> None:
-    """SAP's own SDK asks nine times (contracts §6.1)."""
+    """SAP's own SDK asks nine times."""
     api, url = server
     api.expires_in = 1800
     credentials, seen = made(url), set()
