@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["LOCAL", "is_loopback", "origin", "require_private", "root"]
+__all__ = ["LOCAL", "is_loopback", "origin", "require_deployment", "require_private", "root"]
 
 LOCAL = "local"
 """The `base_url` that stands for this process."""
@@ -54,10 +54,26 @@ def require_private(url: str) -> None:
         )
 
 
-def _split(url: str) -> SplitResult:
+def require_deployment(url: str, *, insecure: bool) -> None:
+    """Raise `ValueError` unless a deployment may be called there."""
+    parts = _split(url, "url")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("url must begin with https:// and name a host")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("url holds a user or password; give credentials= instead")
+    if parts.query or parts.fragment:
+        raise ValueError("url must not have a query or a fragment")
+    if parts.scheme == "http" and not (insecure or is_loopback(url)):
+        raise ValueError(
+            "url is plain http beyond this machine: use https://, or pass insecure=True where the "
+            "network is trusted"
+        )
+
+
+def _split(url: str, name: str = "base_url") -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise ValueError(f"base_url is not an address: {error}") from None
+        raise ValueError(f"{name} is not an address: {error}") from None
     return parts

@@ -16,9 +16,22 @@ from embedway_upstream import (
     Endpoint,
     HTTPCall,
     HTTPReply,
+    UpstreamRefused,
 )
 
-__all__ = ["Answer", "Attempts", "Pace", "Wait", "attempts", "converse", "converse_async"]
+__all__ = [
+    "Answer",
+    "Attempts",
+    "Pace",
+    "Ready",
+    "Renew",
+    "Said",
+    "Step",
+    "Wait",
+    "attempts",
+    "converse",
+    "converse_async",
+]
 
 _FIRST_SECONDS = 0.5
 _LONGEST_SECONDS = 8.0
@@ -31,6 +44,19 @@ class Wait:
     """Asks for a pause."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Asks for credentials that can sign; answered with the number of renewals so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Asks to renew refused credentials; answered with whether to call again."""
+
+    seen: int
+    """The number of renewals when the call was signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,84 +76,93 @@ class Pace:
     jitter: Callable[[], float] = field(default=random.random)
 
 
-Attempts: TypeAlias = Generator[HTTPCall | Wait, HTTPReply | None, Answer]
+Step: TypeAlias = HTTPCall | Wait | Ready | Renew
+Said: TypeAlias = HTTPReply | int | None
+Attempts: TypeAlias = Generator[Step, Said, Answer]
 
 
 def attempts(
-    endpoint: Endpoint, request: EmbeddingRequest, *, retries: int, jitter: Callable[[], float]
+    endpoint: Endpoint,
+    request: EmbeddingRequest,
+    *,
+    retries: int,
+    jitter: Callable[[], float],
+    renews: bool = False,
 ) -> Attempts:
     """
     Yields calls to send and pauses to make; is sent the replies, or thrown what prevented one.
 
-    At most `retries` calls after the first, each signed afresh. Raises the last error, which
-    names the server's request id where there is one.
+    At most `retries` calls after the first, each signed afresh. With `renews`, the credentials
+    are made ready before a call, and renewed once when it is refused with 401. Raises the last
+    error, which names the server's request id where there is one.
     """
     tried = 0
     while True:
         headers: Mapping[str, str] = {}
         try:
-            reply = yield endpoint.call(request)
-            assert reply is not None
+            reply = yield from _call(endpoint, request, renews=renews)
             headers = reply.headers
             return Answer(endpoint.read(reply, request), headers)
         except EmbeddingError as error:
             _identify(error, headers)
             pause = _pause(error, tried, jitter)
-            if tried == retries or not _again(error, headers) or pause > _MOST_PATIENCE:
+            most = retries if error.most_retries is None else min(retries, error.most_retries)
+            if tried >= most or not _again(error, headers) or pause > _MOST_PATIENCE:
                 raise
         tried += 1
         yield Wait(pause)
 
 
-def converse(
-    steps: Attempts, send: Callable[[HTTPCall], HTTPReply], sleep: Callable[[float], None]
-) -> Answer:
-    """Carry a conversation out, blocking."""
+def converse(steps: Attempts, act: Callable[[Step], Said]) -> Answer:
+    """Carry a conversation out, blocking; `act` does what a step asks for."""
     try:
         step = next(steps)
         while True:
-            if isinstance(step, Wait):
-                sleep(step.seconds)
-                step = next(steps)
-                continue
             try:
-                reply = send(step)
+                said = act(step)
             except EmbeddingError as error:
                 step = steps.throw(error)
             else:
-                step = steps.send(reply)
+                step = steps.send(said)
     except StopIteration as stop:
         answer: Answer = stop.value
         return answer
 
 
-async def converse_async(
-    steps: Attempts,
-    send: Callable[[HTTPCall], Awaitable[HTTPReply]],
-    sleep: Callable[[float], Awaitable[None]],
-) -> Answer:
+async def converse_async(steps: Attempts, act: Callable[[Step], Awaitable[Said]]) -> Answer:
     """Carry a conversation out on the running event loop."""
     try:
         step = next(steps)
         while True:
-            if isinstance(step, Wait):
-                await sleep(step.seconds)
-                step = next(steps)
-                continue
             try:
-                reply = await send(step)
+                said = await act(step)
             except EmbeddingError as error:
                 step = steps.throw(error)
             else:
-                step = steps.send(reply)
+                step = steps.send(said)
     except StopIteration as stop:
         answer: Answer = stop.value
         return answer
 
 
+def _call(
+    endpoint: Endpoint, request: EmbeddingRequest, *, renews: bool
+) -> Generator[Step, Said, HTTPReply]:
+    seen = (yield Ready()) if renews else None
+    reply = yield endpoint.call(request)
+    assert isinstance(reply, HTTPReply)
+    if isinstance(seen, int) and reply.status == 401 and (yield Renew(seen)):
+        reply = yield endpoint.call(request)
+        assert isinstance(reply, HTTPReply)
+    return reply
+
+
 def _again(error: EmbeddingError, headers: Mapping[str, str]) -> bool:
     asked = headers.get("x-should-retry")
-    return asked == "true" or (error.retryable and asked != "false")
+    if asked is not None:
+        return asked == "true" or (error.retryable and asked != "false")
+    # It may be retried at another deployment; here is none.
+    return error.retryable and not isinstance(error, UpstreamRefused)
 
 
 def _pause(error: EmbeddingError, tried: int, jitter: Callable[[], float]) -> float:
@@ -139,6 +174,6 @@ def _pause(error: EmbeddingError, tried: int, jitter: Callable[[], float]) -> fl
 
 def _identify(error: EmbeddingError, headers: Mapping[str, str]) -> None:
     """Put the id under which the server logged the request into what the user sees."""
-    request_id = headers.get("x-request-id", "")
+    request_id = headers.get("x-request-id") or headers.get("opc-request-id") or ""
     if request_id and request_id.isascii() and request_id.isprintable():
         error.args = (f"{error.message} (request id {request_id[:128]})",)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncGenerator, Generator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from embedway_client.refresh import Refresh
 from embedway_upstream.credentials.accept import credentials_from
 from embedway_upstream.credentials.renewal import Renewal
-from embedway_upstream.error import UpstreamError
 
 __all__ = ["OCIAuth"]
 
@@ -44,17 +42,15 @@ class OCIAuth(httpx.Auth, _Auth2):
     def __init__(self, credentials: object) -> None:
         self._credentials = credentials_from(credentials)
         self._renewal = Renewal(self._credentials)
-        self._ahead: threading.Thread | None = None
+        self._refresh = Refresh(self._credentials)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Sign, and after a 401 once more; refreshes block, unless what is held still holds."""
-        if self._credentials.stale():
-            self._credentials.refresh()
-        elif self._credentials.due():
-            self._refresh_ahead()
+        self._refresh.ready()
+        seen = self._refresh.forced
         self._sign(request)
         response = yield request
-        if response.status_code == 401 and self._credentials.refresh(True):
+        if response.status_code == 401 and self._refresh.renew(seen):
             self._sign(request)
             yield request
 
@@ -81,16 +77,6 @@ class OCIAuth(httpx.Auth, _Auth2):
         headers.update(
             self._credentials.sign(request.method, str(request.url), trusted, request.content)
         )
-
-    def _refresh_ahead(self) -> None:
-        if self._ahead is None or not self._ahead.is_alive():
-            self._ahead = threading.Thread(target=self._refresh_quietly, daemon=True)
-            self._ahead.start()
-
-    def _refresh_quietly(self) -> None:
-        # What fails is raised again, to somebody who can do something about it, when it is stale.
-        with suppress(UpstreamError):
-            self._credentials.refresh()
 
     def __repr__(self) -> str:
         return f"OCIAuth({self._credentials!r})"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from embedway_client.address import LOCAL, require_private, root
 from embedway_client.gateway import Gateway
 from embedway_upstream import Anonymous, Bearer, Endpoint, Plain
+
+if TYPE_CHECKING:
+    from embedway_client.deployment import Deployment
 
 __all__ = ["Settings"]
 
@@ -18,7 +21,12 @@ _SECRET = frozenset({"authorization", "api-key", "cookie", "proxy-authorization"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The keywords of `Client`, after the environment was asked. Raises `ValueError`."""
+    """
+    The keywords of `Client`, after the environment was asked. Raises `ValueError`.
+
+    With a `deployment` there is no gateway: `base_url` is the deployment's, and `dimensions` what
+    its vectors have, not what is asked for.
+    """
 
     model: str
     base_url: str
@@ -32,6 +40,7 @@ class Settings:
     headers: Mapping[str, str] = field(repr=False)
     insecure: bool
     accept_space_change: bool
+    deployment: Deployment | None = None
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -48,7 +57,12 @@ class Settings:
             raise ValueError(f'fallback={self.fallback!r}: "local" and None are possible')
         for name, value in self.headers.items():
             _require_header(name, value)
-        if self.is_remote:
+        if self.deployment is not None and self.fallback and not self.vector_space:
+            raise ValueError(
+                f'fallback="{LOCAL}" needs vector_space=, the fingerprint of the local model: a '
+                "deployment does not tell its own"
+            )
+        if self.is_remote and self.deployment is None:
             self._require_safe()
 
     @property
@@ -57,7 +71,9 @@ class Settings:
         return self.base_url != LOCAL
 
     def endpoint(self) -> Endpoint:
-        """The server, as one that speaks OpenAI's contract and shows its own words."""
+        """The deployment; or the server, that speaks OpenAI's contract and shows its own words."""
+        if self.deployment is not None:
+            return self.deployment.endpoint(self.model, self.dimensions)
         # A header that authorises is more explicit than a key, which may be the environment's.
         key = None if "authorization" in self.headers else self.api_key
         return Endpoint(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["checked", "cut"]
+__all__ = ["checked", "cut", "roughly"]
 
 # A gateway takes bodies of 10 MiB by default; JSON's escapes need room.
 _MAX_BYTES = 4 * 1024 * 1024
@@ -22,13 +22,26 @@ def checked(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(_text(index, text) for index, text in enumerate(texts))
 
 
-def cut(texts: tuple[str, ...], most: int) -> Iterator[tuple[str, ...]]:
-    """Pieces in order, of at most `most` texts and, unless one text is larger, 4 MiB."""
+def roughly(text: str) -> int:
+    """Bytes of a text in UTF-8 at the most; exact sizes would cost a copy of every text."""
+    return len(text) if text.isascii() else 4 * len(text)
+
+
+def cut(
+    texts: tuple[str, ...],
+    most: int,
+    *,
+    most_bytes: int = _MAX_BYTES,
+    size_of: Callable[[str], int] = roughly,
+) -> Iterator[tuple[str, ...]]:
+    """
+    Pieces in order, of at most `most` texts and, unless one text is larger, `most_bytes`: those
+    that `size_of` says a text takes.
+    """
     start = size = 0
     for index, text in enumerate(texts):
-        # Four bytes a character at the most; exact sizes would cost a copy of every text.
-        grown = size + (len(text) if text.isascii() else 4 * len(text))
-        if index > start and (index - start == most or grown > _MAX_BYTES):
+        grown = size + size_of(text)
+        if index > start and (index - start == most or grown > most_bytes):
             yield texts[start:index]
             start, grown = index, grown - size
         size = grown

@@ -21,6 +21,7 @@ from typer.main import get_command
 from doubles.gateway_process import GatewayProcess
 from embedway_gateway.cli.app import application
 from embedway_gateway.config.credential import BearerConfig, OAuth2Config, OCIConfig
+from embedway_gateway.config.discovery import AICoreDiscoveryConfig, OCIDiscoveryConfig
 from embedway_gateway.config.load import load_config
 from embedway_gateway.config.schema import (
     Config,
@@ -97,7 +98,9 @@ def test_a_yaml_block_is_a_configuration(tmp_path: Path, block: Block) -> None:
     path.write_text(block.text, "utf-8")
     named = re.findall(r"\$\{(\w+)\}", block.text)
 
-    assert load_config(path, dict.fromkeys(named, "secret")).models
+    config = load_config(path, dict.fromkeys(named, "secret"))
+
+    assert config.models or config.discovery
 
 
 def test_blocks_are_of_known_languages_and_most_are_run() -> None:
@@ -170,6 +173,8 @@ def rows(text: str) -> dict[str, list[str]]:
         ("`oci`", OCIConfig),
         ("`oauth2`", OAuth2Config),
         ("`models`", ModelConfig),
+        ("`discovery` of type `oci`", OCIDiscoveryConfig),
+        ("`discovery` of type `aicore`", AICoreDiscoveryConfig),
         ("`upstreams`", UpstreamConfig),
     ],
 )
