@@ -41,7 +41,9 @@ format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff format .
 
 bench: $(VENV)/.dev $(BENCH)/.ready ## Measure, side by side with a named peer
-	@$(BIN)/python tests/bench/run.py --peer $(BENCH)/bin/python $(ARGS)
+	@$(BIN)/python tests/bench/start.py
+	@$(BIN)/python tests/bench/local.py --peer $(BENCH)/bin/python $(ARGS)
+	@$(BIN)/python tests/bench/sign.py
 
 clean: ## Remove everything that make has made
 	rm -rf $(VENV) $(BENCH) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -159,8 +159,8 @@ def _call(
 
 def _again(error: EmbeddingError, headers: Mapping[str, str]) -> bool:
     asked = headers.get("x-should-retry")
-    if asked is not None:
-        return asked == "true" or (error.retryable and asked != "false")
+    if asked in {"true", "false"}:
+        return asked == "true"
     # It may be retried at another deployment; here is none.
     return error.retryable and not isinstance(error, UpstreamRefused)
 

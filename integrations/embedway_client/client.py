@@ -1,10 +1,9 @@
-"""Embeds texts through a gateway, any server that speaks OpenAI's contract, or in this process."""
+"""Embeds texts through a gateway, a deployment's or OpenAI's API, or in this process."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from embedway_client import environment
@@ -17,13 +16,15 @@ from embedway_client.local import Local
 from embedway_client.remote import Remote
 from embedway_client.settings import Settings
 from embedway_client.space import Known, Space
-from embedway_client.text import checked, cut
+from embedway_client.text import checked
 from embedway_upstream import InputType
 
 if TYPE_CHECKING:
     import httpx
     import numpy as np
     from numpy.typing import NDArray
+
+    from embedway_client.deployment import Deployment, EngineName, Invoke, PlatformName, Pooling
 
 __all__ = ["Client"]
 
@@ -47,8 +48,8 @@ class Client:
     `vector_space`: the fingerprint that vectors must have; by default the first one seen.
     `accept_space_change`: follow the server into another vector space instead of raising.
     `headers`: sent with every request; an `authorization` there replaces the API key.
-    `http_client`, `http_async_client`: used as they are, and never closed here.
-    `pace`: how pauses between attempts are made; for tests.
+    `http_client`, `http_async_client`: used as they are, and never closed here. `pace`: how pauses
+    between attempts are made; for tests.
 
     Raises `ValueError` for settings that cannot work.
     """
@@ -88,6 +89,96 @@ class Client:
         )
         self._open(settings, Known(vector_space), http_client, http_async_client, pace or Pace())
 
+    @classmethod
+    def direct(
+        cls,
+        *,
+        model: str,
+        url: str,
+        engine: EngineName = "tei",
+        credentials: object = None,
+        platform: PlatformName | None = None,
+        invoke: Invoke = "predict",
+        resource_group: str = "default",
+        pooling: Pooling | None = None,
+        path: str | None = None,
+        served_model: str | None = None,
+        dimensions: int | None = None,
+        query_prompt: str = "",
+        document_prompt: str = "",
+        batch_size: int = 256,
+        timeout: float = 60.0,
+        max_retries: int = 2,
+        fallback: Literal["local"] | None = None,
+        vector_space: str | None = None,
+        insecure: bool = False,
+        http_client: httpx.Client | None = None,
+        http_async_client: httpx.AsyncClient | None = None,
+        pace: Pace | None = None,
+    ) -> Self:
+        """
+        One that signs and calls a deployment itself, with no gateway.
+
+            Client.direct(model="m", url="https://modeldeployment…/ocid1…", credentials=signer)
+
+        `url`: the deployment's base, to which the engine's path is added (or `path`, if given).
+        `engine`: what answers there. `credentials`: a signer of the `oci` SDK, the `{"signer": …}`
+        of oracle-ads, credentials of embedway, a bearer token, or a service key of SAP AI Core;
+        they are renewed before they expire, and once more after a 401, which is signed anew.
+        `platform`: what stands in front of the engine: "oci", "aicore" or "plain", by default
+        seen from `url` and `credentials`. `invoke`: on OCI, how the path travels: not at all
+        ("predict"), in a header ("route"), behind `/predict` ("suffix"). `resource_group`: on AI
+        Core. `pooling`: "cls" or "mean", for a `score.py` that does not pool (engine "onnx").
+        `served_model`: the name that the server expects, by default `model`. `dimensions`: of the
+        model's vectors, checked on every reply. `query_prompt`, `document_prompt`: put before the
+        texts. `batch_size`: texts in a request, never more than the engine takes as it comes.
+        `fallback`: needs `vector_space`, which a deployment does not tell. `insecure`: allow plain
+        http to another machine. The others are those of the class.
+
+        Raises `ValueError` for settings that cannot work, `TypeError` for credentials that are
+        not understood, `ImportError` where signing needs a package. Does no I/O.
+        """
+        # Imported here: it brings every engine's dialect, and a gateway speaks but one.
+        from embedway_client.credential import accepted
+        from embedway_client.deployment import Deployment, guess
+
+        login = accepted(credentials)
+        deployment = Deployment(
+            url=url,
+            engine=engine,
+            platform=platform or guess(url, login),
+            invoke=invoke,
+            resource_group=resource_group,
+            pooling=pooling,
+            path=path,
+            served_model=served_model,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+            insecure=insecure,
+            credentials=login,
+        )
+        settings = Settings(
+            model=model,
+            base_url=url,
+            dimensions=dimensions,
+            batch_size=batch_size,
+            timeout=timeout,
+            max_retries=max_retries,
+            fallback=fallback,
+            vector_space=vector_space,
+            insecure=insecure,
+            deployment=deployment,
+        )
+        made = cls.__new__(cls)
+        known, pace = Known(vector_space), pace or Pace()
+        cls._open(made, settings, known, http_client, http_async_client, pace)
+        return made
+
+    @property
+    def deployment(self) -> Deployment | None:
+        """What `direct` was told; None where there is a gateway, or this process."""
+        return self._settings.deployment
+
     def embed(
         self, texts: Iterable[str], *, input_type: InputType = "document"
     ) -> NDArray[np.float32]:
@@ -115,7 +206,7 @@ class Client:
         if self._remote is None:
             return self._seen(self._local.encode(whole, input_type))
         way = Way(self._remote, self._fallback)
-        pieces = cut(whole, self._settings.batch_size)
+        pieces = self._remote.pieces(whole, input_type)
         return join([way.encode(piece, input_type) for piece in pieces])
 
     async def aencode(
@@ -128,7 +219,7 @@ class Client:
         if self._remote is None:
             return self._seen(await asyncio.to_thread(self._local.encode, whole, input_type))
         way = Way(self._remote, self._fallback)
-        pieces = cut(whole, self._settings.batch_size)
+        pieces = self._remote.pieces(whole, input_type)
         work = (way.aencode(piece, input_type) for piece in pieces)
         return join(await gather(work, most=_AT_ONCE))
 
@@ -149,31 +240,33 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"Client({self._settings.model!r}, base_url={self._settings.base_url!r})"
+        settings, deployment = self._settings, self._settings.deployment
+        if deployment is None:
+            return f"Client({settings.model!r}, base_url={settings.base_url!r})"
+        return (
+            f"Client.direct(model={settings.model!r}, url={deployment.url!r}, "
+            f"engine={deployment.engine!r}, platform={deployment.platform!r})"
+        )
 
     def __getstate__(self) -> tuple[Settings, Known]:
         """What pickles and copies: the settings and the learned space, never a connection."""
         return self._settings, self._space.known
+
+    def __deepcopy__(self, memo: object) -> Self:
+        # Settings do not change, and credentials refuse to be taken apart: both are shared.
+        made = type(self).__new__(type(self))
+        made.__setstate__(self.__getstate__())
+        return made
 
     def __setstate__(self, state: tuple[Settings, Known]) -> None:
         settings, known = state

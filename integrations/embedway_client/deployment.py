@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
@@ -30,10 +31,6 @@ Pooling: TypeAlias = Literal["cls", "mean"]
 
 _OCID = "ocid1.datasciencemodeldeployment"
 _OPERATIONS = ("/predictWithResponseStream", "/predict")
-# What a body holds beside the texts: the model's name and a few fields.
-_ENVELOPE = 4096
-# What is larger takes long, and is lost as a whole when it fails.
-_MAX_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +114,7 @@ class _Address(Plain):
 
     __slots__ = ()
 
-    def error(self, status: int, headers: object, body: bytes) -> EmbeddingError | None:
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> EmbeddingError | None:
         """A refusal in the words of `direct`'s keywords; else the engine speaks."""
         if status not in {401, 403}:
             return None

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from embedway_client.attempt import Answer, Attempts, Pace, attempts, converse, converse_async
+import msgspec
+
+from embedway_client.attempt import (
+    Answer,
+    Attempts,
+    Pace,
+    Ready,
+    Renew,
+    Said,
+    Step,
+    Wait,
+    attempts,
+    converse,
+    converse_async,
+)
 from embedway_client.connection import Connections
 from embedway_client.embedding import EmbeddingResult
 from embedway_client.exchange import exchange, exchange_async
+from embedway_client.refresh import Refresh
 from embedway_client.space import Space
-from embedway_upstream import EmbeddingRequest, Endpoint, HTTPCall, HTTPReply, InputType
+from embedway_client.text import MAX_BYTES, cut, roughly
+from embedway_upstream import EmbeddingRequest, Endpoint, InputType
+from embedway_upstream.credentials.renewal import Renewal
 
 if TYPE_CHECKING:
     from embedway_client.settings import Settings
 
 __all__ = ["Remote"]
+
+# What a body holds beside the texts: the model's name and a few fields.
+_ENVELOPE = 4096
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Remote:
@@ -33,25 +55,38 @@ class Remote:
         self._connections = connections
         self._space = space
         self._model = settings.model
-        self._dimensions = settings.dimensions
+        self._deployment = settings.deployment
+        # A deployment is not asked for fewer: some ignore it, some cut and do not normalise.
+        self._dimensions = None if settings.deployment else settings.dimensions
         self._seconds = settings.timeout
         self._headers: Mapping[str, str] = settings.headers
         self._retries = settings.max_retries
         self._pace = pace
+        self._refresh = Refresh(endpoint.credentials)
+        self._renewal = Renewal(endpoint.credentials)
+        limits = endpoint.engine.limits
+        self._most = min(settings.batch_size, limits.max_inputs or settings.batch_size)
+        bounds = (limits.max_bytes, endpoint.platform.max_bytes)
+        room = [size - _ENVELOPE for size in bounds if size is not None]
+        self._most_bytes = min([MAX_BYTES, *room])
+
+    def pieces(self, texts: tuple[str, ...], input_type: InputType) -> Iterator[tuple[str, ...]]:
+        """The texts in requests, of which each is as large as the server takes."""
+        return cut(texts, self._most, most_bytes=self._most_bytes, size_of=self._size(input_type))
 
     def encode(
         self, texts: tuple[str, ...], input_type: InputType, *, once: bool
     ) -> EmbeddingResult:
         """One request, tried again where that can help, unless `once`."""
         steps = self._attempts(texts, input_type, once=once)
-        return self._result(converse(steps, self._send, self._pace.sleep))
+        return self._result(converse(steps, self._act))
 
     async def aencode(
         self, texts: tuple[str, ...], input_type: InputType, *, once: bool
     ) -> EmbeddingResult:
         """Like `encode`, on the running event loop."""
         steps = self._attempts(texts, input_type, once=once)
-        return self._result(await converse_async(steps, self._asend, self._pace.async_sleep))
+        return self._result(await converse_async(steps, self._aact))
 
     def close(self) -> None:
         """Close the connections."""
@@ -62,19 +97,54 @@ class Remote:
         await self._connections.aclose()
 
     def _attempts(self, texts: tuple[str, ...], input_type: InputType, *, once: bool) -> Attempts:
+        if prompt := self._prompt(input_type):
+            texts = tuple(prompt + text for text in texts)
         request = EmbeddingRequest(
             model=self._model, inputs=texts, input_type=input_type, dimensions=self._dimensions
         )
-        retries = 0 if once else self._retries
-        return attempts(self._endpoint, request, retries=retries, jitter=self._pace.jitter)
+        return attempts(
+            self._endpoint,
+            request,
+            retries=0 if once else self._retries,
+            jitter=self._pace.jitter,
+            renews=self._deployment is not None,
+        )
 
-    def _send(self, call: HTTPCall) -> HTTPReply:
+    def _prompt(self, input_type: InputType) -> str:
+        return "" if self._deployment is None else self._deployment.prompt(input_type)
+
+    def _size(self, input_type: InputType) -> Callable[[str], int]:
+        if self._deployment is None:
+            return roughly
+        # The quotes are counted with the text, the comma after it here.
+        beside = len(_encode(self._prompt(input_type))) - 2 + 1
+        return lambda text: len(_encode(text)) + beside
+
+    def _act(self, step: Step) -> Said:
+        match step:
+            case Wait(seconds):
+                self._pace.sleep(seconds)
+                return None
+            case Ready():
+                self._refresh.ready()
+                return self._refresh.forced
+            case Renew(seen):
+                return self._refresh.renew(seen)
         client = self._connections.client()
-        return exchange(client, call, headers=self._headers, seconds=self._seconds)
+        return exchange(client, step, headers=self._headers, seconds=self._seconds)
 
-    async def _asend(self, call: HTTPCall) -> HTTPReply:
+    async def _aact(self, step: Step) -> Said:
+        match step:
+            case Wait(seconds):
+                await self._pace.async_sleep(seconds)
+                return None
+            case Ready():
+                await self._renewal.ready()
+                return self._renewal.forced
+            case Renew(seen):
+                return await self._renewal.renew(seen)
         client = await self._connections.async_client()
-        return await exchange_async(client, call, headers=self._headers, seconds=self._seconds)
+        return await exchange_async(client, step, headers=self._headers, seconds=self._seconds)
 
     def _result(self, answer: Answer) -> EmbeddingResult:
         response = answer.response

@@ -30,16 +30,16 @@ class Settings:
 
     model: str
     base_url: str
-    api_key: str | None = field(repr=False)
+    api_key: str | None = field(default=None, repr=False)
     dimensions: int | None
     batch_size: int
     timeout: float
     max_retries: int
     fallback: Literal["local"] | None
     vector_space: str | None
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     insecure: bool
-    accept_space_change: bool
+    accept_space_change: bool = False
     deployment: Deployment | None = None
 
     def __post_init__(self) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["checked", "cut", "roughly"]
+__all__ = ["MAX_BYTES", "checked", "cut", "roughly"]
 
-# A gateway takes bodies of 10 MiB by default; JSON's escapes need room.
-_MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
+"""A gateway takes bodies of 10 MiB by default, and OCI of 10 MB; JSON's escapes need room."""
 
 
 def checked(texts: Iterable[str]) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def cut(
     texts: tuple[str, ...],
     most: int,
     *,
-    most_bytes: int = _MAX_BYTES,
+    most_bytes: int = MAX_BYTES,
     size_of: Callable[[str], int] = roughly,
 ) -> Iterator[tuple[str, ...]]:
     """

@@ -20,6 +20,7 @@ from embedway_client import environment
 
 if TYPE_CHECKING:
     from embedway_client import Client
+    from embedway_client.deployment import EngineName, Invoke, PlatformName, Pooling
 
 __all__ = ["EmbedwayEmbeddings"]
 
@@ -31,6 +32,7 @@ class EmbedwayEmbeddings(BaseModel, Embeddings):
         EmbedwayEmbeddings(model="minilm")  # the gateway on this machine
         EmbedwayEmbeddings(model="minilm", base_url="https://…/v1", fallback="local")
         EmbedwayEmbeddings(model="minilm", base_url="local")  # offline
+        EmbedwayEmbeddings.direct(model="minilm", url="https://…/ocid1…", credentials=signer)
 
     Documents and queries are told apart, so that a model's prompts are put before them. The
     embedding methods raise `TypeError` and `ValueError` for what is not text, and an
@@ -64,6 +66,98 @@ class EmbedwayEmbeddings(BaseModel, Embeddings):
 
     _client: Client = PrivateAttr()
 
+    @classmethod
+    def direct(
+        cls,
+        *,
+        model: str,
+        url: str,
+        engine: EngineName = "tei",
+        credentials: object = None,
+        platform: PlatformName | None = None,
+        invoke: Invoke = "predict",
+        resource_group: str = "default",
+        pooling: Pooling | None = None,
+        path: str | None = None,
+        served_model: str | None = None,
+        dimensions: int | None = None,
+        query_prompt: str = "",
+        document_prompt: str = "",
+        batch_size: int = 256,
+        timeout: float = 60.0,
+        max_retries: int = 2,
+        fallback: Literal["local"] | None = None,
+        vector_space: str | None = None,
+        insecure: bool = False,
+    ) -> Self:
+        """
+        One that signs and calls a deployment itself, with no gateway.
+
+            EmbedwayEmbeddings.direct(
+                model="minilm", url="https://modeldeployment…/ocid1…", credentials=signer
+            )
+
+        `url`: the deployment's base, to which the engine's path is added (or `path`, if given).
+        `engine`: "tei", "ovms", "onnx" (a `score.py`), "infinity", "vllm" or "openai".
+        `credentials`: a signer of the `oci` SDK, `ads.common.auth.default_signer()`, credentials
+        of embedway, a bearer token (also a `SecretStr`), or a service key of SAP AI Core. They
+        are renewed before they expire, and once more after a 401. `platform`: "oci", "aicore" or
+        "plain", by default seen from `url` and `credentials`. `invoke`: on OCI, how the path
+        travels: not at all ("predict"), in a header ("route"), behind `/predict` ("suffix").
+        `resource_group`: on AI Core. `pooling`: "cls" or "mean", for a `score.py` that does not
+        pool. `served_model`: the name that the server expects, by default `model`. `dimensions`:
+        of the model's vectors, checked on every reply. `query_prompt`, `document_prompt`: put
+        before the texts. `batch_size`: never more is sent than the engine takes as it comes.
+        `fallback`: needs `vector_space`, because a deployment does not tell its own. `insecure`:
+        allow plain http to another machine. The others are those of the class.
+
+        It is pickled where its credentials can be, which signers cannot.
+
+        Raises `ValueError` for settings that cannot work, `TypeError` for credentials that are
+        not understood, `ImportError` where signing needs a package. Does no I/O.
+        """
+        from embedway_client import Client
+
+        client = Client.direct(
+            model=model,
+            url=url,
+            engine=engine,
+            credentials=credentials,
+            platform=platform,
+            invoke=invoke,
+            resource_group=resource_group,
+            pooling=pooling,
+            path=path,
+            served_model=served_model,
+            dimensions=dimensions,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+            batch_size=batch_size,
+            timeout=timeout,
+            max_retries=max_retries,
+            fallback=fallback,
+            vector_space=vector_space,
+            insecure=insecure,
+        )
+        # Not validated: that would connect to a gateway. The client has checked every value.
+        made = cls.model_construct(
+            model=model,
+            base_url=url,
+            api_key=None,
+            dimensions=dimensions,
+            batch_size=batch_size,
+            timeout=timeout,
+            max_retries=max_retries,
+            fallback=fallback,
+            vector_space=vector_space,
+            insecure=insecure,
+        )
+        return cls._over(made, client)
+
+    def _over(self, client: Client) -> Self:
+        self._client = client
+        return self
+
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector a text, in their order; no texts, no vectors."""
         vectors: list[list[float]] = self._client.embed(texts).tolist()
@@ -86,9 +180,11 @@ class EmbedwayEmbeddings(BaseModel, Embeddings):
         return vector
 
     def model_copy(self, *, update: Mapping[str, object] | None = None, deep: bool = False) -> Self:
-        """A copy; with `update`, one that is validated and connects anew."""
+        """A copy; with `update`, one that is validated and connects anew (not one of `direct`)."""
         if not update:
             return super().model_copy(deep=deep)
+        if self._client.deployment is not None:
+            raise TypeError("what direct() made is not changed in copying; call direct() again")
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self).model_validate({**fields, **update})
 

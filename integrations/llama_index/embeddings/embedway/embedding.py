@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.callbacks import CallbackManager
@@ -12,6 +12,9 @@ from llama_index.core.storage.kvstore.types import BaseKVStore
 from pydantic import Field, PrivateAttr, SecretStr
 
 from embedway_client import Client, environment
+
+if TYPE_CHECKING:
+    from embedway_client.deployment import EngineName, Invoke, PlatformName, Pooling
 
 __all__ = ["EmbedwayEmbedding"]
 
@@ -23,6 +26,7 @@ class EmbedwayEmbedding(BaseEmbedding):
         EmbedwayEmbedding("minilm")  # the gateway on this machine
         EmbedwayEmbedding("minilm", base_url="https://…/v1", fallback="local")
         EmbedwayEmbedding("minilm", base_url="local")  # offline
+        EmbedwayEmbedding.direct(model="minilm", url="https://…/ocid1…", credentials=signer)
 
     Texts and queries are told apart, so that a model's prompts are put before them. The
     embedding methods raise `TypeError` and `ValueError` for what is not text, and an
@@ -107,10 +111,130 @@ class EmbedwayEmbedding(BaseEmbedding):
         )
         self._client = client
 
+    @classmethod
+    def direct(
+        cls,
+        *,
+        model: str,
+        url: str,
+        engine: EngineName = "tei",
+        credentials: object = None,
+        platform: PlatformName | None = None,
+        invoke: Invoke = "predict",
+        resource_group: str = "default",
+        pooling: Pooling | None = None,
+        path: str | None = None,
+        served_model: str | None = None,
+        dimensions: int | None = None,
+        query_prompt: str = "",
+        document_prompt: str = "",
+        batch_size: int = 256,
+        timeout: float = 60.0,
+        max_retries: int = 2,
+        fallback: Literal["local"] | None = None,
+        vector_space: str | None = None,
+        insecure: bool = False,
+    ) -> Self:
+        """
+        One that signs and calls a deployment itself, with no gateway.
+
+            EmbedwayEmbedding.direct(
+                model="minilm", url="https://modeldeployment…/ocid1…", credentials=signer
+            )
+
+        `url`: the deployment's base, to which the engine's path is added (or `path`, if given).
+        `engine`: "tei", "ovms", "onnx" (a `score.py`), "infinity", "vllm" or "openai".
+        `credentials`: a signer of the `oci` SDK, `ads.common.auth.default_signer()`, credentials
+        of embedway, a bearer token (also a `SecretStr`), or a service key of SAP AI Core. They
+        are renewed before they expire, and once more after a 401. `platform`: "oci", "aicore" or
+        "plain", by default seen from `url` and `credentials`. `invoke`: on OCI, how the path
+        travels: not at all ("predict"), in a header ("route"), behind `/predict` ("suffix").
+        `resource_group`: on AI Core. `pooling`: "cls" or "mean", for a `score.py` that does not
+        pool. `served_model`: the name that the server expects, by default `model`. `dimensions`:
+        of the model's vectors, checked on every reply. `query_prompt`, `document_prompt`: put
+        before the texts. `batch_size`: never more is sent than the engine takes as it comes.
+        `fallback`: needs `vector_space`, because a deployment does not tell its own. `insecure`:
+        allow plain http to another machine. The others are those of the class.
+
+        What `to_dict` gives has everything but the credentials, which `from_dict` takes as a
+        keyword. It is pickled where its credentials can be, which signers cannot.
+
+        Raises `ValueError` for settings that cannot work, `TypeError` for credentials that are
+        not understood, `ImportError` where signing needs a package. Does no I/O.
+        """
+        client = Client.direct(
+            model=model,
+            url=url,
+            engine=engine,
+            credentials=credentials,
+            platform=platform,
+            invoke=invoke,
+            resource_group=resource_group,
+            pooling=pooling,
+            path=path,
+            served_model=served_model,
+            dimensions=dimensions,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+            batch_size=batch_size,
+            timeout=timeout,
+            max_retries=max_retries,
+            fallback=fallback,
+            vector_space=vector_space,
+            insecure=insecure,
+        )
+        return cls._over(
+            cls.__new__(cls),
+            client,
+            model_name=model,
+            embed_batch_size=batch_size,
+            base_url=url,
+            dimensions=dimensions,
+            timeout=timeout,
+            max_retries=max_retries,
+            fallback=fallback,
+            vector_space=vector_space,
+            insecure=insecure,
+        )
+
+    def _over(self, client: Client, **fields: Any) -> Self:
+        """Initialise, past our own constructor, which would connect to a gateway."""
+        always: dict[str, Any] = {"num_workers": 4, "api_key": None, "default_headers": {}}
+        BaseEmbedding.__init__(self, **{**always, **fields})
+        self._client = client
+        return self
+
+    def to_dict(self, **options: Any) -> dict[str, Any]:
+        """What `from_dict` takes: no key, no headers, no credentials."""
+        deployment = self._client.deployment
+        more = {} if deployment is None else {"direct": deployment.shown()}
+        return {**super().to_dict(**options), **more}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **more: Any) -> Self:
+        """What `to_dict` was called on; give the `credentials=` of what `direct` had made."""
+        if "direct" not in data:
+            return super().from_dict(data, **more)
+        kept = ("dimensions", "timeout", "max_retries", "fallback", "vector_space")
+        return cls.direct(
+            model=data["model_name"],
+            batch_size=data["embed_batch_size"],
+            **{name: data[name] for name in kept},
+            **{**data["direct"], **more},
+        )
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        if self._client.deployment is None:
+            return super().__reduce_ex__(protocol)
+        # The framework would leave out a client that cannot be pickled, and restore another.
+        return _restored, (type(self), self._client, dict(self))
+
     def model_copy(self, *, update: Mapping[str, object] | None = None, deep: bool = False) -> Self:
-        """A copy; with `update`, one that is checked and connects anew."""
+        """A copy; with `update`, one that is checked and connects anew (not one of `direct`)."""
         if not update:
             return super().model_copy(deep=deep)
+        if self._client.deployment is not None:
+            raise TypeError("what direct() made is not changed in copying; call direct() again")
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self)(**{**fields, **update})
 
@@ -146,3 +270,9 @@ class EmbedwayEmbedding(BaseEmbedding):
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         vectors: list[list[float]] = (await self._client.aembed(texts)).tolist()
         return vectors
+
+
+def _restored(
+    kind: type[EmbedwayEmbedding], client: Client, fields: dict[str, Any]
+) -> EmbedwayEmbedding:
+    return kind._over(kind.__new__(kind), client, **fields)  # noqa: SLF001
