@@ -155,6 +155,7 @@ class Discovered:
     async def _configured(self, found: DiscoveredModel) -> ModelConfig:
         upstreams = tuple(self._upstream(one) for one in found.replicas)
         can = {name for one in found.replicas for name in one.capabilities}
+        capabilities: tuple[Literal["embed", "rerank"], ...]
         capabilities = tuple(name for name in _SERVED if name in can)
         stated = {one.dimensions for one in found.replicas if one.dimensions is not None}
         dimensions = stated.pop() if len(stated) == 1 else None

@@ -104,7 +104,7 @@ class Local:
         started = self._clock()
         try:
             embedder = await asyncio.get_running_loop().run_in_executor(self._threads, self._open)
-        except LocalError as error:
+        except (LocalError, ValueError, OSError, RuntimeError, ImportError) as error:
             self._failed_at = self._clock()
             self.problem = str(error).splitlines()[0]
             _log.error("the local model %s cannot be loaded: %s", self.name, error)

@@ -115,7 +115,8 @@ def _work(config: Config, sockets: list[socket.socket]) -> None:
         server_header=False,
         date_header=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=max(1, int(config.server.grace)),
+        # The drain has spent the grace period already.
+        timeout_graceful_shutdown=1,
         backlog=_BACKLOG,
     )
     # What is here now lives as long as the process; collecting it again costs tail latency.

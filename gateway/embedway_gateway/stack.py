@@ -126,7 +126,13 @@ def _upstreams(
         for leaf, item in zip(leaves, config.upstreams, strict=True)
     ]
     first = _reference(config)
-    reference = Reference(config.name, config.upstreams[first].name, bounded[first])
+    reference = Reference(
+        config.name,
+        config.upstreams[first].name,
+        bounded[first],
+        # What runs in this process is not replaced under us.
+        lasting=config.upstreams[first].engine == "local",
+    )
     best = min(item.priority for item in config.upstreams)
 
     states = []

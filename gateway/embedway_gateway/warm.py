@@ -33,7 +33,7 @@ async def _attempt(model: Model, said: set[str]) -> bool:
         try:
             if state.local is not None:
                 await state.local.load()
-            if state.space is not None:
+            if state.space is not None and "embed" in model.config.capabilities:
                 await state.space.prove()
         except EmbeddingError as error:
             done = False

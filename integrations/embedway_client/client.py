@@ -250,13 +250,10 @@ class Client:
         await self.aclose()
 
     def __repr__(self) -> str:
-        settings, deployment = self._settings, self._settings.deployment
-        if deployment is None:
-            return f"Client({settings.model!r}, base_url={settings.base_url!r})"
-        return (
-            f"Client.direct(model={settings.model!r}, url={deployment.url!r}, "
-            f"engine={deployment.engine!r}, platform={deployment.platform!r})"
-        )
+        told = self._settings
+        if told.deployment is None:
+            return f"Client({told.model!r}, base_url={told.base_url!r})"
+        return f"Client.direct(model={told.model!r}, {told.deployment!r})"
 
     def __getstate__(self) -> tuple[Settings, Known]:
         """What pickles and copies: the settings and the learned space, never a connection."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias, get_args
-from urllib.parse import urlsplit
 
 from embedway_client.address import require_deployment
 from embedway_client.credential import is_oci
@@ -127,7 +126,8 @@ class _Address(Plain):
 
 def guess(url: str, credentials: Credentials) -> PlatformName:
     """The platform that an address and the credentials for it are of."""
-    path = urlsplit(url).path.rstrip("/")
+    # Not parsed: whether it is an address at all is asked elsewhere.
+    path = url.partition("?")[0].rstrip("/")
     for operation in _OPERATIONS:
         path = path.removesuffix(operation)
     if path.rpartition("/")[2].startswith(_OCID):

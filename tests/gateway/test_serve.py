@@ -166,12 +166,12 @@ def test_beyond_loopback_it_does_not_listen(host: str) -> None:
 
 def test_a_wrong_configuration_is_told_whole(tmp_path: Path) -> None:
     path = tmp_path / "embedway.yaml"
-    path.write_text("models: []\nservr: {}\n")
+    path.write_text("models: [{name: a}]\nservr: {}\n")
     done = run("serve", "--config", str(path))
 
     assert 1 == done.returncode
     assert "did you mean 'server'" in done.stderr.replace("\n", " ")
-    assert "models" in done.stderr
+    assert "models[0].upstreams: is missing" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -21,6 +21,11 @@ class BearerConfig(_Strict):
     type: Literal["bearer"]
     token: SecretStr = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _is_a_header(self) -> Self:
+        Bearer(self.token.get_secret_value())
+        return self
+
 
 class OCIConfig(_Strict):
     """An OCI principal; requests are signed one by one."""

@@ -82,7 +82,7 @@ class UpstreamConfig(_Strict):
     credentials: str | None = None
     insecure: bool = False
     priority: int = Field(default=0, ge=0)
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     max_inputs: int | None = Field(default=None, ge=1)
     max_concurrency: int = Field(default=32, ge=1)
     timeout: Duration = 55.0
@@ -112,6 +112,10 @@ def require_address(url: str, *, insecure: bool) -> None:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("url must begin with https:// and name a host")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("url has a port beyond 65535") from None
     if parts.username or parts.query or parts.fragment:
         raise ValueError("url must have no user, query or fragment")
     if parts.scheme == "http" and not (insecure or is_loopback(parts.hostname)):
@@ -123,7 +127,7 @@ class ModelConfig(_Strict):
 
     name: str = Field(min_length=1)
     aliases: tuple[str, ...] = ()
-    capabilities: tuple[Literal["embed", "rerank"], ...] = ("embed",)
+    capabilities: tuple[Literal["embed", "rerank"], ...] = Field(default=("embed",), min_length=1)
     dimensions: int | None = Field(default=None, ge=1)
     matryoshka: tuple[Annotated[int, Field(ge=1)], ...] = ()
     max_tokens: int | None = Field(default=None, ge=1)

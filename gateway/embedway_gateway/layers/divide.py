@@ -44,6 +44,6 @@ class Divide:
             model=request.model,
             results=tuple(results[: request.top_n]),
             usage=reduce(add, (part.usage for part in parts)),
-            served_by=",".join(dict.fromkeys(part.served_by for part in parts)),
+            served_by=next((part.served_by for part in parts if part.fallback), parts[0].served_by),
             fallback=any(part.fallback for part in parts),
         )

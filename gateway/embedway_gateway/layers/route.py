@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from embedway_upstream import RateLimited, Service, UpstreamError
+from embedway_upstream import EmbeddingError, RateLimited, Service, UpstreamError
 
 __all__ = ["Route", "Target"]
 
@@ -62,10 +62,13 @@ class Route(Generic[Request, Reply]):
         try:
             reply = await target.service.send(request)
         except RateLimited as error:
-            target.resting_until = self._clock() + (error.retry_after or _REST)
+            rest = min(error.retry_after or _REST, _LONGEST_REST)
+            target.resting_until = max(target.resting_until, self._clock() + rest)
+            self._forget_wait(error)
             raise
-        except UpstreamError:
+        except UpstreamError as error:
             self._failed(target)
+            self._forget_wait(error)
             raise
         else:
             target.failures = 0
@@ -85,7 +88,15 @@ class Route(Generic[Request, Reply]):
         chosen.chosen += 1
         return chosen
 
+    def _forget_wait(self, error: EmbeddingError) -> None:
+        """The wait that one upstream asks for is not the request's while another is awake."""
+        if any(target.resting_until <= self._clock() for target in self._targets):
+            error.retry_after = None
+
     def _failed(self, target: Target[Request, Reply]) -> None:
-        rest = min(_LONGEST_REST, _REST * 2.0**target.failures)
+        if target.resting_until > self._clock():
+            # Calls that ran together fail together: that is one failure, not many in a row.
+            return
+        rest = min(_LONGEST_REST, _REST * 2.0 ** min(target.failures, 10))
         target.failures += 1
         target.resting_until = self._clock() + rest

@@ -44,9 +44,10 @@ class Shorten:
         return replace(response, vectors=_cut(response.vectors, wanted))
 
     def _require(self, wanted: int, full: int) -> None:
-        if wanted == full or wanted in self._sizes:
+        sizes = {size for size in self._sizes if size < full} | {full}
+        if wanted in sizes:
             return
-        allowed = ", ".join(str(size) for size in sorted({*self._sizes, full}))
+        allowed = ", ".join(str(size) for size in sorted(sizes))
         raise InvalidRequest(
             f"this model does not give {wanted} dimensions (allowed: {allowed})",
             param="dimensions",

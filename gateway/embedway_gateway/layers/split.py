@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import replace
 from functools import reduce
@@ -15,6 +16,7 @@ from embedway_upstream import EmbeddingRequest, EmbeddingResponse, Service
 
 __all__ = ["Split"]
 
+_AT_ONCE = 16
 # What a body holds beside the texts: the model's name and a few fields.
 _ENVELOPE = 4096
 # Of JSON: a control character is written as \\u0000.
@@ -47,7 +49,14 @@ class Split:
         if len(pieces) == 1:
             return await self._inner.send(request)
         requests = [replace(request, inputs=piece) for piece in pieces]
-        return _join(await gather(self._inner.send(piece) for piece in requests))
+        # Never more than one upstream lets wait, or a large request would refuse itself.
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def send(piece: EmbeddingRequest) -> EmbeddingResponse:
+            async with slots:
+                return await self._inner.send(piece)
+
+        return _join(await gather(send(piece) for piece in requests))
 
     def _pieces(self, inputs: tuple[str, ...]) -> list[tuple[str, ...]]:
         most = self._max_inputs
@@ -66,12 +75,12 @@ class Split:
 
 
 def _join(parts: list[EmbeddingResponse]) -> EmbeddingResponse:
-    served = dict.fromkeys(part.served_by for part in parts)
     return EmbeddingResponse(
         model=parts[0].model,
         vectors=np.concatenate([part.vectors for part in parts]),
         usage=reduce(add, (part.usage for part in parts)),
-        served_by=",".join(served),
+        # One name, because it labels metrics: of the upstream that is to be known, if there is one.
+        served_by=next((part.served_by for part in parts if part.fallback), parts[0].served_by),
         truncated=sum(part.truncated for part in parts),
         fallback=any(part.fallback for part in parts),
     )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from embedway_upstream import Service, UpstreamTimeout
+from embedway_upstream import DeadlineExceeded, Service, UpstreamTimeout
 
 __all__ = ["Timeout"]
 
@@ -46,6 +46,9 @@ class Timeout(Generic[Request, Reply]):
             async with asyncio.timeout(seconds):
                 return await self._inner.send(request)
         except TimeoutError:
+            if seconds < self._seconds:
+                # Ours was up, not the upstream's, which may have begun late.
+                raise DeadlineExceeded("the request's deadline passed") from None
             raise UpstreamTimeout(
                 "the upstream did not answer in time", upstream=self._upstream
             ) from None

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from embedway_gateway.model import Model, Models
 from embedway_gateway.web.body import read_json_body
 from embedway_gateway.web.error import HTTPError
+from embedway_gateway.web.patience import while_connected
 from embedway_gateway.web.reader import read_embedding_body
 from embedway_gateway.web.writer import write_embeddings
 from embedway_upstream import EmbeddingRequest, EmbeddingResponse
@@ -45,7 +46,7 @@ class Embeddings:
             body.dimensions,
             self._clock() + self._request_timeout,
         )
-        response = await model.service.send(request)
+        response = await while_connected(receive, model.service.send(request))
         answer = write_embeddings(response, model=body.model, base64=body.base64)
         headers = [
             (b"content-type", b"application/json"),

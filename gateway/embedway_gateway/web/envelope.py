@@ -70,6 +70,10 @@ class _Exchange:
             await app(self._scope, receive, self.send)
         except HTTPError as error:
             await self._refuse(error)
+        except asyncio.CancelledError:
+            # The grace period is over.
+            await self._refuse(_shutting_down())
+            raise
         except EmbeddingError as error:
             self._detail = f"{type(error).__name__}: {error.message} {error.detail}".strip()
             await self._refuse(from_embedding_error(error))

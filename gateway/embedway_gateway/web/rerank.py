@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from embedway_gateway.model import Models
 from embedway_gateway.web.body import read_json_body
 from embedway_gateway.web.error import HTTPError
+from embedway_gateway.web.patience import while_connected
 from embedway_upstream import RerankRequest, RerankResponse
 
 __all__ = ["MAX_DOCUMENTS", "Rerank", "RerankBody", "read_rerank_body"]
@@ -86,9 +87,8 @@ class Rerank:
             raise _invalid(f"The model {model.name!r} does not rerank.", "model")
         texts = body.texts()
         deadline = self._clock() + self._request_timeout
-        response = await model.rerank.send(
-            RerankRequest(model.name, body.query, texts, body.top_n, deadline)
-        )
+        request = RerankRequest(model.name, body.query, texts, body.top_n, deadline)
+        response = await while_connected(receive, model.rerank.send(request))
         answer = _write(response, body.model, texts if body.return_documents else None)
         headers = [
             (b"content-type", b"application/json"),

@@ -19,6 +19,10 @@ from embedway_upstream.error import (
 __all__ = ["from_status", "retry_after"]
 
 
+# A day: whatever is beyond it is a mistake, or somebody's prank.
+_LONGEST = 86_400.0
+
+
 def from_status(status: int, headers: Mapping[str, str]) -> EmbeddingError:
     """The error that a status stands for; the body is not consulted."""
     wait = retry_after(headers)
@@ -44,11 +48,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, of `Retry-After` in either of its forms (RFC 9110 §10.2.3)."""
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
-        return float(value)
+        return min(float(value), _LONGEST)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return min(max(0.0, (moment - datetime.now(UTC)).total_seconds()), _LONGEST)

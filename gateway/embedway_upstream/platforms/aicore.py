@@ -11,8 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
 
 from embedway_upstream.credentials.oauth2 import Login
 from embedway_upstream.engines.status import from_status, retry_after
@@ -38,8 +37,8 @@ class AICore:
     url: str
     resource_group: str = "default"
 
-    max_bytes: ClassVar[int | None] = None
-    max_seconds: ClassVar[float | None] = None
+    max_bytes: int | None = field(default=None, init=False, repr=False)
+    max_seconds: float | None = field(default=None, init=False, repr=False)
 
     def address(self, path: str, *, stream: bool = False) -> str:
         """

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Literal
 
 from embedway_upstream.error import EmbeddingError
 from embedway_upstream.platforms.oci_error import oci_error
@@ -45,9 +45,9 @@ class OCI:
     new_id: Callable[[], str] = field(default=_new_id, repr=False, compare=False)
     clock: Callable[[], float] = field(default=time.time, repr=False, compare=False)
 
-    max_bytes: ClassVar[int | None] = 10_000_000
+    max_bytes: int | None = field(default=10_000_000, init=False, repr=False)
     """"10 MB" in the documentation; more is 413. Chunked bodies, of unknown length, are 411."""
-    max_seconds: ClassVar[float | None] = 60.0
+    max_seconds: float | None = field(default=60.0, init=False, repr=False)
 
     def address(self, path: str, *, stream: bool = False) -> str:
         """The URL to post to."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
 
 from embedway_upstream.error import EmbeddingError
 
@@ -17,8 +16,8 @@ class Plain:
 
     url: str
 
-    max_bytes: ClassVar[int | None] = None
-    max_seconds: ClassVar[float | None] = None
+    max_bytes: int | None = field(default=None, init=False, repr=False)
+    max_seconds: float | None = field(default=None, init=False, repr=False)
 
     def address(self, path: str, *, stream: bool = False) -> str:
         """The URL of the engine's path; a base that already ends in `/v1` is not given two."""

@@ -64,6 +64,7 @@ async def test_rest_doubles_with_each_failure_and_ends_with_a_success() -> None:
         with pytest.raises(UpstreamFailed):
             await route.send(REQUEST)
         assert rest == only.resting_until - time.now
+        time.now += rest
     await route.send(REQUEST)
     assert 0 == only.failures
 
@@ -98,3 +99,37 @@ async def test_who_asks_for_patience_is_given_it() -> None:
 
     assert 7.0 == busy.resting_until - time.now
     assert {"b": 4} == await served(route, 4)
+
+
+async def test_calls_that_fail_together_are_one_failure() -> None:
+    time = Time()
+    only = target("a", errors=12)
+    route = Route([only], clock=time)
+    for _ in range(12):
+        with pytest.raises(UpstreamFailed):
+            await route.send(REQUEST)
+
+    assert 1.0 == only.resting_until - time.now
+
+
+async def test_a_long_outage_stays_an_outage() -> None:
+    time = Time()
+    only = target("a", errors=3000)
+    route = Route([only], clock=time)
+    for _ in range(3000):
+        with pytest.raises(UpstreamFailed):
+            await route.send(REQUEST)
+        time.now += 60
+
+    assert only.resting_until - time.now < 0
+
+
+async def test_a_wait_that_one_asks_for_is_not_the_requests_while_another_is_awake() -> None:
+    inner = FakeEmbedder(name="a", errors=[RateLimited("x", retry_after=30)])
+    busy: Embed = Target("a", inner)
+    route = Route([busy, target("b")], clock=Time())
+
+    with pytest.raises(RateLimited) as caught:
+        await route.send(REQUEST)
+
+    assert caught.value.retry_after is None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
 from doubles.time import Time
 from embedway_gateway.layers.space import CANARIES, Reference, SameSpace, agreement
 from embedway_upstream import (
+    BadReply,
+    DeadlineExceeded,
     EmbeddingRequest,
     EmbeddingResponse,
+    InputTooLong,
     UpstreamFailed,
     UpstreamUnreachable,
     Usage,
@@ -95,10 +100,73 @@ async def test_without_a_reference_nothing_is_proven_and_nothing_served() -> Non
 
 
 def test_agreement_is_the_worst_cosine() -> None:
-    one = fake_vectors(["a", "b"], 8)
-    other = one.copy()
-    other[1] = -other[1]
+    one = dict(enumerate(fake_vectors(["a", "b"], 8)))
 
-    assert 1.0 == pytest.approx(agreement(one, one * 3))
-    assert -1.0 == pytest.approx(agreement(one, other))
-    assert -1.0 == agreement(one, np.zeros((2, 4), np.float32))
+    assert 1.0 == pytest.approx(agreement(one, {key: row * 3 for key, row in one.items()}))
+    assert -1.0 == pytest.approx(agreement(one, {**one, 1: -one[1]}))
+    assert -1.0 == agreement(one, {**one, 1: np.zeros(4, np.float32)})
+
+
+async def test_an_upstream_that_comes_back_as_another_is_noticed() -> None:
+    inner = Foreign()
+    inner.cured = True
+    space = layer(inner, FakeEmbedder())
+    await space.send(REQUEST)
+
+    inner._errors = [UpstreamUnreachable("x")]
+    with pytest.raises(UpstreamUnreachable):
+        await space.send(REQUEST)
+    inner.cured = False
+
+    with pytest.raises(WrongSpace):
+        await space.send(REQUEST)
+
+
+async def test_a_reference_that_becomes_another_model_is_noticed() -> None:
+    time, reference = Time(), Foreign()
+    reference.cured = True
+    inner = FakeEmbedder()
+    shared = Reference("m", "first", reference, clock=time)
+    space = SameSpace(inner, shared, upstream="second", clock=time)
+    await space.send(REQUEST)
+    reference.cured = False
+    time.now += 301
+    await space.send(REQUEST)
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+    with pytest.raises(WrongSpace):
+        await space.send(REQUEST)
+
+
+async def test_vectors_of_another_size_are_refused_after_the_proof_too() -> None:
+    inner = FakeEmbedder(dimensions=8)
+    space = layer(inner, FakeEmbedder(dimensions=8))
+    await space.send(REQUEST)
+    inner.dimensions = 16
+
+    with pytest.raises(BadReply):
+        await space.send(REQUEST)
+
+
+async def test_nobody_waits_for_a_comparison_past_the_deadline() -> None:
+    class Hanging(FakeEmbedder):
+        async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+    space = layer(Hanging(), FakeEmbedder(), time := Time())
+    request = EmbeddingRequest("m", ("a",), deadline=time.now + 0.01)
+
+    with pytest.raises(DeadlineExceeded):
+        await space.send(request)
+
+
+async def test_a_text_beyond_the_engines_maximum_is_left_out_of_the_comparison() -> None:
+    class Refusing(FakeEmbedder):
+        async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
+            if len(request.inputs[0]) > 5000:
+                raise InputTooLong("x")
+            return await super().send(request)
+
+    assert "fake" == (await layer(Refusing(), FakeEmbedder()).send(REQUEST)).served_by
