@@ -74,7 +74,28 @@ def test_the_grace_period_bounds_the_wait(tmp_path: Path) -> None:
         while not upstream.seen:
             time.sleep(0.01)
 
+        begun = time.monotonic()
         assert 0 == gateway.stop(seconds=10)
+        assert time.monotonic() - begun < 4, "the grace period once, not twice"
+
+
+def test_a_caller_that_goes_away_frees_its_slot(tmp_path: Path) -> None:
+    upstream = OpenAIUpstream(delay=30.0)
+    with (
+        served(upstream) as url,
+        running_gateway("-c", configured(tmp_path, url)) as gateway,
+    ):
+        gateway.wait_ready()
+        with pytest.raises(OSError, match="timed out"):
+            post(gateway.base_url, "a", timeout=0.3)
+        assert 1 == len(upstream.seen)
+        end = time.monotonic() + 5
+        while (
+            b'embedway_upstream_in_flight{model="m",upstream="up"} 0.0'
+            not in (gateway.get("/metrics")[1])
+        ):
+            assert time.monotonic() < end
+            time.sleep(0.05)
 
 
 def _ignore(gateway: GatewayProcess) -> None:

@@ -219,3 +219,10 @@ def test_without_a_file_the_default_model_is_served_locally() -> None:
 
     assert ("minilm", "all-MiniLM-L6-v2") == config.models[0].aliases
     assert "local" == config.models[0].upstreams[0].engine
+
+
+def test_a_token_that_no_header_can_carry_is_told_with_its_place(tmp_path: Path) -> None:
+    found = problems(tmp_path, WHOLE, {"TOKEN": "s3cret\n"})
+
+    assert any(text.startswith("credentials.key") and "header" in text for text in found), found
+    assert "s3cret" not in "".join(found)

@@ -194,5 +194,7 @@ def test_retry_after_is_read_in_both_forms() -> None:
     assert 12.0 == retry_after({"retry-after": "12"})
     assert 85 < (retry_after({"retry-after": later}) or 0) <= 90
     assert 0.0 == retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"})
+    assert 86_400.0 == retry_after({"retry-after": "9" * 400})
+    assert retry_after({"retry-after": f"Wed, 21 Oct {'9' * 20} 07:28:00 GMT"}) is None
     for nonsense in ("", "soon", "-5", "1.5.2", "²"):
         assert retry_after({"retry-after": nonsense}) is None

@@ -254,3 +254,31 @@ def test_whatever_an_upstream_does_vectors_are_right_or_there_are_none(
         np.testing.assert_array_equal(fake_vectors(texts, 8), np.array(rows, np.float32))
     else:
         assert response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("wait", ["9" * 400, "99999999", "-1", "soon"])
+async def test_whatever_wait_an_upstream_asks_for_the_answer_is_ours(
+    single: Client, replicas: list[tuple[OpenAIUpstream, str]], wait: str
+) -> None:
+    replicas[0][0].faults.extend([(429, {"retry-after": wait})] * 9)
+
+    response = await single.ask()
+
+    assert 429 == response.status_code
+    assert "rate_limit_exceeded" == response.json()["error"]["code"]
+    assert int(response.headers.get("retry-after", "0")) <= 86_400
+
+
+async def test_a_large_request_does_not_crowd_itself_out(
+    replicas: list[tuple[OpenAIUpstream, str]],
+) -> None:
+    _, url = replicas[0]
+    upstream = {"name": "up", "engine": "openai", "url": url}
+    upstream |= {"max_inputs": 1, "max_concurrency": 1}
+    model = {"name": "m", "dimensions": 8, "upstreams": [upstream]}
+    texts = [f"text {number}" for number in range(200)]
+
+    async with Client(Config.model_validate({"models": [model]})) as client:
+        response = await client.ask(texts)
+
+    assert 200 == response.status_code, response.text
