@@ -35,7 +35,11 @@ def end(command: list[str], out: Path, name: signal.Signals, parts: int) -> tupl
     """Start, wait for so many parts, send the signal; returns exit code and standard error."""
     folder = out.with_name(f"{out.name}.parts")
     with subprocess.Popen(
-        [*command, "--out", str(out)], stderr=subprocess.PIPE, text=True
+        [*command, "--out", str(out)],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that started the tests in the background has them ignore SIGINT, and us with them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         deadline = time.monotonic() + 60
         while len(list(folder.glob("part-*"))) < parts:
