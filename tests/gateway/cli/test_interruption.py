@@ -39,7 +39,7 @@ def end(command: list[str], out: Path, name: signal.Signals, parts: int) -> tupl
         stderr=subprocess.PIPE,
         text=True,
         # A shell that started the tests in the background has them ignore SIGINT, and us with them.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         deadline = time.monotonic() + 60
         while len(list(folder.glob("part-*"))) < parts:
