@@ -106,7 +106,7 @@ class Local:
             embedder = await asyncio.get_running_loop().run_in_executor(self._threads, self._open)
         except (LocalError, ValueError, OSError, RuntimeError, ImportError) as error:
             self._failed_at = self._clock()
-            self.problem = str(error).splitlines()[0]
+            self.problem = _told(error)
             _log.error("the local model %s cannot be loaded: %s", self.name, error)
             raise UpstreamFailed(
                 "the local model could not be loaded", upstream=self.name, detail=str(error)
@@ -121,3 +121,9 @@ class Local:
             embedder.space.fingerprint,
         )
         return embedder
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return f'{error.name} is not installed: pip install "embedway[local]"'
+    return next(iter(str(error).splitlines()), type(error).__name__)

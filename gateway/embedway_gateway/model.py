@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from embedway_gateway.config.schema import ModelConfig, PromptConfig
 from embedway_gateway.layers.prompt import PromptTexts
@@ -53,7 +53,7 @@ class UpstreamState:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Model:
     """What clients name, and what answers."""
 
@@ -64,6 +64,7 @@ class Model:
     """As configured; None when the local model tells them."""
     rerank: Service[RerankRequest, RerankResponse] | None = None
     """Where the model is declared to rerank."""
+    _fingerprint: str | None = field(default=None, init=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -99,6 +100,12 @@ class Model:
         A local model's own, which other upstreams must match before they serve. Without one, of
         what the configuration declares. None while the local model is not loaded.
         """
+        # Kept: it is a digest, and every answer shows it.
+        if self._fingerprint is None:
+            self._fingerprint = self._digested()
+        return self._fingerprint
+
+    def _digested(self) -> str | None:
         local = self.local
         if local is None:
             return _declared(self.config)

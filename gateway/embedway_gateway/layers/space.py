@@ -16,12 +16,14 @@ from embedway_upstream import (
     EmbeddingError,
     EmbeddingRequest,
     EmbeddingResponse,
-    InputTooLong,
+    InvalidRequest,
     Service,
+    UpstreamDefect,
     UpstreamError,
     UpstreamFailed,
     WrongSpace,
 )
+from embedway_upstream.platforms.error import AmbiguousFailure
 
 __all__ = ["CANARIES", "Canaries", "Reference", "SameSpace", "agreement", "canary_vectors"]
 
@@ -67,8 +69,9 @@ async def canary_vectors(
     for number, text in enumerate(CANARIES):
         try:
             response = await service.send(EmbeddingRequest(model=model, inputs=(text,)))
-        except InputTooLong:
-            # An engine that refuses instead of cutting; only the last text is that long.
+        except (InvalidRequest, UpstreamDefect, AmbiguousFailure):
+            # Only the last text is too long for engines that refuse instead of cutting, or whose
+            # score.py breaks down; not each of them says so in words that are known.
             if number < len(CANARIES) - 1:
                 raise
         else:

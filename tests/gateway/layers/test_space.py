@@ -12,9 +12,12 @@ from embedway_gateway.layers.space import CANARIES, Reference, SameSpace, agreem
 from embedway_upstream import (
     BadReply,
     DeadlineExceeded,
+    EmbeddingError,
     EmbeddingRequest,
     EmbeddingResponse,
     InputTooLong,
+    InvalidRequest,
+    UpstreamDefect,
     UpstreamFailed,
     UpstreamUnreachable,
     Usage,
@@ -162,11 +165,14 @@ async def test_nobody_waits_for_a_comparison_past_the_deadline() -> None:
         await space.send(request)
 
 
-async def test_a_text_beyond_the_engines_maximum_is_left_out_of_the_comparison() -> None:
+@pytest.mark.parametrize("refusal", [InputTooLong, InvalidRequest, UpstreamDefect])
+async def test_a_text_beyond_the_engines_maximum_is_left_out_of_the_comparison(
+    refusal: type[EmbeddingError],
+) -> None:
     class Refusing(FakeEmbedder):
         async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
             if len(request.inputs[0]) > 5000:
-                raise InputTooLong("x")
+                raise refusal("x")
             return await super().send(request)
 
     assert "fake" == (await layer(Refusing(), FakeEmbedder()).send(REQUEST)).served_by
