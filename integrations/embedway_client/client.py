@@ -11,13 +11,13 @@ from embedway_client.attempt import Pace
 from embedway_client.connection import Connections
 from embedway_client.embedding import EmbeddingResult, join, nothing
 from embedway_client.fallback import Fallback, Way
-from embedway_client.gather import gather
 from embedway_client.local import Local
 from embedway_client.remote import Remote
 from embedway_client.settings import Settings
 from embedway_client.space import Known, Space
 from embedway_client.text import checked
 from embedway_upstream import InputType
+from embedway_upstream.gather import gather
 
 if TYPE_CHECKING:
     import httpx

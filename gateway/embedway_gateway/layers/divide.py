@@ -6,10 +6,13 @@ from dataclasses import replace
 from functools import reduce
 from operator import add
 
-from embedway_gateway.layers.gather import gather
 from embedway_upstream import RerankRequest, RerankResponse, RerankResult, Service
+from embedway_upstream.gather import gather
 
 __all__ = ["Divide"]
+
+# Never more than one upstream lets wait, or a large request would refuse itself.
+_AT_ONCE = 16
 
 
 class Divide:
@@ -30,9 +33,10 @@ class Divide:
         if len(request.documents) <= size:
             return await self._inner.send(request)
         starts = range(0, len(request.documents), size)
+        pieces = (request.documents[start : start + size] for start in starts)
         parts = await gather(
-            self._inner.send(replace(request, documents=request.documents[start : start + size]))
-            for start in starts
+            (self._inner.send(replace(request, documents=piece)) for piece in pieces),
+            most=_AT_ONCE,
         )
         results = [
             RerankResult(start + result.index, result.relevance_score)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from dataclasses import replace
 from functools import reduce
@@ -11,8 +10,8 @@ from operator import add
 import msgspec
 import numpy as np
 
-from embedway_gateway.layers.gather import gather
 from embedway_upstream import EmbeddingRequest, EmbeddingResponse, Service
+from embedway_upstream.gather import gather
 
 __all__ = ["Split"]
 
@@ -50,13 +49,8 @@ class Split:
             return await self._inner.send(request)
         requests = [replace(request, inputs=piece) for piece in pieces]
         # Never more than one upstream lets wait, or a large request would refuse itself.
-        slots = asyncio.Semaphore(_AT_ONCE)
-
-        async def send(piece: EmbeddingRequest) -> EmbeddingResponse:
-            async with slots:
-                return await self._inner.send(piece)
-
-        return _join(await gather(send(piece) for piece in requests))
+        parts = (self._inner.send(piece) for piece in requests)
+        return _join(await gather(parts, most=_AT_ONCE))
 
     def _pieces(self, inputs: tuple[str, ...]) -> list[tuple[str, ...]]:
         most = self._max_inputs
