@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
+
+from embedway_upstream.loopback import is_loopback as of_this_machine
 
 __all__ = ["LOCAL", "is_loopback", "origin", "require_deployment", "require_private", "root"]
 
@@ -36,13 +37,7 @@ def origin(url: str) -> str:
 
 def is_loopback(url: str) -> bool:
     """Whether only this machine can be meant."""
-    host = _split(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return of_this_machine(_split(url).hostname or "")
 
 
 def require_private(url: str) -> None:

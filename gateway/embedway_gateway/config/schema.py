@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from embedway_gateway.config.credential import CredentialConfig
 from embedway_gateway.config.discovery import DiscoveryConfig
 from embedway_gateway.config.value import Duration, Size
+from embedway_upstream.loopback import is_loopback
 
 __all__ = [
     "Config",
@@ -19,23 +19,12 @@ __all__ = [
     "ServerConfig",
     "UpstreamConfig",
     "default_config",
-    "is_loopback",
     "require_address",
 ]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _only_loopback(host: str) -> str:

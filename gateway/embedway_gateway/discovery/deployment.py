@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from embedway_gateway.config.schema import is_loopback
 from embedway_gateway.discovery.command import Options, read_options, split
 from embedway_gateway.discovery.field import entries, table, text, texts
+from embedway_upstream.loopback import is_loopback
 
 __all__ = ["SERVING", "Deployment", "is_callable", "read_deployment"]
 

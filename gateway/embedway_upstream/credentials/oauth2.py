@@ -29,6 +29,7 @@ from embedway_upstream.error import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from embedway_upstream.loopback import is_loopback
 
 __all__ = ["ClientCredentials", "Login"]
 
@@ -46,7 +47,6 @@ _DEFAULT_LIFE = 600.0
 # The only words of a refusal that are ours to repeat (RFC 6749 §5.2).
 _CODES = {"invalid_client", "invalid_grant", "invalid_request", "invalid_scope"}
 _CODES |= {"unauthorized_client", "unsupported_grant_type", "unauthorized"}
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class Login:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.token_url)
-        loopback = parts.scheme == "http" and parts.hostname in _LOOPBACK
+        loopback = parts.scheme == "http" and is_loopback(parts.hostname or "")
         if not parts.hostname or parts.username or not (loopback or parts.scheme == "https"):
             raise ValueError("token_url must begin with https:// and name a host")
         if not self.client_id:
