@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
+PROXIES := .venv-bench-gateway
 UV := $(shell command -v uv 2>/dev/null)
 ARGS ?=
 
@@ -40,13 +41,15 @@ format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.dev $(BENCH)/.ready ## Measure, side by side with a named peer
+bench: $(VENV)/.dev $(BENCH)/.ready $(PROXIES)/.ready ## Measure, side by side with a named peer
 	@$(BIN)/python tests/bench/start.py
 	@$(BIN)/python tests/bench/local.py --peer $(BENCH)/bin/python $(ARGS)
 	@$(BIN)/python tests/bench/sign.py
+	@$(BIN)/python tests/bench/rotate.py
+	@$(BIN)/python tests/bench/gateway.py --environment $(PROXIES)
 
 clean: ## Remove everything that make has made
-	rm -rf $(VENV) $(BENCH) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(PROXIES) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -69,4 +72,11 @@ $(BENCH)/.ready: Makefile
 	@$(PYTHON) -m venv $(BENCH)
 	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check sentence-transformers
+	@touch $@
+
+# The gateways to be compared with; wrk and nginx come from the system.
+$(PROXIES)/.ready: Makefile
+	@echo "Installing the gateway's peers into $(PROXIES) …"
+	@$(PYTHON) -m venv $(PROXIES)
+	@$(PROXIES)/bin/python -m pip install --quiet --disable-pip-version-check "litellm[proxy]" sglang-router
 	@touch $@

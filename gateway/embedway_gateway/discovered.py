@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from embedway_gateway.config.discovery import AICoreDiscoveryConfig, DiscoveryConfig
-from embedway_gateway.config.schema import Config, ModelConfig, UpstreamConfig
+from embedway_gateway.config.schema import Capability, Config, ModelConfig, UpstreamConfig
 from embedway_gateway.discovery import (
     AICoreSource,
     DiscoveredModel,
@@ -21,14 +20,14 @@ from embedway_gateway.discovery import (
     control_plane,
 )
 from embedway_gateway.model import Model, Models
-from embedway_upstream import Credentials, EmbeddingError, Transport
+from embedway_gateway.warm import warm
+from embedway_upstream import Credentials, EmbeddingError, Transport, UpstreamRefused
 
-__all__ = ["Discovered", "make_discovery"]
+__all__ = ["Discovered", "make_discovery", "stated_names"]
 
 _log = logging.getLogger("embedway.discovery")
 
-# What this version can pass on; a model that only chats is not served.
-_SERVED: tuple[Literal["embed", "rerank"], ...] = ("embed", "rerank")
+_ORDER: tuple[Capability, ...] = ("embed", "rerank", "chat")
 
 
 def make_discovery(
@@ -41,8 +40,12 @@ def make_discovery(
         for source in _sources(item, f"discovery[{index}]", credentials, transport):
             watched.append(Watched(source, item.refresh))
             logins[source.name] = item.credentials
-    static = {name for model in config.models for name in (model.name, *model.aliases)}
-    return Discovery(watched, static=static), logins
+    return Discovery(watched, static=stated_names(config)), logins
+
+
+def stated_names(config: Config) -> set[str]:
+    """What the configuration names itself."""
+    return {name for model in config.models for name in (model.name, *model.aliases)}
 
 
 def _sources(
@@ -50,10 +53,12 @@ def _sources(
 ) -> list[Source]:
     login = credentials[item.credentials]
     if isinstance(item, AICoreDiscoveryConfig):
+        from embedway_upstream.platforms.aicore_login import address_of, group_of
+
         return [
             AICoreSource(
-                api_url=item.api_url,
-                resource_group=item.resource_group,
+                api_url=item.api_url or address_of(login),
+                resource_group=item.resource_group or group_of(login),
                 scenario_id=item.scenario_id,
                 credentials=login,
                 transport=transport,
@@ -83,13 +88,12 @@ class Discovered:
 
     `build` makes the stack of a model. `measure` asks an upstream for the size of its vectors,
     which no platform states. A model that does not answer is left out, said once, and asked again
-    with the next change, or after `again` seconds.
+    with the next change, or after `again` seconds. Before `join` nobody is served.
     """
 
     def __init__(
         self,
         discovery: Discovery,
-        models: Models,
         *,
         logins: Mapping[str, str],
         build: Callable[[ModelConfig], Model],
@@ -97,30 +101,76 @@ class Discovered:
         again: float = 60.0,
     ) -> None:
         self._discovery = discovery
-        self._models = models
+        self._models: Models | None = None
+        self._inherited: list[Model] = []
         self._logins = logins
         self._build = build
         self._measure = measure
         self._again = again
         self._built: dict[DiscoveredModel, Model] = {}
         self._said: set[str] = set()
+        self.left_out: dict[str, str] = {}
+        """The models that are found but not served, and why."""
+
+    def join(self, models: Models, *, inherited: Sequence[Model] = ()) -> None:
+        """
+        Serve what is found beside these from now on, and what another had found, `inherited`,
+        until all places were listed.
+        """
+        self._models = models
+        self._inherited = list(inherited)
+        self._publish()
+
+    def leave(self) -> None:
+        """Serve nothing any more."""
+        self._models = None
+
+    def rename(self, static: Iterable[str]) -> None:
+        """Leave these names to the configuration."""
+        self._discovery.rename(frozenset(static))
+
+    @property
+    def models(self) -> list[Model]:
+        """What is found, and answers."""
+        return list(self._built.values())
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """The places whose last listing failed, and why."""
+        status = self._discovery.status
+        return {name: one.problem for name, one in status.items() if one.problem}
 
     async def run(self) -> None:
         """Until cancelled."""
         changed = asyncio.Event()
         end = self._discovery.subscribe(lambda _models: changed.set())
         listing = asyncio.create_task(self._discovery.run())
+        warming: dict[DiscoveredModel, asyncio.Task[None]] = {}
         try:
             while True:
                 whole = await self.update()
+                warming = self._keep_warm(warming)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(None if whole else self._again):
                         await changed.wait()
                 changed.clear()
         finally:
             end()
-            listing.cancel()
-            await asyncio.gather(listing, return_exceptions=True)
+            for task in (listing, *warming.values()):
+                task.cancel()
+            await asyncio.gather(listing, *warming.values(), return_exceptions=True)
+
+    def _keep_warm(
+        self, warming: dict[DiscoveredModel, asyncio.Task[None]]
+    ) -> dict[DiscoveredModel, asyncio.Task[None]]:
+        """A task for each model that is served now, and for no other."""
+        for found, task in warming.items():
+            if found not in self._built:
+                task.cancel()
+        return {
+            found: warming.get(found) or asyncio.create_task(warm(model))
+            for found, model in self._built.items()
+        }
 
     async def look(self) -> None:
         """List every place once, and take over what is found."""
@@ -129,14 +179,21 @@ class Discovered:
 
     async def update(self) -> bool:
         """Take over what was found last; false when a model had to be left out."""
-        found = [one for one in self._discovery.models if _served(one)]
+        found = list(self._discovery.models)
         made = await asyncio.gather(*(self._made(one) for one in found))
         # A model that did not change keeps its stack, and what that has learnt.
         self._built = {
             one: model for one, model in zip(found, made, strict=True) if model is not None
         }
-        self._models.discover(list(self._built.values()))
+        self._publish()
         return len(self._built) == len(found)
+
+    def _publish(self) -> None:
+        status = self._discovery.status.values()
+        if all(one.listed_at is not None and not one.problem for one in status):
+            self._inherited = [one for one in self._inherited if one.name in self.left_out]
+        if self._models is not None:
+            self._models.discover([*self._inherited, *self._built.values()])
 
     async def _made(self, found: DiscoveredModel) -> Model | None:
         if found in self._built:
@@ -145,29 +202,47 @@ class Discovered:
             model = self._build(await self._configured(found))
         except (EmbeddingError, ValueError) as error:
             message = error.message if isinstance(error, EmbeddingError) else str(error)
+            self.left_out[found.name] = message
             if (sentence := f"{found.name} is found, but not served: {message}") not in self._said:
                 self._said.add(sentence)
                 _log.warning(sentence)
             return None
+        for before in (*self._inherited, *self._built.values()):
+            if before.name == found.name:
+                model.inherit(before)
+        self.left_out.pop(found.name, None)
         _log.info("%s is served: %d upstream(s)", found.name, len(model.upstreams))
         return model
 
     async def _configured(self, found: DiscoveredModel) -> ModelConfig:
         upstreams = tuple(self._upstream(one) for one in found.replicas)
         can = {name for one in found.replicas for name in one.capabilities}
-        capabilities: tuple[Literal["embed", "rerank"], ...]
-        capabilities = tuple(name for name in _SERVED if name in can)
         stated = {one.dimensions for one in found.replicas if one.dimensions is not None}
         dimensions = stated.pop() if len(stated) == 1 else None
-        if "embed" in capabilities and dimensions is None:
-            dimensions = await self._measure(upstreams[0], found.name)
+        if "embed" in can and dimensions is None:
+            dimensions = await self._size(upstreams[0], found.name, can)
         return ModelConfig(
             name=found.name,
             aliases=found.aliases,
-            capabilities=capabilities,
+            capabilities=tuple(name for name in _ORDER if name in can),
             dimensions=dimensions,
             upstreams=upstreams,
         )
+
+    async def _size(self, upstream: UpstreamConfig, model: str, can: set[Capability]) -> int | None:
+        """
+        Of the vectors; of `can`, takes away what the model then turns out not to be: the marks of
+        a vLLM may fit one that embeds and one that chats, and only it can tell.
+        """
+        try:
+            size = await self._measure(upstream, model)
+        except UpstreamRefused:
+            if "chat" not in can:
+                raise
+            can.discard("embed")
+            return None
+        can.discard("chat")
+        return size
 
     def _upstream(self, found: Found) -> UpstreamConfig:
         return UpstreamConfig.model_validate(
@@ -184,7 +259,3 @@ class Discovered:
                 "credentials": self._logins[found.source],
             }
         )
-
-
-def _served(found: DiscoveredModel) -> bool:
-    return any(name in one.capabilities for one in found.replicas for name in _SERVED)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from embedway_gateway.config.schema import ModelConfig, UpstreamConfig
+from embedway_gateway.layers.bound import Bounds
+from embedway_gateway.layers.capacity import Capacity
 from embedway_gateway.layers.timeout import Timeout
-from embedway_gateway.local import Local
+from embedway_gateway.local import Local, Runtime
 from embedway_upstream import (
     Anonymous,
     Credentials,
     EmbeddingRequest,
     EmbeddingResponse,
     Endpoint,
+    OpenAI,
     Plain,
     Platform,
     RerankRequest,
@@ -24,25 +27,41 @@ from embedway_upstream import (
     Transport,
     Upstream,
 )
+from embedway_upstream.chat import ChatReply, ChatRequest
+from embedway_upstream.chat_endpoint import ChatEndpoint
+from embedway_upstream.chat_upstream import ChatUpstream
 from embedway_upstream.engines.cohere import Cohere
+from embedway_upstream.engines.limit import Limits
 from embedway_upstream.engines.registry import ENGINES, Options
 from embedway_upstream.engines.tei import TEI
+from embedway_upstream.flow import StreamTransport
 from embedway_upstream.rerank_endpoint import RerankEndpoint
 
 if TYPE_CHECKING:
+    from embedway_gateway.hosted.service import Account, Hosted
     from embedway_local import LocalEmbedder
 
-__all__ = ["Leaf", "embedding_leaf", "measure", "rerank_leaf"]
+__all__ = ["Leaf", "Runtimes", "chat_leaf", "embedding_leaf", "measure", "rerank_leaf"]
+
+Runtimes: TypeAlias = MutableMapping[tuple[object, ...], Runtime]
+"""The local runtimes by what they load: no model is loaded twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """What one upstream can be asked, and how much at once; None is no bound."""
+    """What one upstream can be asked, and how much at once."""
 
     service: Service[EmbeddingRequest, EmbeddingResponse]
-    max_inputs: int | None = None
-    max_bytes: int | None = None
+    capacity: Capacity
     local: Local | None = None
+    endpoint: Endpoint | None = None
+    """Where it is called over HTTP."""
+    hosted: Hosted | None = None
+
+    @property
+    def max_inputs(self) -> int | None:
+        """The most texts at once, as far as it is known."""
+        return self.capacity.firm.max_inputs
 
 
 def embedding_leaf(
@@ -50,19 +69,19 @@ def embedding_leaf(
     config: ModelConfig,
     credentials: Mapping[str, Credentials],
     transport: Transport,
+    *,
+    runtimes: Runtimes | None = None,
 ) -> Leaf:
-    """The upstream as something that embeds."""
+    """The upstream as something that embeds; a runtime that is not in `runtimes` is put there."""
     if item.engine == "local":
-        local = Local(item.name, partial(_open_local, item, config), dimensions=config.dimensions)
-        return Leaf(local, item.max_inputs, None, local)
+        runtime = _runtime(item, config, {} if runtimes is None else runtimes)
+        local = Local(item.name, runtime, dimensions=config.dimensions)
+        return Leaf(local, _counted(item, None), local)
+    if item.engine == "litellm":
+        return _hosted_leaf(item, config.dimensions, credentials)
     endpoint = _endpoint(item, config.name, config.dimensions, credentials)
-    limits, platform = endpoint.engine.limits, endpoint.platform
-    bounds = [size for size in (limits.max_bytes, platform.max_bytes) if size is not None]
-    return Leaf(
-        Upstream(endpoint, transport),
-        _smaller(item.max_inputs, limits.max_inputs, pooling=item.pooling),
-        min(bounds, default=None),
-    )
+    capacity = _capacity(item, endpoint.engine.limits, endpoint.platform)
+    return Leaf(Upstream(endpoint, transport), capacity, endpoint=endpoint)
 
 
 def rerank_leaf(
@@ -70,8 +89,16 @@ def rerank_leaf(
     config: ModelConfig,
     credentials: Mapping[str, Credentials],
     transport: Transport,
-) -> tuple[Service[RerankRequest, RerankResponse], int | None]:
-    """The upstream as something that reranks, and how many documents it takes at once."""
+) -> tuple[Service[RerankRequest, RerankResponse], Capacity]:
+    """The upstream as something that reranks, and how much at once."""
+    if item.engine == "litellm":
+        from embedway_gateway.hosted.library import Library
+        from embedway_gateway.hosted.provider import most_documents
+        from embedway_gateway.hosted.service import HostedRerank
+
+        account = _account(item, credentials)
+        hosted = HostedRerank(account, Library(item.name))
+        return hosted, _counted(item, most_documents(account.model))
     endpoint = _endpoint(item, config.name, None, credentials)
     engine = endpoint.engine
     assert isinstance(engine, TEI | Cohere)
@@ -79,8 +106,24 @@ def rerank_leaf(
     if "embed" in config.capabilities:
         endpoint = replace(endpoint, path=None)
     service = Upstream(RerankEndpoint(endpoint=endpoint, engine=engine), transport)
-    stated = item.max_inputs
-    return service, stated if stated is not None else engine.rerank_limits.max_inputs
+    return service, _capacity(item, engine.rerank_limits, endpoint.platform)
+
+
+def chat_leaf(
+    item: UpstreamConfig,
+    config: ModelConfig,
+    credentials: Mapping[str, Credentials],
+    transport: StreamTransport,
+) -> Service[ChatRequest, ChatReply]:
+    """The upstream as something that chats and completes."""
+    endpoint = _endpoint(item, config.name, None, credentials)
+    engine = endpoint.engine
+    assert isinstance(engine, OpenAI)
+    # `path` is where it embeds or reranks; a model that only chats has it for that.
+    if config.capabilities != ("chat",):
+        endpoint = replace(endpoint, path=None)
+    chat = ChatEndpoint(endpoint=endpoint, engine=engine)
+    return ChatUpstream(chat, transport, idle=item.timeout)
 
 
 async def measure(
@@ -93,6 +136,33 @@ async def measure(
     return int(response.vectors.shape[1])
 
 
+def _hosted_leaf(
+    item: UpstreamConfig, dimensions: int | None, credentials: Mapping[str, Credentials]
+) -> Leaf:
+    # Imported here: only a configuration that names a hosted provider needs it.
+    from embedway_gateway.hosted.library import Library
+    from embedway_gateway.hosted.provider import most_inputs
+    from embedway_gateway.hosted.service import Hosted
+
+    account = _account(item, credentials)
+    hosted = Hosted(account, Library(item.name), dimensions=dimensions)
+    return Leaf(hosted, _counted(item, most_inputs(account.model)), hosted=hosted)
+
+
+def _account(item: UpstreamConfig, credentials: Mapping[str, Credentials]) -> Account:
+    from embedway_gateway.hosted.service import Account
+
+    assert item.model is not None
+    key = None
+    if item.credentials is not None:
+        # LiteLLM writes the header itself, under the provider's name for it.
+        signed = credentials[item.credentials].sign("POST", item.url or "", {}, b"")
+        key = signed["authorization"].removeprefix("Bearer ")
+    return Account(
+        name=item.name, model=item.model, api_key=key, api_base=item.url, timeout=item.timeout
+    )
+
+
 def _endpoint(
     item: UpstreamConfig,
     model: str,
@@ -101,17 +171,18 @@ def _endpoint(
 ) -> Endpoint:
     # The name that the server expects.
     options = Options(model=item.model or model, pooling=item.pooling)
+    login = credentials[item.credentials] if item.credentials else Anonymous()
     return Endpoint(
         name=item.name,
         engine=ENGINES[item.engine](options),
-        platform=_platform(item),
-        credentials=credentials[item.credentials] if item.credentials else Anonymous(),
+        platform=_platform(item, login),
+        credentials=login,
         dimensions=dimensions,
         path=item.path,
     )
 
 
-def _platform(item: UpstreamConfig) -> Platform:
+def _platform(item: UpstreamConfig, credentials: Credentials) -> Platform:
     """What stands in front of the engine."""
     assert item.url is not None
     match item.platform:
@@ -123,24 +194,41 @@ def _platform(item: UpstreamConfig) -> Platform:
             return OCI(item.url, invoke=item.invoke)
         case "aicore":
             from embedway_upstream.platforms.aicore import AICore
+            from embedway_upstream.platforms.aicore_login import group_of
 
-            return AICore(item.url, resource_group=item.resource_group)
+            return AICore(item.url, resource_group=item.resource_group or group_of(credentials))
 
 
-def _smaller(stated: int | None, engines: int | None, *, pooling: str | None) -> int | None:
+def _counted(item: UpstreamConfig, most: int | None) -> Capacity:
+    """Of what is not called by us over HTTP."""
+    return Capacity(Bounds(max_inputs=item.max_inputs or most), seconds=item.timeout)
+
+
+def _capacity(item: UpstreamConfig, limits: Limits, platform: Platform) -> Capacity:
     """
     A deployment may have been started with another limit than its engine's, so what is stated
     wins; but pooling a mean is only exact for one text alone.
     """
-    if pooling == "mean":
-        return 1
-    return stated if stated is not None else engines
+    stated = limits.max_inputs if item.max_inputs is None else item.max_inputs
+    bounds = Bounds(
+        max_inputs=1 if item.pooling == "mean" else stated, max_bytes=limits.max_bytes
+    ).least(Bounds(max_bytes=platform.max_bytes))
+    longest = platform.max_seconds
+    seconds = item.timeout if longest is None else min(item.timeout, longest)
+    return Capacity(bounds, seconds=seconds)
 
 
-def _open_local(item: UpstreamConfig, config: ModelConfig) -> LocalEmbedder:
+def _runtime(item: UpstreamConfig, config: ModelConfig, runtimes: Runtimes) -> Runtime:
+    loads = (item.model or config.name, item.device, config.max_tokens)
+    if loads not in runtimes:
+        runtimes[loads] = Runtime(item.name, partial(_open_local, *loads))
+    return runtimes[loads]
+
+
+def _open_local(
+    model: str, device: Literal["auto", "cpu", "cuda"], max_tokens: int | None
+) -> LocalEmbedder:
     # Imported here: it costs 0.1 s, and a gateway without a local model never needs it.
     from embedway_local import LocalEmbedder
 
-    return LocalEmbedder(
-        item.model or config.name, device=item.device, max_tokens=config.max_tokens
-    )
+    return LocalEmbedder(model, device=device, max_tokens=max_tokens)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,9 +20,9 @@ from embedway_upstream import (
 from embedway_upstream.check import check
 
 if TYPE_CHECKING:
-    from embedway_local import LocalEmbedder
+    from embedway_local import LocalEmbedder, LocalEmbedding
 
-__all__ = ["Local"]
+__all__ = ["Local", "Runtime"]
 
 _log = logging.getLogger("embedway.gateway")
 
@@ -31,9 +31,9 @@ _CALLERS = 16
 _AGAIN = 30.0
 
 
-class Local:
+class Runtime:
     """
-    Engine `local`. `open` makes the embedder; it may download, and so is called in a thread.
+    One embedder, whoever uses it. `open` makes it; that may download, and so is done in a thread.
 
     A load that failed is tried again when a request comes, but not within 30 seconds.
     """
@@ -43,12 +43,10 @@ class Local:
         name: str,
         open_: Callable[[], LocalEmbedder],
         *,
-        dimensions: int | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self._open = open_
-        self._dimensions = dimensions
         self._clock = clock
         self._threads = ThreadPoolExecutor(_CALLERS, "embedway-engine")
         self._loading: asyncio.Task[LocalEmbedder] | None = None
@@ -67,28 +65,11 @@ class Local:
         # Shielded: a caller that goes away does not stop the loading for the others.
         return await asyncio.shield(self._loading)
 
-    async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
-        """Embed the inputs as they are; prompts were put in place above."""
-        from embedway_local import LocalError
-
+    async def encode(self, texts: Sequence[str]) -> LocalEmbedding:
+        """Embed the texts as they are, in a thread."""
         embedder = await self.load()
-        encode = partial(embedder.encode, request.inputs, input_type=None)
-        try:
-            done = await asyncio.get_running_loop().run_in_executor(self._threads, encode)
-        except ValueError as error:
-            raise InvalidRequest(str(error), param="input", upstream=self.name) from None
-        except (LocalError, RuntimeError) as error:
-            raise UpstreamFailed(
-                "the local runtime failed", upstream=self.name, detail=str(error)
-            ) from error
-        response = EmbeddingResponse(
-            model=request.model,
-            vectors=done.vectors,
-            usage=Usage(done.tokens, done.tokens),
-            served_by=self.name,
-            truncated=done.truncated,
-        )
-        return check(response, request, self._dimensions)
+        encode = partial(embedder.encode, texts, input_type=None)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, encode)
 
     async def close(self) -> None:
         """Stop loading and working."""
@@ -121,6 +102,54 @@ class Local:
             embedder.space.fingerprint,
         )
         return embedder
+
+
+class Local:
+    """Engine `local`: a runtime under an upstream's name, and with the size that it is to have."""
+
+    def __init__(self, name: str, runtime: Runtime, *, dimensions: int | None) -> None:
+        self.name = name
+        self.runtime = runtime
+        self._dimensions = dimensions
+
+    @property
+    def embedder(self) -> LocalEmbedder | None:
+        """None while it is not loaded."""
+        return self.runtime.embedder
+
+    @property
+    def problem(self) -> str:
+        """Why it does not serve; empty when it does."""
+        return self.runtime.problem
+
+    async def load(self) -> LocalEmbedder:
+        """The embedder, loaded once, whoever asks first."""
+        return await self.runtime.load()
+
+    async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
+        """Embed the inputs as they are; prompts were put in place above."""
+        from embedway_local import LocalError
+
+        try:
+            done = await self.runtime.encode(request.inputs)
+        except ValueError as error:
+            raise InvalidRequest(str(error), param="input", upstream=self.name) from None
+        except (LocalError, RuntimeError) as error:
+            raise UpstreamFailed(
+                "the local runtime failed", upstream=self.name, detail=str(error)
+            ) from error
+        response = EmbeddingResponse(
+            model=request.model,
+            vectors=done.vectors,
+            usage=Usage(done.tokens, done.tokens),
+            served_by=self.name,
+            truncated=done.truncated,
+        )
+        return check(response, request, self._dimensions)
+
+    async def close(self) -> None:
+        """Stop loading and working."""
+        await self.runtime.close()
 
 
 def _told(error: Exception) -> str:

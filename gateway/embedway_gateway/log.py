@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from datetime import UTC, datetime
 from typing import Literal
 
+import msgspec
+
 __all__ = ["set_up_logging"]
+
+_encode = msgspec.json.Encoder().encode
 
 
 def set_up_logging(form: Literal["auto", "json", "text"]) -> None:
@@ -36,7 +39,7 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return _encode(line).decode()
 
 
 class _Text(logging.Formatter):

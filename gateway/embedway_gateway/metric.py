@@ -41,13 +41,66 @@ class Metrics:
         self.attempt_seconds = self._histogram(
             "upstream_seconds", "Time of one call of an upstream.", "model", "upstream"
         )
-        self.in_flight = Gauge(
-            "embedway_upstream_in_flight",
-            "Calls of an upstream that run now.",
+        self.in_flight = self._gauge(
+            "upstream_in_flight", "Calls of an upstream that run now.", "model", "upstream"
+        )
+        self.breaker_state = Gauge(
+            "embedway_upstream_breaker_state",
+            "0 while it is closed, 1 while half-open, 2 while open; of several workers the worst.",
             ["model", "upstream"],
             registry=self.registry,
-            multiprocess_mode="livesum",
+            multiprocess_mode="livemax",
         )
+        self.concurrency_limit = self._gauge(
+            "upstream_concurrency_limit",
+            "Calls that an upstream is given at once now.",
+            *("model", "upstream"),
+        )
+        self.hedges = self._counter(
+            "hedges",
+            "Requests sent to a second upstream, by outcome: won, lost, or failed with the first.",
+            *("model", "outcome"),
+        )
+        self.retries = self._counter("retries", "Attempts after a first that failed.", "model")
+        self.agreement = Gauge(
+            "embedway_upstream_agreement",
+            "The smallest cosine with the model's vectors, of the last comparison.",
+            ["model", "upstream"],
+            registry=self.registry,
+            multiprocess_mode="livemin",
+        )
+        self.quarantined = Gauge(
+            "embedway_upstream_quarantined",
+            "1 while an upstream serves nothing because its vectors are not the model's.",
+            ["model", "upstream"],
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        self.cache_texts = self._counter(
+            "cache_texts",
+            "Texts that were looked for in the cache, or would have been, by result: hit or miss.",
+            *("model", "result"),
+        )
+        self.cache_evictions = self._counter(
+            "cache_evictions", "Entries that the cache in memory dropped to make room."
+        )
+        self.cache_errors = self._counter(
+            "cache_errors",
+            "What went wrong with the cache's Redis: read, write, note, broken or dropped.",
+            "kind",
+        )
+        self.cache_bytes = self._gauge("cache_bytes", "Memory that the cache takes.")
+        self.cache_entries = self._gauge("cache_entries", "Texts in the cache in memory.")
+        self.reloads = self._counter(
+            "config_reloads", "New configurations, by outcome: ok or refused.", "outcome"
+        )
+        self.reloaded = Gauge(
+            "embedway_config_last_reload_success",
+            "1 while what is served is what the file says, as far as it was read.",
+            registry=self.registry,
+            multiprocess_mode="livemin",
+        )
+        self.reloaded.set(1)
 
     def collected(self) -> CollectorRegistry:
         """What `/metrics` shows: of all workers when there are several, which share a folder."""
@@ -59,6 +112,16 @@ class Metrics:
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"embedway_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(
+            f"embedway_{name}",
+            text,
+            labels,
+            registry=self.registry,
+            # Of several workers the sum.
+            multiprocess_mode="livesum",
+        )
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
         return Histogram(f"embedway_{name}", text, labels, registry=self.registry, buckets=_SECONDS)

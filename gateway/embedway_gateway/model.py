@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from embedway_gateway.config.schema import ModelConfig, PromptConfig
+from embedway_gateway.cache.witness import Witness
+from embedway_gateway.config.schema import ModelConfig
+from embedway_gateway.declaration import declared
 from embedway_gateway.layers.prompt import PromptTexts
+from embedway_gateway.layers.reference import Mark, Reference
 from embedway_gateway.layers.route import Target
 from embedway_gateway.layers.space import SameSpace
 from embedway_gateway.leaf import Leaf
@@ -21,6 +22,7 @@ from embedway_upstream import (
     Service,
     UnknownModel,
 )
+from embedway_upstream.chat import ChatReply, ChatRequest
 
 __all__ = ["Model", "Models", "UpstreamState"]
 
@@ -46,10 +48,15 @@ class UpstreamState:
         """Why it may not serve at this moment; empty when it may."""
         if self.local is not None and self.local.problem:
             return self.local.problem
+        if self.leaf.hosted is not None and self.leaf.hosted.library.problem:
+            return self.leaf.hosted.library.problem
         if self.space is not None and self.space.problem:
             return self.space.problem
-        if self.target.resting_until > now:
-            return "it failed lately, and rests"
+        target = self.target
+        if target.breaker.state(now) == "open":
+            return "it failed, and rests: its circuit breaker is open"
+        if target.patient_until > now:
+            return f"it asked for patience, for {target.patient_until - now:.0f} s more"
         return ""
 
 
@@ -64,7 +71,12 @@ class Model:
     """As configured; None when the local model tells them."""
     rerank: Service[RerankRequest, RerankResponse] | None = None
     """Where the model is declared to rerank."""
+    chat: Service[ChatRequest, ChatReply] | None = None
+    """Where it is declared to chat."""
+    witness: Witness | None = None
+    """Where its vectors are cached: when they may be."""
     _fingerprint: str | None = field(default=None, init=False, repr=False)
+    _mark: Mark | None = field(default=None, init=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -97,18 +109,57 @@ class Model:
         """
         The fingerprint of the space that the vectors are in.
 
-        A local model's own, which other upstreams must match before they serve. Without one, of
-        what the configuration declares. None while the local model is not loaded.
+        A local model's own, where it defines the space. Else one of what the configuration
+        declares, of who defined the space, and of how often that was seen to change. None while
+        the local model is not loaded.
         """
+        reference = self.reference
+        mark = None if reference is None else reference.mark
         # Kept: it is a digest, and every answer shows it.
-        if self._fingerprint is None:
-            self._fingerprint = self._digested()
+        if self._fingerprint is None or mark is not self._mark:
+            self._fingerprint, self._mark = self._digested(), mark
         return self._fingerprint
 
+    @property
+    def reference(self) -> Reference | None:
+        """What its upstreams are compared with; None where there is nothing to compare."""
+        return next((state.space.reference for state in self.upstreams if state.space), None)
+
+    @property
+    def strays(self) -> int:
+        """How often an upstream had served, and was then found to be of another space."""
+        return sum(state.space.strays for state in self.upstreams if state.space)
+
+    @property
+    def quarantined(self) -> dict[str, str]:
+        """The upstreams that serve nothing because of their vectors, and why."""
+        spaces = {state.name: state.space for state in self.upstreams if state.space}
+        return {name: space.quarantined for name, space in spaces.items() if space.quarantined}
+
+    def inherit(self, before: Model) -> None:
+        """
+        Go on with the space of the model as it was configured or found before, so that what its
+        name means is not decided anew.
+        """
+        ours, theirs = self.reference, before.reference
+        if ours is None or theirs is None or ours.first.lasting or theirs.first.lasting:
+            return
+        if declared(self.config) == declared(before.config):
+            ours.inherit(theirs)
+
+    def retire(self, successor: Model | None) -> None:
+        """It is served no more, and what becomes of its upstreams is told by the successor."""
+        kept = {state.name for state in successor.upstreams if state.space} if successor else set()
+        for state in self.upstreams:
+            if state.space is not None:
+                state.space.end(followed=state.name in kept)
+        if self.witness is not None:
+            self.witness.end()
+
     def _digested(self) -> str | None:
-        local = self.local
-        if local is None:
-            return _declared(self.config)
+        local, reference = self.local, self.reference
+        if local is None or (reference is not None and not reference.first.lasting):
+            return declared(self.config, Mark() if reference is None else reference.mark)
         if local.embedder is None:
             return None
         space = local.embedder.space
@@ -131,18 +182,31 @@ class Models(Mapping[str, Model]):
 
     def __init__(self, models: list[Model]) -> None:
         self._static = models
+        self._found: list[Model] = []
         self._models: dict[str, Model] = {}
         self._names: dict[str, Model] = {}
-        self.discover([])
+        self._exchange()
 
     def discover(self, found: list[Model]) -> None:
         """Serve these beside those of the configuration, which win, and no others."""
+        self._found = found
+        self._exchange()
+
+    def replace(self, models: list[Model]) -> None:
+        """Serve these of a new configuration instead of those of the old one."""
+        self._static = models
+        self._exchange()
+
+    def _exchange(self) -> None:
         # Built aside and exchanged at once: a request sees the old names or the new ones.
         names: dict[str, Model] = {}
-        for model in (*found, *self._static):
+        for model in (*self._found, *self._static):
             names.update(dict.fromkeys(model.config.aliases, model))
-        models = {model.name: model for model in (*found, *self._static)}
-        self._models, self._names = models, {**names, **models}
+        models = {model.name: model for model in (*self._found, *self._static)}
+        before, self._models, self._names = self._models, models, {**names, **models}
+        for name, model in before.items():
+            if models.get(name) is not model:
+                model.retire(models.get(name))
 
     def __getitem__(self, name: str) -> Model:
         return self._names[name]
@@ -165,15 +229,3 @@ class Models(Mapping[str, Model]):
                 code="model_not_found",
             )
         return model
-
-
-def _declared(config: ModelConfig) -> str:
-    prompts = config.prompts
-    facts = {
-        "name": config.name,
-        "dimensions": config.dimensions,
-        "max_tokens": config.max_tokens,
-        "prompts": prompts.model_dump() if isinstance(prompts, PromptConfig) else None,
-    }
-    text = json.dumps(facts, sort_keys=True)
-    return f"vs1d-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -1,8 +1,7 @@
-"""Runs the gateway: listens, and on SIGTERM finishes what was begun."""
+"""Runs the gateway: listens, in this process or with several workers."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import logging
@@ -12,21 +11,19 @@ import signal
 import socket
 import tempfile
 from collections.abc import Iterator
-from functools import partial
+from multiprocessing.connection import Connection
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import prometheus_client
 import uvicorn
 
 from embedway_gateway.config.schema import Config
+from embedway_gateway.config.watch import Watch
 from embedway_gateway.log import set_up_logging
+from embedway_gateway.reload import FromFile, FromSupervisor
 from embedway_gateway.supervise import supervise
 
-if TYPE_CHECKING:
-    from embedway_gateway.web.app import Gateway
-
-__all__ = ["CannotListen", "serve"]
+__all__ = ["CannotListen", "serve", "try_out"]
 
 _log = logging.getLogger("embedway.gateway")
 
@@ -37,8 +34,12 @@ class CannotListen(Exception):
     """The address cannot be had."""
 
 
-def serve(config: Config, *, workers: int = 1) -> None:
-    """Listen until SIGTERM or SIGINT. Raises `CannotListen`."""
+def serve(config: Config, *, workers: int = 1, watch: Watch | None = None) -> None:
+    """
+    Listen until SIGTERM or SIGINT, and follow what `watch` tells.
+
+    Raises `CannotListen` or `WorkersFail`.
+    """
     _prepare(config)
     listener = _listen(config.server.host, config.server.port)
     host, port = listener.getsockname()[:2]
@@ -46,10 +47,25 @@ def serve(config: Config, *, workers: int = 1) -> None:
     _log.info("listening on http://%s:%d/v1 with %d worker(s)", shown, port, workers)
     with listener:
         if workers == 1:
-            _work(config, [listener])
+            _work(config, listener, None if watch is None else FromFile(watch))
             return
         with _shared_metrics():
-            supervise(partial(_worker, config), listener, workers)
+            supervise(_worker, config, listener, workers, watch=watch)
+
+
+def try_out(config: Config) -> None:
+    """
+    Make all that a worker would make of it, and throw it away.
+
+    Raises `ValueError`, `EmbeddingError`, `OSError` or `ImportError` when a worker could not.
+    """
+    # Imported here: a supervisor needs it only when its configuration changes.
+    from embedway_gateway.assemble import put_together
+    from embedway_gateway.config.proxy import read_proxies
+    from embedway_gateway.metric import Metrics
+    from embedway_gateway.wire import make_transport
+
+    put_together(config, make_transport(read_proxies()), Metrics())
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -70,17 +86,23 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _worker(config: Config, listener: socket.socket) -> None:
+def _worker(config: Config, listener: socket.socket, line: Connection) -> None:
     _prepare(config)
-    _work(config, [listener])
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    # Blocked by the supervisor until now.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
+    _work(config, listener, FromSupervisor(line))
 
 
 def _prepare(config: Config) -> None:
     set_up_logging(config.server.log)
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     # Until the event loop takes the signals: nothing has begun yet, so there is nothing to finish.
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, _leave)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    # The file was read a moment ago.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
@@ -100,8 +122,11 @@ def _shared_metrics() -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _work(config: Config, sockets: list[socket.socket]) -> None:
+def _work(
+    config: Config, listener: socket.socket, source: FromFile | FromSupervisor | None
+) -> None:
     # Imported here: a supervisor of several workers needs none of it.
+    from embedway_gateway.drain import DrainingServer
     from embedway_gateway.web.app import create_app
 
     gateway = create_app(config)
@@ -112,6 +137,8 @@ def _work(config: Config, sockets: list[socket.socket]) -> None:
         lifespan="on",
         log_config=None,
         access_log=False,
+        # Whose address a proxy states is of no use here, and costs a look at every request.
+        proxy_headers=False,
         server_header=False,
         date_header=False,
         timeout_keep_alive=75,
@@ -122,7 +149,7 @@ def _work(config: Config, sockets: list[socket.socket]) -> None:
     # What is here now lives as long as the process; collecting it again costs tail latency.
     gc.collect()
     gc.freeze()
-    _Server(options, gateway, config.server.grace).run(sockets)
+    DrainingServer(options, gateway, source).run([listener])
 
 
 def _loop() -> str:
@@ -131,42 +158,3 @@ def _loop() -> str:
     except ImportError:
         return "asyncio"
     return "uvloop"
-
-
-class _Server(uvicorn.Server):
-    """
-    Drains before it stops: new requests get 503 while those begun are finished, streams too, up
-    to the grace period. uvicorn's own way is to raise the signal again, which is no exit code 0.
-    """
-
-    def __init__(self, options: uvicorn.Config, gateway: Gateway, grace: float) -> None:
-        super().__init__(options)
-        self._gateway = gateway
-        self._grace = grace
-        self._stopping: asyncio.Task[None] | None = None
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, self._stop)
-        try:
-            yield
-        finally:
-            for name in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(name)
-
-    def _stop(self) -> None:
-        if self._stopping is not None:
-            # Asked twice: go now.
-            self.should_exit = self.force_exit = True
-            return
-        self._gateway.draining = True
-        self._stopping = asyncio.get_running_loop().create_task(self._drain())
-
-    async def _drain(self) -> None:
-        _log.info("stopping: finishing what was begun")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._grace):
-                await self._gateway.idle.wait()
-        self.should_exit = True

@@ -1,185 +1,185 @@
-"""Puts the layers of every model in order; the only place that knows the order."""
+"""Puts the layers of every model in order: all that stands above its upstreams."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeAlias, TypeVar
 
-from embedway_gateway.config.schema import ModelConfig, PromptConfig, UpstreamConfig
+from embedway_gateway.cache.ledger import Ledger
+from embedway_gateway.cache.store import Store
+from embedway_gateway.cache.witness import Witness
+from embedway_gateway.config.schema import ModelConfig, PromptConfig
+from embedway_gateway.layers.cache import Cache
+from embedway_gateway.layers.coalesce import Coalesce
 from embedway_gateway.layers.divide import Divide
-from embedway_gateway.layers.fallback import Fallback
-from embedway_gateway.layers.limit import Limit
-from embedway_gateway.layers.observe import Observe, ObserveAttempt, ObserveRerank
+from embedway_gateway.layers.hedge import Hedge, Hedging
+from embedway_gateway.layers.observe import Observe, ObserveChat, ObserveRerank
 from embedway_gateway.layers.prompt import Prompt, PromptTexts
-from embedway_gateway.layers.retry import Budget, Retry
-from embedway_gateway.layers.route import Route, Target
+from embedway_gateway.layers.reference import Candidate, Reference
+from embedway_gateway.layers.retry import Retry
+from embedway_gateway.layers.route import Route
 from embedway_gateway.layers.shorten import Shorten
-from embedway_gateway.layers.space import Reference, SameSpace
 from embedway_gateway.layers.split import Split
-from embedway_gateway.layers.timeout import Timeout
-from embedway_gateway.leaf import embedding_leaf, rerank_leaf
+from embedway_gateway.layers.steady import Steady
 from embedway_gateway.local import Local
-from embedway_gateway.metric import Metrics
 from embedway_gateway.model import Model, UpstreamState
+from embedway_gateway.precision import needed
+from embedway_gateway.shared import Shared
+from embedway_gateway.upstreams import chat_targets, embedding_upstreams, rerank_targets
 from embedway_upstream import (
-    Credentials,
     EmbeddingRequest,
     EmbeddingResponse,
     RerankRequest,
     RerankResponse,
     Service,
-    Transport,
 )
+from embedway_upstream.chat import ChatReply, ChatRequest
 
 __all__ = ["build_model"]
 
 Embed: TypeAlias = Service[EmbeddingRequest, EmbeddingResponse]
 Rerank: TypeAlias = Service[RerankRequest, RerankResponse]
-Request = TypeVar("Request", EmbeddingRequest, RerankRequest)
-Reply = TypeVar("Reply", EmbeddingResponse, RerankResponse)
+Chat: TypeAlias = Service[ChatRequest, ChatReply]
 
-# Requests that may wait for a slot of one upstream, for each slot it has.
-_WAITING = 32
+Request = TypeVar("Request", EmbeddingRequest, RerankRequest, ChatRequest)
+Reply = TypeVar("Reply")
 
 
-def build_model(
-    config: ModelConfig,
-    credentials: Mapping[str, Credentials],
-    transport: Transport,
-    metrics: Metrics,
-    budget: Budget,
-) -> Model:
+def build_model(config: ModelConfig, shared: Shared) -> Model:
     """
-    Observe → Shorten → Prompt → Split → Retry → Route → the upstreams.
+    Observe → Shorten → Prompt → [Cache →] Coalesce → Steady → Split → [Hedge →] Retry → Route →
+    the upstreams.
 
     - Observe is outermost: it must see what every other layer refuses.
     - Shorten stands above all that may store or compare vectors, which are then of full size.
     - Prompt stands above whatever will look at texts: what counts is the text really embedded.
-    - Split stands above Retry, so that a piece that failed is tried again alone.
+    - Cache stands above Coalesce: of ten texts of which nine are known, one is asked for.
+    - Coalesce stands above all that may send a text twice, and asks Route how much it takes.
+    - Steady stands below Coalesce: whoever joins a call must not get what was made in a space
+      that was left before the call was joined. It stands above Split, whose pieces are one answer.
+    - Split stands above Retry, so that a piece that failed is tried again alone, elsewhere if need
+      be. It cannot know by whom: its bounds, read for each piece, are what every upstream takes,
+      and what those that Route would choose now were seen to do. A guess that proves wrong is cut
+      again. (Below Route each upstream would cut for itself, but then a piece fails with all.)
+    - Hedge stands above Retry: the second request is tried again on its own.
     - Retry stands above Route, so that a second try may land on another upstream, and above the
       leaf, so that every try is signed afresh.
     """
     prompts = _prompts(config)
-    states = _upstreams(config, credentials, transport, metrics)
-    stack: Embed = Route([state.target for state in states])
-    stack = Retry(stack, budget)
-    # The smallest of all, because the upstream is chosen below.
-    max_inputs = _least(state.leaf.max_inputs for state in states)
-    max_bytes = _least(state.leaf.max_bytes for state in states)
-    if max_inputs is not None or max_bytes is not None:
-        stack = Split(stack, max_inputs=max_inputs, max_bytes=max_bytes)
+    states = embedding_upstreams(config, shared)
+    route = Route([state.target for state in states])
+    stack: Embed = _retry(route, config, shared)
+    if len(states) > 1 and shared.routing.hedge:
+        stack = _hedge(stack, route, config, shared)
+    stack = Split(stack, route.bounds, shared.budget)
+    stack = Steady(stack, lambda: model.vector_space)
+    stack = Coalesce(stack, route, shared.budget, query_share=shared.routing.query_share)
     model = Model(config, stack, tuple(states), prompts)
+    witness = None
+    if shared.store is not None and config.cache and "embed" in config.capabilities:
+        witness = _witness(model, shared.store)
+        stack = _cache(stack, shared.store, witness, config, shared)
     if prompts is None and model.local is not None:
         stack = Prompt(stack, partial(_own_prompts, model.local))
     elif prompts is not None and prompts != PromptTexts():
         stack = Prompt(stack, partial(_same, prompts))
     stack = Shorten(stack, sizes=config.matryoshka, full=lambda: model.dimensions)
-    service = Observe(stack, metrics, model=config.name)
-    rerank = None
-    if "rerank" in config.capabilities:
-        rerank = _rerank(config, credentials, transport, metrics, budget)
-    return replace(model, service=service, rerank=rerank)
-
-
-def _rerank(
-    config: ModelConfig,
-    credentials: Mapping[str, Credentials],
-    transport: Transport,
-    metrics: Metrics,
-    budget: Budget,
-) -> Rerank:
-    """ObserveRerank → Divide → Retry → Route → [Fallback →] ObserveAttempt → Limit → Timeout."""
-    targets: list[Target[RerankRequest, RerankResponse]] = []
-    sizes = []
-    best = min(item.priority for item in config.upstreams)
-    for item in config.upstreams:
-        leaf, size = rerank_leaf(item, config, credentials, transport)
-        sizes.append(size)
-        service = _bounded(leaf, item, config, metrics)
-        if item.priority > best:
-            service = Fallback(service)
-        targets.append(Target(item.name, service, priority=item.priority, weight=item.weight))
-    stack: Rerank = Retry(Route(targets), budget)
-    if (least := _least(sizes)) is not None:
-        stack = Divide(stack, max_documents=least)
-    return ObserveRerank(stack, metrics, model=config.name)
-
-
-def _upstreams(
-    config: ModelConfig,
-    credentials: Mapping[str, Credentials],
-    transport: Transport,
-    metrics: Metrics,
-) -> list[UpstreamState]:
-    """
-    Each upstream below Route: [Fallback →] [SameSpace →] ObserveAttempt → Limit → Timeout → leaf.
-
-    - SameSpace stands above Limit: its canaries take slots like any call.
-    - Limit stands above Timeout: waiting for our own slot is not the upstream's failure.
-    - The leaf checks replies: a wrong one is a failure, which Retry and Route must see.
-    """
-    leaves = [embedding_leaf(item, config, credentials, transport) for item in config.upstreams]
-    bounded = [
-        _bounded(leaf.service, item, config, metrics)
-        for leaf, item in zip(leaves, config.upstreams, strict=True)
-    ]
-    first = _reference(config)
-    reference = Reference(
-        config.name,
-        config.upstreams[first].name,
-        bounded[first],
-        # What runs in this process is not replaced under us.
-        lasting=config.upstreams[first].engine == "local",
-    )
-    best = min(item.priority for item in config.upstreams)
-
-    states = []
-    for index, item in enumerate(config.upstreams):
-        service: Embed = bounded[index]
-        space = None
-        if index != first:
-            space = service = SameSpace(service, reference, upstream=item.name)
-        if item.priority > best:
-            service = Fallback(service)
-        target = Target(item.name, service, priority=item.priority, weight=item.weight)
-        states.append(
-            UpstreamState(
-                name=item.name,
-                engine=item.engine,
-                priority=item.priority,
-                service=bounded[index],
-                target=target,
-                leaf=leaves[index],
-                space=space,
-            )
-        )
-    return states
-
-
-def _least(bounds: Iterable[int | None]) -> int | None:
-    return min((bound for bound in bounds if bound is not None), default=None)
-
-
-def _reference(config: ModelConfig) -> int:
-    """Which upstream defines the vector space: a local model, else the first of best priority."""
-    return min(
-        range(len(config.upstreams)),
-        key=lambda index: (
-            config.upstreams[index].engine != "local",
-            config.upstreams[index].priority,
-        ),
+    return replace(
+        model,
+        service=Observe(stack, shared.metrics, model=config.name),
+        witness=witness,
+        rerank=_rerank(config, shared, states) if "rerank" in config.capabilities else None,
+        chat=_chat(config, shared, states) if "chat" in config.capabilities else None,
     )
 
 
-def _bounded(
-    leaf: Service[Request, Reply], item: UpstreamConfig, config: ModelConfig, metrics: Metrics
-) -> Service[Request, Reply]:
-    service: Service[Request, Reply] = Timeout(leaf, seconds=item.timeout, upstream=item.name)
-    waiting = item.max_concurrency * _WAITING
-    service = Limit(service, concurrency=item.max_concurrency, waiting=waiting)
-    return ObserveAttempt(service, metrics, model=config.name, upstream=item.name)
+def _witness(model: Model, store: Store) -> Witness:
+    reference = model.reference or _alone(model)
+    precision = reference.first.precision
+    least = needed(precision, precision, model.config.agreement)
+    return Witness(
+        reference.vectors,
+        Ledger(store.notes, threshold=least),
+        fingerprint=lambda: model.vector_space,
+        strays=lambda: model.strays,
+    )
+
+
+def _alone(model: Model) -> Reference:
+    """Of a model that has nothing to compare with: it runs in this process."""
+    (state,) = model.upstreams
+    candidate = Candidate(name=state.name, service=state.service, lasting=True)
+    return Reference(model.name, [candidate])
+
+
+def _cache(
+    inner: Embed, store: Store, witness: Witness, config: ModelConfig, shared: Shared
+) -> Cache:
+    return Cache(
+        inner,
+        store,
+        witness.space,
+        shared.metrics,
+        model=config.name,
+        # The one engine that tells its server more of a query than the prompt.
+        typed=any(item.engine == "litellm" for item in config.upstreams),
+    )
+
+
+def _retry(
+    route: Route[Request, Reply], config: ModelConfig, shared: Shared
+) -> Retry[Request, Reply]:
+    routing = shared.routing
+    return Retry(
+        route,
+        shared.budget,
+        attempts=routing.attempts,
+        base=routing.retry_wait,
+        longest=routing.retry_longest,
+        others=route.others,
+        retried=shared.metrics.retries.labels(config.name).inc,
+    )
+
+
+def _hedge(
+    stack: Embed,
+    route: Route[EmbeddingRequest, EmbeddingResponse],
+    config: ModelConfig,
+    shared: Shared,
+) -> Hedge:
+    routing, hedges = shared.routing, shared.metrics.hedges
+    best = route.targets[0].priority
+    hedging = Hedging(
+        quantile=routing.hedge_quantile,
+        patience=routing.hedge_patience,
+        least=routing.hedge_least,
+        equals=sum(target.priority == best for target in route.targets) > 1,
+    )
+    return Hedge(
+        stack,
+        route.spare,
+        shared.budget,
+        hedging=hedging,
+        ended=lambda outcome: hedges.labels(config.name, outcome).inc(),
+    )
+
+
+def _rerank(config: ModelConfig, shared: Shared, states: Sequence[UpstreamState]) -> Rerank:
+    """ObserveRerank → Divide → Retry → Route → the upstreams."""
+    route = Route(rerank_targets(config, shared, [state.target.breaker for state in states]))
+    retry: Rerank = _retry(route, config, shared)
+    return ObserveRerank(
+        Divide(retry, route.bounds, shared.budget), shared.metrics, model=config.name
+    )
+
+
+def _chat(config: ModelConfig, shared: Shared, states: Sequence[UpstreamState]) -> Chat:
+    """ObserveChat → Retry → Route → the upstreams, until the answer begins."""
+    route = Route(chat_targets(config, shared, [state.target.breaker for state in states]))
+    retry: Chat = _retry(route, config, shared)
+    return ObserveChat(retry, shared.metrics, model=config.name)
 
 
 def _prompts(config: ModelConfig) -> PromptTexts | None:

@@ -2,59 +2,190 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import signal
 import socket
 import time
 from collections.abc import Callable
-from multiprocessing.connection import wait
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
-__all__ = ["supervise"]
+from prometheus_client.multiprocess import mark_process_dead
+
+from embedway_gateway.config.schema import Config
+from embedway_gateway.config.watch import News, Watch
+
+__all__ = ["Patience", "Work", "WorkersFail", "supervise"]
 
 _log = logging.getLogger("embedway.gateway")
 
-# A worker that dies at once would otherwise be replaced in a tight loop.
-_PAUSE = 1.0
 # How soon a signal is noticed.
 _GLANCE = 0.2
 
+Work = Callable[[Config, socket.socket, Connection], None]
 
-def supervise(work: Callable[[socket.socket], None], listener: socket.socket, count: int) -> None:
+
+class WorkersFail(Exception):
+    """Workers end as soon as they are started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """With workers that die; times are in seconds."""
+
+    first: float = 1.0
+    """The pause before one is replaced; it doubles while they die early."""
+    early: float = 10.0
+    """One that lived longer was no failure of its start."""
+    tries: int = 5
+    """So many early deaths in a row end it all."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    process: SpawnProcess
+    line: Connection
+    """It is sent news here; its end tells the worker that the supervisor is gone."""
+    started: float
+
+
+def supervise(
+    work: Work,
+    config: Config,
+    listener: socket.socket,
+    count: int,
+    *,
+    watch: Watch | None = None,
+    patience: Patience = Patience(),
+) -> None:
     """
-    Run `work(listener)` in `count` processes until SIGTERM or SIGINT, which is passed on to them;
-    returns when all have finished. `work` must be picklable.
+    Run `work(config, listener, line)` in `count` processes until SIGTERM or SIGINT, which is
+    passed on to them; returns when all have finished. `work` must be picklable. What `watch` finds
+    is sent to all of them, over `line`; SIGHUP asks it, and without it ends them.
+
+    Raises `WorkersFail` after too many died early.
     """
-    # Spawned, not forked: threads and event loops do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    stopping = False
+    crew = _Crew(work, config, listener, count, patience)
+    orders = _Orders()
+    look = time.monotonic()
+    try:
+        while orders.stops == 0:
+            crew.fill()
+            wait([one.process.sentinel for one in crew.workers], timeout=_GLANCE)
+            crew.bury()
+            asked, orders.asked = orders.asked, False
+            if watch is None:
+                orders.stops += asked
+            elif asked or (watch.every is not None and time.monotonic() - look > watch.every):
+                look = time.monotonic()
+                crew.tell(watch.look(asked=asked))
+    finally:
+        crew.end(orders)
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        # Only noted: a worker may be half started at this very moment.
-        nonlocal stopping
-        stopping = True
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    workers: list[SpawnProcess] = []
-    while not stopping:
-        workers = [process for process in workers if _lives(process)]
-        while len(workers) < count:
-            process = context.Process(target=work, args=(listener,), name="embedway-worker")
+class _Orders:
+    """What signals asked for. Only noted: a worker may be half started at this very moment."""
+
+    def __init__(self) -> None:
+        self.stops = 0
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._ask)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.stops += 1
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+
+
+class _Crew:
+    """The workers, and the configuration that new ones start with: the last good one."""
+
+    def __init__(
+        self, work: Work, config: Config, listener: socket.socket, count: int, patience: Patience
+    ) -> None:
+        # Spawned, not forked: threads and event loops do not survive a fork.
+        self._context = multiprocessing.get_context("spawn")
+        self._work = work
+        self._config = config
+        self._listener = listener
+        self._count = count
+        self._patience = patience
+        self._early = 0
+        self._died_at = 0.0
+        self._again_at = 0.0
+        self.workers: list[_Worker] = []
+
+    def fill(self) -> None:
+        """Start those that are missing, unless the last ones died a moment ago."""
+        while len(self.workers) < self._count and time.monotonic() >= self._again_at:
+            self.workers.append(self._started())
+
+    def _started(self) -> _Worker:
+        theirs, ours = self._context.Pipe(duplex=False)
+        process = self._context.Process(
+            target=self._work, args=(self._config, self._listener, theirs), name="embedway-worker"
+        )
+        # They reach the whole process group from a terminal, but are for the supervisor alone.
+        # A worker starts with them blocked, until it ignores them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+        try:
             process.start()
-            workers.append(process)
-        wait([process.sentinel for process in workers], timeout=_GLANCE)
-    for process in workers:
-        process.terminate()
-    for process in workers:
-        process.join()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
+        theirs.close()
+        return _Worker(process, ours, time.monotonic())
 
+    def bury(self) -> None:
+        """Take leave of the dead. Raises `WorkersFail`."""
+        now = time.monotonic()
+        for worker in self.workers:
+            lived = now - worker.started > self._patience.early and worker.process.is_alive()
+            if lived and worker.started > self._died_at:
+                self._early = 0
+        for worker in [one for one in self.workers if not one.process.is_alive()]:
+            self.workers.remove(worker)
+            worker.line.close()
+            assert worker.process.pid is not None
+            # What it had begun has ended with it.
+            mark_process_dead(worker.process.pid)  # type: ignore[no-untyped-call]
+            self._mourn(worker.process.exitcode, early=now - worker.started <= self._patience.early)
 
-def _lives(process: SpawnProcess) -> bool:
-    if process.is_alive():
-        return True
-    _log.error("a worker ended with exit code %s; starting another", process.exitcode)
-    time.sleep(_PAUSE)
-    return False
+    def _mourn(self, code: int | None, *, early: bool) -> None:
+        self._early = self._early + 1 if early else 0
+        if self._early >= self._patience.tries:
+            raise WorkersFail(
+                f"{self._early} workers in a row ended within {self._patience.early:g} seconds of "
+                f"their start, the last with exit code {code}; what they logged above says why"
+            )
+        pause = self._patience.first * 2 ** max(self._early - 1, 0)
+        self._died_at = time.monotonic()
+        self._again_at = self._died_at + pause
+        _log.error("a worker ended with exit code %s; starting another in %g s", code, pause)
+
+    def tell(self, news: News | None) -> None:
+        """Send it to all, and start the next ones with it."""
+        if news is None:
+            return
+        if news.config is not None:
+            self._config = news.config
+        for worker in self.workers:
+            # One that just died is replaced soon.
+            with contextlib.suppress(OSError):
+                worker.line.send(news)
+
+    def end(self, orders: _Orders) -> None:
+        """Let all finish; each further order to stop is passed on."""
+        passed = -1
+        while alive := [one for one in self.workers if one.process.is_alive()]:
+            if orders.stops != passed:
+                passed = orders.stops
+                for worker in alive:
+                    worker.process.terminate()
+            wait([one.process.sentinel for one in alive], timeout=_GLANCE)

@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from embedway_gateway.model import Model
-from embedway_upstream import EmbeddingError
+from embedway_gateway.model import Model, UpstreamState
+from embedway_upstream import EmbeddingError, WrongSpace
 
 __all__ = ["warm"]
 
@@ -18,27 +18,34 @@ _AGAIN = 30.0
 
 async def warm(model: Model, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
     """
-    Load the local runtime and compare the upstreams' vector spaces, until all is done.
+    Load the local runtime, or LiteLLM, and compare the upstreams' vector spaces, until cancelled.
 
-    What fails is said once, and tried again every half minute.
+    What fails is said once, and tried again every half minute; so is whatever failed since, which
+    thus comes back without a request that would have to wait for it.
     """
-    said: set[str] = set()
-    while not await _attempt(model, said):
+    said: dict[str, str] = {}
+    while True:
+        for state in model.upstreams:
+            await _attempt(model, state, said)
         await sleep(_AGAIN)
 
 
-async def _attempt(model: Model, said: set[str]) -> bool:
-    done = True
-    for state in model.upstreams:
-        try:
-            if state.local is not None:
-                await state.local.load()
-            if state.space is not None and "embed" in model.config.capabilities:
-                await state.space.prove()
-        except EmbeddingError as error:
-            done = False
-            message = f"{model.name}: upstream {state.name!r} does not serve: {error.message}"
-            if message not in said:
-                said.add(message)
-                _log.warning(message)
-    return done
+async def _attempt(model: Model, state: UpstreamState, said: dict[str, str]) -> None:
+    try:
+        if state.local is not None:
+            await state.local.load()
+        if state.leaf.hosted is not None:
+            await state.leaf.hosted.library.load()
+        if state.space is not None:
+            await state.space.prove()
+    except WrongSpace:
+        # It is told by the one who found it.
+        said.pop(state.name, None)
+    except EmbeddingError as error:
+        if said.get(state.name) != error.message:
+            said[state.name] = error.message
+            _log.warning(
+                "%s: upstream %r does not serve: %s", model.name, state.name, error.message
+            )
+    else:
+        said.pop(state.name, None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from embedway_upstream.trail import Trail
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +43,8 @@ class EmbeddingRequest:
     dimensions: int | None = None
     deadline: float | None = None
     """On the monotonic clock, in seconds. A layer may shorten it, never extend it."""
+    trail: Trail | None = field(default=None, repr=False, compare=False)
+    """Where it was sent so far, once that matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +61,7 @@ class EmbeddingResponse:
     """How many inputs were cut at the model's maximum, as far as the upstream tells."""
     fallback: bool = False
     """Whether an upstream of a lower priority answered."""
+    cached: int = 0
+    """How many inputs were answered from the cache."""
+    cached_tokens: int = 0
+    """What `usage` counts for them."""

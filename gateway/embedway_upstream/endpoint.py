@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from embedway_upstream.call import HTTPCall, HTTPReply
 from embedway_upstream.check import check
@@ -17,12 +17,16 @@ from embedway_upstream.error import (
 from embedway_upstream.platforms.error import AmbiguousFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from embedway_upstream.credentials.credentials import Credentials
     from embedway_upstream.embedding import EmbeddingRequest, EmbeddingResponse
     from embedway_upstream.engines.engine import Engine
     from embedway_upstream.platforms.platform import Platform
 
-__all__ = ["Endpoint"]
+__all__ = ["Endpoint", "ReadError"]
+
+ReadError: TypeAlias = "Callable[[int, Mapping[str, str], bytes], EmbeddingError]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +53,13 @@ class Endpoint:
         """
         return self.post(self.path or self.engine.path, self.engine.encode(request))
 
-    def post(self, path: str, body: bytes) -> HTTPCall:
+    def post(self, path: str, body: bytes, *, stream: bool = False) -> HTTPCall:
         """The call for a body that is written already; raises what `call` does."""
-        url = self.platform.address(path)
+        url = self.platform.address(path, stream=stream)
         self._require_fit(len(body))
-        headers = {"content-type": "application/json", "accept": "application/json"}
-        headers.update(self.platform.headers(path))
+        accept = "text/event-stream" if stream else "application/json"
+        headers = {"content-type": "application/json", "accept": accept}
+        headers.update(self.platform.headers(path, stream=stream))
         headers.update(self.credentials.sign("POST", url, headers, body))
         return HTTPCall("POST", url, headers, body)
 
@@ -69,10 +74,13 @@ class Endpoint:
             error.upstream = self.name
             raise
 
-    def require_ok(self, reply: HTTPReply) -> None:
-        """Raise the `EmbeddingError` that a status other than 200 stands for."""
+    def require_ok(self, reply: HTTPReply, *, read: ReadError | None = None) -> None:
+        """
+        Raise the `EmbeddingError` that a status other than 200 stands for; `read` is the engine's
+        reading of it, where the task has one of its own.
+        """
         if reply.status != 200:
-            error = self._error(reply)
+            error = self._error(reply, read or self.engine.error)
             error.upstream = self.name
             raise error
 
@@ -84,15 +92,15 @@ class Endpoint:
                 upstream=self.name,
             )
 
-    def _error(self, reply: HTTPReply) -> EmbeddingError:
+    def _error(self, reply: HTTPReply, read: ReadError) -> EmbeddingError:
         status, headers, body = reply.status, reply.headers, reply.body
         said = self.platform.error(status, headers, body)
         if said is None:
-            return self.engine.error(status, headers, body)
+            return read(status, headers, body)
         if isinstance(said, AmbiguousFailure):
             # The platform passes on what an engine raised: the engine may know that it was the
             # request's fault.
-            known = self.engine.error(status, headers, body)
+            known = read(status, headers, body)
             if isinstance(known, InvalidRequest | UpstreamDefect | UpstreamRefused):
                 return known
         return said

@@ -52,7 +52,7 @@ class EmbeddingError(Exception):
     """
 
     retryable: ClassVar[bool] = False
-    most_retries: ClassVar[int | None] = None
+    most_retries: int | None = None
     """Fewer than the caller's own bound, where another try is dear or of little hope."""
 
     def __init__(
@@ -133,9 +133,15 @@ class UpstreamError(EmbeddingError):
 class UpstreamUnreachable(UpstreamError):
     """No connection could be made, or it broke."""
 
+    reached: ClassVar[bool] = False
+    """Whether there was a connection, which then broke."""
+
 
 class UpstreamTimeout(UpstreamError):
     """No answer in time."""
+
+    fewer_may_pass: bool = False
+    """Whether there were several texts, and it took so long that fewer may have an answer."""
 
 
 class UpstreamFailed(UpstreamError):
@@ -157,6 +163,9 @@ class UpstreamRefused(UpstreamError):
 
 class BadReply(UpstreamError):
     """The upstream answered 200 with something that is not the right vectors."""
+
+    # An overloaded one may do so once; what stays wrong only costs it more work.
+    most_retries: int | None = 1
 
 
 class WrongSpace(UpstreamError):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from embedway_upstream.embedding import Usage
+from embedway_upstream.trail import Trail
 
 __all__ = ["RerankRequest", "RerankResponse", "RerankResult"]
 
@@ -20,6 +21,8 @@ class RerankRequest:
     """How many results to give; None gives all."""
     deadline: float | None = None
     """On the monotonic clock, in seconds."""
+    trail: Trail | None = field(default=None, repr=False, compare=False)
+    """Where it was sent so far, once that matters."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from embedway_upstream.credentials.renewal import Renewal
-from embedway_upstream.error import EmbeddingError, UpstreamTimeout
+from embedway_upstream.error import EmbeddingError, UpstreamDefect, UpstreamTimeout
 from embedway_upstream.platforms.error import AmbiguousFailure
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from embedway_upstream.credentials.credentials import Credentials
     from embedway_upstream.platforms.platform import Platform
 
-__all__ = ["Exchange", "Upstream"]
+__all__ = ["Exchange", "Upstream", "timed_out"]
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -68,25 +69,11 @@ class Upstream(Generic[Request, Reply]):
             if reply.status == 401 and await self._renewal.renew(seen):
                 begun = self._clock()
                 reply = await self._call(request)
-            took = self._clock() - begun
-            return self._read(reply, request, took)
+            with timed_out(self._endpoint.platform, self._clock() - begun):
+                return self._endpoint.read(reply, request)
         except EmbeddingError as error:
             error.upstream = self._endpoint.name
             raise
-
-    def _read(self, reply: HTTPReply, request: Request, took: float) -> Reply:
-        try:
-            return self._endpoint.read(reply, request)
-        except AmbiguousFailure as error:
-            most = self._endpoint.platform.max_seconds
-            if most is None or took < most * _ALL_OF_IT:
-                raise
-            # How long it took tells which of the two it was.
-            raise UpstreamTimeout(
-                f"the model took all of the {most:g} seconds that the platform allows; "
-                "send fewer texts at once (max_inputs)",
-                detail=error.detail,
-            ) from None
 
     async def _call(self, request: Request) -> HTTPReply:
         call = self._endpoint.call(request)
@@ -98,3 +85,23 @@ class Upstream(Generic[Request, Reply]):
             if sent:
                 error.detail = f"{error.detail}, opc-request-id {sent}".removeprefix(", ")
             raise
+
+
+@contextmanager
+def timed_out(platform: Platform, took: float) -> Iterator[None]:
+    """
+    Raise `UpstreamTimeout` for a failure that may be the platform's impatience, when the call
+    took all of the `took` seconds that it allows: which of the two it was is told by nothing else.
+    """
+    try:
+        yield
+    # A defect, too, where the engine takes a 500 that it does not know for its own.
+    except (AmbiguousFailure, UpstreamDefect) as error:
+        most = platform.max_seconds
+        if most is None or took < most * _ALL_OF_IT:
+            raise
+        raise UpstreamTimeout(
+            f"the model took all of the {most:g} seconds that the platform allows; "
+            "send fewer texts at once (max_inputs)",
+            detail=error.detail,
+        ) from None

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from embedway_client.attempt import Pace
     from embedway_client.auth import OCIAuth
     from embedway_client.client import Client
+    from embedway_client.credential import aicore_credentials
     from embedway_client.embedding import EmbeddingResult
     from embedway_client.error import AuthenticationFailed, VectorSpaceChanged
 
@@ -17,6 +18,7 @@ __all__ = [
     "OCIAuth",
     "Pace",
     "VectorSpaceChanged",
+    "aicore_credentials",
 ]
 
 # Imported when first named (PEP 562): numpy and the rest take 0.1 s, which importing a framework's
@@ -28,6 +30,7 @@ _HOMES = {
     "OCIAuth": "auth",
     "Pace": "attempt",
     "VectorSpaceChanged": "error",
+    "aicore_credentials": "credential",
 }
 
 

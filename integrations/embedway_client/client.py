@@ -40,16 +40,15 @@ class Client:
 
     `base_url`: where the server's `/embeddings` is, by default `EMBEDWAY_BASE_URL` or the gateway
     on this machine; "local" embeds in this process. `api_key`: by default `EMBEDWAY_API_KEY`.
-    It is sent over plain http only to this machine, unless `insecure`.
-    `batch_size`: texts in a request. `timeout`: seconds for one attempt. `max_retries`: further
-    attempts after connection failures, timeouts, 429 and 5xx.
+    It is sent over plain http only to this machine, unless `insecure`. `batch_size`: texts in a
+    request. `timeout`: seconds for one attempt. `max_retries`: further ones after connection
+    failures, timeouts, 429 and 5xx.
     `fallback="local"`: embed in this process while the server cannot be reached, provided that
     the local model's vector space is the one that the server told before, or `vector_space`.
     `vector_space`: the fingerprint that vectors must have; by default the first one seen.
     `accept_space_change`: follow the server into another vector space instead of raising.
     `headers`: sent with every request; an `authorization` there replaces the API key.
-    `http_client`, `http_async_client`: used as they are, and never closed here. `pace`: how pauses
-    between attempts are made; for tests.
+    `http_client`, `http_async_client`: used as they are, never closed here. `pace`: for tests.
 
     Raises `ValueError` for settings that cannot work.
     """
@@ -87,7 +86,7 @@ class Client:
             insecure=insecure,
             accept_space_change=accept_space_change,
         )
-        self._open(settings, Known(vector_space), http_client, http_async_client, pace or Pace())
+        self._open(settings, http_client, http_async_client, pace or Pace())
 
     @classmethod
     def direct(
@@ -124,16 +123,16 @@ class Client:
         `url`: the deployment's base, to which the engine's path is added (or `path`, if given).
         `engine`: what answers there. `credentials`: a signer of the `oci` SDK, the `{"signer": …}`
         of oracle-ads, credentials of embedway, a bearer token, or a service key of SAP AI Core;
-        they are renewed before they expire, and once more after a 401, which is signed anew.
-        `platform`: what stands in front of the engine: "oci", "aicore" or "plain", by default
-        seen from `url` and `credentials`. `invoke`: on OCI, how the path travels: not at all
-        ("predict"), in a header ("route"), behind `/predict` ("suffix"). `resource_group`: on AI
-        Core. `pooling`: "cls" or "mean", for a `score.py` that does not pool (engine "onnx").
-        `served_model`: the name that the server expects, by default `model`. `dimensions`: of the
-        model's vectors, checked on every reply. `query_prompt`, `document_prompt`: put before the
-        texts. `batch_size`: texts in a request, never more than the engine takes as it comes.
-        `fallback`: needs `vector_space`, which a deployment does not tell. `insecure`: allow plain
-        http to another machine. The others are those of the class.
+        they are renewed before they expire, and once more after a 401. `platform`: what stands in
+        front of the engine: "oci", "aicore" or "plain", by default seen from `url` and
+        `credentials`. `invoke`: on OCI, how the path travels: not at all ("predict"), in a header
+        ("route"), behind `/predict` ("suffix"). `resource_group`: on AI Core. `pooling`: "cls" or
+        "mean", for a `score.py` that does not pool (engine "onnx"). `served_model`: what the server
+        calls it, by default `model`. `dimensions`: of the model's vectors, checked on every reply.
+        `query_prompt`, `document_prompt`: put before the texts. `batch_size`: texts in a request,
+        never more than the engine takes as it comes. `fallback`: needs `vector_space`, which a
+        deployment does not tell. `insecure`: allow plain http to another machine. The others: see
+        the class.
 
         Raises `ValueError` for settings that cannot work, `TypeError` for credentials that are
         not understood, `ImportError` where signing needs a package. Does no I/O.
@@ -170,14 +169,22 @@ class Client:
             deployment=deployment,
         )
         made = cls.__new__(cls)
-        known, pace = Known(vector_space), pace or Pace()
-        cls._open(made, settings, known, http_client, http_async_client, pace)
+        cls._open(made, settings, http_client, http_async_client, pace or Pace())
         return made
 
     @property
     def deployment(self) -> Deployment | None:
         """What `direct` was told; None where there is a gateway, or this process."""
         return self._settings.deployment
+
+    @property
+    def vector_space(self) -> str | None:
+        """The fingerprint that vectors must have: as stated, else as it was first seen."""
+        return self._space.known.fingerprint
+
+    def accept_vector_space(self, fingerprint: str | None = None) -> None:
+        """Go on in this vector space, by default in whichever the next answer is in."""
+        self._space.accept(fingerprint)
 
     def embed(
         self, texts: Iterable[str], *, input_type: InputType = "document"
@@ -202,12 +209,11 @@ class Client:
         """Like `embed`, with the usage, the vector space, and whether a fallback answered."""
         whole = self._checked(texts, input_type)
         if not whole:
-            return nothing(self._settings.dimensions, self._space.known.fingerprint)
+            return nothing(self._settings.dimensions, self.vector_space)
         if self._remote is None:
-            return self._seen(self._local.encode(whole, input_type))
+            return self._space.seen(self._local.encode(whole, input_type))
         way = Way(self._remote, self._fallback)
-        pieces = self._remote.pieces(whole, input_type)
-        return join([way.encode(piece, input_type) for piece in pieces])
+        return join([way.encode(one, input_type) for one in self._remote.pieces(whole, input_type)])
 
     async def aencode(
         self, texts: Iterable[str], *, input_type: InputType = "document"
@@ -215,12 +221,11 @@ class Client:
         """Like `encode`, with up to four requests at once; the first error cancels the others."""
         whole = self._checked(texts, input_type)
         if not whole:
-            return nothing(self._settings.dimensions, self._space.known.fingerprint)
+            return nothing(self._settings.dimensions, self.vector_space)
         if self._remote is None:
-            return self._seen(await asyncio.to_thread(self._local.encode, whole, input_type))
+            return self._space.seen(await asyncio.to_thread(self._local.encode, whole, input_type))
         way = Way(self._remote, self._fallback)
-        pieces = self._remote.pieces(whole, input_type)
-        work = (way.aencode(piece, input_type) for piece in pieces)
+        work = (way.aencode(one, input_type) for one in self._remote.pieces(whole, input_type))
         return join(await gather(work, most=_AT_ONCE))
 
     def close(self) -> None:
@@ -266,18 +271,18 @@ class Client:
         return made
 
     def __setstate__(self, state: tuple[Settings, Known]) -> None:
-        settings, known = state
-        self._open(settings, known, None, None, Pace())
+        self._open(state[0], None, None, Pace(), state[1])
 
     def _open(
         self,
         settings: Settings,
-        known: Known,
         http_client: httpx.Client | None,
         http_async_client: httpx.AsyncClient | None,
         pace: Pace,
+        known: Known | None = None,
     ) -> None:
         self._settings = settings
+        known = known or Known(settings.vector_space)
         self._space = Space(known, accept_change=settings.accept_space_change)
         self._local = Local(settings.model, dimensions=settings.dimensions)
         self._fallback = Fallback(self._local, self._space) if settings.fallback else None
@@ -293,7 +298,3 @@ class Client:
         if input_type not in get_args(InputType):
             raise ValueError(f'input_type={input_type!r}: "query" and "document" are possible')
         return checked(texts)
-
-    def _seen(self, result: EmbeddingResult) -> EmbeddingResult:
-        self._space.see(result.vector_space, result.vectors.shape[1])
-        return result

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 
+from embedway_client.environment import variables
 from embedway_upstream import Bearer, Credentials, credentials_from
 
-__all__ = ["accepted", "is_oci"]
+__all__ = ["accepted", "aicore_credentials", "is_oci"]
 
 
 def accepted(value: object) -> Credentials:
     """
     What `credentials_from` takes, and beside it a bearer token, bare or as pydantic's `SecretStr`,
-    and the service key of SAP AI Core.
+    and the service key of SAP AI Core, read or still JSON.
 
     Raises `TypeError` for anything else, `ValueError` for a token or a key that cannot be one, and
     `ImportError` where the extra is missing that signing for OCI needs.
@@ -23,12 +25,11 @@ def accepted(value: object) -> Credentials:
     if callable(secret):
         value = secret()
     if isinstance(value, str):
-        return _bearer(value)
+        # No token begins so (RFC 6750), and the key's secret would be sent to the deployment.
+        is_key = value.lstrip().startswith("{")
+        return aicore_credentials(value) if is_key else _bearer(value)
     if isinstance(value, Mapping) and "clientid" in value:
-        from embedway_upstream.credentials.oauth2 import ClientCredentials
-        from embedway_upstream.platforms.aicore import login_from_service_key
-
-        return ClientCredentials(login_from_service_key(value))
+        return aicore_credentials(value)
     try:
         return credentials_from(value)
     except TypeError as error:
@@ -38,6 +39,34 @@ def accepted(value: object) -> Credentials:
             f'{error.name} is missing; to sign for OCI: pip install "embedway[oci]"',
             name=error.name,
         ) from error
+
+
+def aicore_credentials(
+    service_key: Mapping[str, object] | str | None = None, *, service_key_file: str | None = None
+) -> Credentials:
+    """
+    The login to SAP AI Core: of a service key, read or still JSON; of a file that holds one, read
+    again for each token; or, with neither, of what SAP's own SDK takes: `AICORE_SERVICE_KEY`, the
+    other `AICORE_*`, `~/.aicore/config.json`, `VCAP_SERVICES`.
+
+    Raises `ValueError`, which says what is missing, and never a secret.
+    """
+    from embedway_upstream.credentials.oauth2 import ClientCredentials
+    from embedway_upstream.platforms.aicore_login import (
+        find_login,
+        login_from_file,
+        login_from_service_key,
+    )
+
+    if service_key is not None and service_key_file is not None:
+        raise ValueError("give either service_key or service_key_file")
+    if service_key is not None:
+        return ClientCredentials(login_from_service_key(service_key))
+    if service_key_file is not None:
+        again = partial(login_from_file, service_key_file)
+    else:
+        again = partial(find_login, variables())
+    return ClientCredentials(again(), again=again)
 
 
 def is_oci(credentials: Credentials) -> bool:

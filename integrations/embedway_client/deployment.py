@@ -83,7 +83,7 @@ class Deployment:
         return {name: getattr(self, name) for name in names}
 
     def _where(self) -> Platform:
-        # Imported where used: AI Core's brings httpx, and most have one of them.
+        # Imported where used: most have one of them.
         if self.platform == "oci":
             from embedway_upstream.platforms.oci import OCI
 
@@ -104,7 +104,7 @@ class Deployment:
         if self.platform == "aicore" and isinstance(self.credentials, Anonymous):
             raise ValueError(
                 "a deployment on SAP AI Core wants a token: give credentials= the service key (a "
-                "dict), or a bearer token (a str)"
+                "dict or its JSON), embedway_client.aicore_credentials(), or a bearer token"
             )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedway_client.space import mixed
 from embedway_upstream import BadReply, Usage
 
 if TYPE_CHECKING:
@@ -38,15 +39,17 @@ def nothing(dimensions: int | None, vector_space: str | None) -> EmbeddingResult
 
 
 def join(parts: Sequence[EmbeddingResult]) -> EmbeddingResult:
-    """One result from at least one part, in their order; usage is summed."""
+    """One result from at least one part, in their order, of one space; usage is summed."""
     if len(parts) == 1:
         return parts[0]
     if len({part.vectors.shape[1] for part in parts}) > 1:
         raise BadReply("the server gave vectors of different sizes for one call")
     spaces = [part.vector_space for part in parts if part.vector_space]
+    if other := next((space for space in spaces if space != spaces[0]), None):
+        raise mixed(spaces[0], other)
     return EmbeddingResult(
         vectors=np.concatenate([part.vectors for part in parts]),
         usage=reduce(add, (part.usage for part in parts)),
-        vector_space=spaces[-1] if spaces else None,
+        vector_space=spaces[0] if spaces else None,
         fallback=any(part.fallback for part in parts),
     )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from embedway_client.error import VectorSpaceChanged
 
-__all__ = ["Known", "Space"]
+if TYPE_CHECKING:
+    from embedway_client.embedding import EmbeddingResult
+
+__all__ = ["Known", "Space", "mixed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,8 @@ class Known:
 
 class Space:
     """
-    Learns from every reply. Safe to use from several threads.
+    Learns from the first reply, and holds every later one against it. Safe to use from several
+    threads.
 
     `accept_change` takes every new space as the right one instead of raising.
     """
@@ -35,6 +40,11 @@ class Space:
         """What was learned or configured so far."""
         return self._known
 
+    def accept(self, fingerprint: str | None) -> None:
+        """Expect this space from now on; None is whichever the next reply is in."""
+        with self._lock:
+            self._known = Known(fingerprint)
+
     def see(self, fingerprint: str | None, dimensions: int) -> None:
         """Compare a reply's space with the known one; raises `VectorSpaceChanged`."""
         with self._lock:
@@ -43,12 +53,37 @@ class Space:
                 if fingerprint and known.fingerprint and fingerprint != known.fingerprint:
                     raise _changed(known.fingerprint, fingerprint)
                 if known.dimensions is not None and dimensions != known.dimensions:
-                    raise _changed(f"{known.dimensions} dimensions", f"{dimensions} dimensions")
+                    raise _resized(known.dimensions, dimensions)
             self._known = Known(fingerprint or known.fingerprint, dimensions)
+
+    def seen(self, result: EmbeddingResult) -> EmbeddingResult:
+        """The result; raises like `see`."""
+        self.see(result.vector_space, result.vectors.shape[1])
+        return result
+
+
+def mixed(one: str, other: str) -> VectorSpaceChanged:
+    """For vectors of one call that are of two spaces."""
+    return VectorSpaceChanged(
+        f"the vector space changed from {one} to {other} while the texts were embedded; embed them "
+        "again"
+    )
 
 
 def _changed(was: str, now: str) -> VectorSpaceChanged:
     return VectorSpaceChanged(
         f"the vectors are in another space: {was} was expected, {now} came. They cannot be "
-        "compared with those embedded before; embed these again, with a new client"
+        "compared with those of an index that was made before: searches in it would find the "
+        "wrong texts. Embed what it holds again, into a new index, and accept the new space, with "
+        f'accept_vector_space("{now}") or vector_space="{now}"; or have the former model served '
+        "again"
+    )
+
+
+def _resized(was: int, now: int) -> VectorSpaceChanged:
+    return VectorSpaceChanged(
+        f"the vectors are in another space: {was} dimensions was expected, {now} dimensions came. "
+        "They cannot be compared with those of an index that was made before. Embed what it holds "
+        "again, into a new index, and accept the new space, with accept_vector_space(); or have "
+        "the former model served again"
     )

@@ -158,6 +158,18 @@ class EmbedwayEmbeddings(BaseModel, Embeddings):
         self._client = client
         return self
 
+    @property
+    def pinned_vector_space(self) -> str | None:
+        """The fingerprint that vectors must have: as stated, else as it was first seen."""
+        return self._client.vector_space
+
+    def accept_vector_space(self, fingerprint: str | None = None) -> None:
+        """
+        Go on in another vector space, whose vectors cannot be compared with those of an index that
+        was made before: in this one, or else in whichever the next answer is in.
+        """
+        self._client.accept_vector_space(fingerprint)
+
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One vector a text, in their order; no texts, no vectors."""
         vectors: list[list[float]] = self._client.embed(texts).tolist()

@@ -1,19 +1,16 @@
 """
 What signing a request costs: ours, the SDK's signer behind httpx as its users do it, and the RSA
-operation itself; then whether a thread pool pays, and rotation under load for a minute.
+operation itself; then whether a thread pool pays.
 
-    python tests/bench/sign.py [--rotate SECONDS]
+    python tests/bench/sign.py
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import statistics
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,15 +24,9 @@ from oci.signer import Signer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from doubles.oci_identity import FINGERPRINT, TENANCY, USER, Identity, Rotation, pem, private_key
-from doubles.oci_platform import OCIPlatform
-from doubles.openai_upstream import OpenAIUpstream
-from doubles.serving import served
+from doubles.oci_identity import FINGERPRINT, TENANCY, USER, pem, private_key
 from embedway_client.auth import OCIAuth
-from embedway_gateway.transport import AiohttpTransport
-from embedway_upstream import EmbeddingError, EmbeddingRequest, Endpoint, OpenAI, Upstream
-from embedway_upstream.credentials.principal import api_key, resource
-from embedway_upstream.platforms.oci import OCI
+from embedway_upstream.credentials.principal import api_key
 
 URL = "https://modeldeployment.us-ashburn-1.oci.customer-oci.com/ocid1.xxx/predict"
 BODY = b"x" * 2048
@@ -134,66 +125,9 @@ async def pools() -> None:
         )
 
 
-async def rotate(seconds: float) -> None:
-    """16 callers while a resource principal's files are replaced every second."""
-    identity = Identity()
-    platform = OCIPlatform(OpenAIUpstream(), identity=identity)
-    failed: list[str] = []
-    over = threading.Event()
-    with tempfile.TemporaryDirectory() as folder, served(platform) as url:
-        files = Rotation(Path(folder), identity, life=3.0)
-        files.turn()
-
-        def turn() -> None:
-            while not over.wait(1.0):
-                files.turn()
-
-        thread = threading.Thread(target=turn)
-        thread.start()
-        credentials = resource(
-            {
-                "OCI_RESOURCE_PRINCIPAL_VERSION": "2.2",
-                "OCI_RESOURCE_PRINCIPAL_RPST": str(files.token_file),
-                "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM": str(files.key_file),
-            }
-        )
-        transport = AiohttpTransport()
-        endpoint = Endpoint(
-            name="one",
-            engine=OpenAI(),
-            platform=OCI(url, "suffix"),
-            credentials=credentials,
-            dimensions=8,
-        )
-        upstream = Upstream(endpoint, transport)
-        end = time.monotonic() + seconds
-
-        async def caller() -> None:
-            while time.monotonic() < end:
-                try:
-                    await upstream.send(EmbeddingRequest("m", ("a",)))
-                except EmbeddingError as error:
-                    failed.append(str(error))
-                await asyncio.sleep(0.01)
-
-        await asyncio.gather(*(caller() for _ in range(16)))
-        over.set()
-        thread.join()
-        await transport.close()
-    print(
-        f"{seconds:.0f} s, {files.turns} rotations, {credentials.refreshes} refreshes: "
-        f"{dict(platform.verdicts)}, {len(failed)} client errors {set(failed) or ''}"
-    )
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rotate", type=float, default=60.0)
-    seconds = parser.parse_args().rotate
     signing()
     asyncio.run(pools())
-    if seconds:
-        asyncio.run(rotate(seconds))
 
 
 if __name__ == "__main__":

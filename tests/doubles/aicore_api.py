@@ -49,6 +49,10 @@ class AICoreAPI:
         """Tokens given so far are worth nothing now."""
         self.generation += 1
 
+    def accepts(self, authorization: str) -> bool:
+        """Whether a call with that header is let through."""
+        return authorization == f"Bearer {self.token}"
+
     def add(self, number: int, url: str, *, name: str, model: str | None, **more: Any) -> None:
         """A RUNNING deployment `d1` with a configuration `c1` of that name."""
         bindings = [{"key": "modelName", "value": model}] if model else []
@@ -79,7 +83,7 @@ class AICoreAPI:
         query = scope["query_string"].decode()
         self.seen.append(path + (f"?{query}" if query else ""))
         headers = {key.decode(): value.decode() for key, value in scope["headers"]}
-        if headers.get("authorization") != f"Bearer {self.token}":
+        if not self.accepts(headers.get("authorization", "")):
             return await _fail(send, 401, "Unauthorized")
         if headers.get("ai-resource-group") != self.resource_group:
             return await _fail(send, 403, "Forbidden")
@@ -113,7 +117,7 @@ class AICoreAPI:
         if (form.get("client_id"), form.get("client_secret")) != expected:
             answer = {"error": "invalid_client", "error_description": f"no {form}"}
             return await _reply(send, 401, json.dumps(answer).encode())
-        self.generation += 1
+        self.rotate()
         answer = {"access_token": self.token, "expires_in": self.expires_in}
         return await _json(send, {**answer, "token_type": "bearer"})
 

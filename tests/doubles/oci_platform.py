@@ -63,6 +63,9 @@ class OCIPlatform:
     verdicts: Counter[str] = field(default_factory=Counter)
     """How many requests were refused, by reason; "ok" for those that were let through."""
     seen: list[dict[str, str]] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
+    wait: int | None = None
+    """`Retry-After` of its 429."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -81,6 +84,7 @@ class OCIPlatform:
             return await self._refuse(send, status, words, headers)
         target = scope["raw_path"].decode()
         target += f"?{scope['query_string'].decode()}" if scope["query_string"] else ""
+        self.targets.append(target)
         chunked = scope["method"] in {"POST", "PUT", "PATCH"} and "content-length" not in headers
         try:
             self._accept(scope["method"], target, headers, body, chunked=chunked)
@@ -91,8 +95,11 @@ class OCIPlatform:
         self.verdicts["ok"] += 1
         path = headers.get("route") or re.sub(r"^.*/predict(WithResponseStream)?", "", target)
 
+        messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
         async def again() -> Any:
-            return {"type": "http.request", "body": body, "more_body": False}
+            # After the body, whatever comes: that the caller hung up.
+            return next(messages, None) or await receive()
 
         return await self.inner({**scope, "path": path or "/predict"}, again, send)
 
@@ -153,5 +160,7 @@ class OCIPlatform:
             (b"opc-request-id", f"{headers.get('opc-request-id', '')}/AAAA/BBBB".encode()),
             (b"date", formatdate(self.clock(), usegmt=True).encode()),
         ]
+        if status == 429 and self.wait is not None:
+            lines.append((b"retry-after", b"%d" % self.wait))
         await send({"type": "http.response.start", "status": status, "headers": lines})
         await send({"type": "http.response.body", "body": body})

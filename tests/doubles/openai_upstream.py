@@ -35,6 +35,8 @@ class OpenAIUpstream:
     dimensions: int = 8
     salt: str = ""
     """Texts are salted before they are embedded: another salt is another vector space."""
+    length: Any = 1.0
+    """Of the vectors, or of each: (n, 1)."""
     faults: deque[Any] = field(default_factory=deque)
     seen: list[Seen] = field(default_factory=list)
     running: int = 0
@@ -43,7 +45,7 @@ class OpenAIUpstream:
 
     def reset(self) -> None:
         """Well behaved again, and without memory."""
-        self.salt, self.delay, self.most_running = "", 0.0, 0
+        self.salt, self.length, self.delay, self.most_running = "", 1.0, 0.0, 0
         self.faults.clear()
         self.seen.clear()
 
@@ -98,6 +100,7 @@ class OpenAIUpstream:
         texts = request["input"]
         texts = [texts] if isinstance(texts, str) else texts
         vectors = fake_vectors([self.salt + text for text in texts], self.dimensions)
+        vectors *= self.length
         if fault == "nan":
             vectors[-1, 0] = np.nan
         elif fault == "zeros":

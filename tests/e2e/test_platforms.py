@@ -160,8 +160,8 @@ async def test_every_call_to_oci_is_signed_for_itself(
 @pytest.mark.parametrize(
     ("fault", "status", "attempts", "part"),
     [
-        (401, 502, 6, "clock"),
-        (404, 502, 3, "policy"),
+        (401, 502, 2, "clock"),
+        (404, 502, 1, "policy"),
         (503, 502, 3, ""),
         ((429, "LB bandwidth limit exceeded."), 429, 3, ""),
         (413, 400, 1, ""),

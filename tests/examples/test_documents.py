@@ -20,7 +20,8 @@ from typer.main import get_command
 
 from doubles.gateway_process import GatewayProcess
 from embedway_gateway.cli.app import application
-from embedway_gateway.config.credential import BearerConfig, OAuth2Config, OCIConfig
+from embedway_gateway.config.cache import MemoryCacheConfig, RedisCacheConfig
+from embedway_gateway.config.credential import AICoreConfig, BearerConfig, OAuth2Config, OCIConfig
 from embedway_gateway.config.discovery import AICoreDiscoveryConfig, OCIDiscoveryConfig
 from embedway_gateway.config.load import load_config
 from embedway_gateway.config.schema import (
@@ -172,10 +173,13 @@ def rows(text: str) -> dict[str, list[str]]:
         ("`bearer`", BearerConfig),
         ("`oci`", OCIConfig),
         ("`oauth2`", OAuth2Config),
+        ("`aicore`", AICoreConfig),
         ("`models`", ModelConfig),
         ("`discovery` of type `oci`", OCIDiscoveryConfig),
         ("`discovery` of type `aicore`", AICoreDiscoveryConfig),
         ("`upstreams`", UpstreamConfig),
+        ("`cache` of type `memory`", MemoryCacheConfig),
+        ("`cache` of type `redis`", RedisCacheConfig),
     ],
 )
 def test_configuration_names_every_key_with_its_default(

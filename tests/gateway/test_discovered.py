@@ -20,8 +20,8 @@ from embedway_gateway.assemble import assemble
 from embedway_gateway.config.schema import Config
 from embedway_gateway.metric import Metrics
 from embedway_gateway.survey import survey
-from embedway_gateway.transport import AiohttpTransport
 from embedway_gateway.web.app import create_app
+from embedway_gateway.wire import WireTransport
 from embedway_upstream import EmbeddingRequest, UnknownModel
 from embedway_upstream.testing import fake_vectors
 
@@ -108,7 +108,7 @@ async def test_what_runs_is_found_measured_and_served(world: World) -> None:
     world.place(2, "bge-base, engine=tei, invoke=predict")
     world.aicore.add(1, world.urls["aicore"], name="nomic-v1", model="nomic-embed")
     world.aicore.add(2, world.urls["aicore"], name="other", model="unwanted")
-    transport = AiohttpTransport()
+    transport = WireTransport()
     models, discovered = assemble(world.config(), transport, Metrics())
     assert discovered is not None
     try:
@@ -130,7 +130,7 @@ async def test_a_model_that_is_gone_is_served_no_more_and_others_keep_their_stac
 ) -> None:
     world.place(1, "stays, engine=tei, invoke=predict")
     world.place(2, "goes, engine=tei, invoke=predict")
-    transport = AiohttpTransport()
+    transport = WireTransport()
     models, discovered = assemble(world.config(), transport, Metrics())
     assert discovered is not None
     try:
@@ -152,7 +152,7 @@ async def test_the_configuration_wins_and_an_outage_takes_nothing_away(world: Wo
     world.place(2, "found, engine=tei, invoke=predict")
     mine = {"name": "here", "engine": "openai", "url": "http://127.0.0.1:9"}
     config = world.config(models=[{"name": "mine", "dimensions": 3, "upstreams": [mine]}])
-    transport = AiohttpTransport()
+    transport = WireTransport()
     models, discovered = assemble(config, transport, Metrics())
     assert discovered is not None
     try:
@@ -169,7 +169,7 @@ async def test_the_configuration_wins_and_an_outage_takes_nothing_away(world: Wo
 async def test_a_deployment_that_does_not_answer_is_left_out_until_it_does(world: World) -> None:
     world.place(1, "slow, engine=tei, invoke=predict")
     world.platform.faults.extend([503] * 2)
-    transport = AiohttpTransport()
+    transport = WireTransport()
     models, discovered = assemble(world.config(), transport, Metrics())
     assert discovered is not None
     try:
@@ -194,6 +194,26 @@ async def test_check_looks_at_what_is_found_too(world: World) -> None:
         finding.dimensions,
         finding.problem,
     )
+
+
+async def test_check_names_a_place_that_cannot_be_looked_at(world: World) -> None:
+    world.place(1, "bge-base, engine=tei, invoke=predict")
+    world.control.faults.extend([404] * 9)
+
+    [finding] = await survey(world.config())
+
+    assert (finding.model, finding.upstream) == ("", "discovery[0]")
+    assert "policy" in finding.problem
+
+
+async def test_check_names_what_is_found_but_not_served(world: World) -> None:
+    world.place(1, "slow, engine=tei, invoke=predict")
+    world.platform.faults.extend([503] * 9)
+
+    [finding] = await survey(world.config())
+
+    assert (finding.model, finding.upstream) == ("slow", "")
+    assert finding.problem.startswith("it is found, but not served: OCI says")
 
 
 async def test_the_gateway_starts_before_anything_is_found(world: World) -> None:

@@ -13,8 +13,10 @@ import time
 import urllib.request
 from pathlib import Path
 
+import httpx
 import pytest
 
+from doubles.chat_upstream import ChatUpstream, events
 from doubles.gateway_process import GatewayProcess, running_gateway
 from doubles.openai_upstream import OpenAIUpstream
 from doubles.serving import free_port, served
@@ -60,6 +62,33 @@ def test_sigterm_finishes_what_was_begun_and_exits_with_0(tmp_path: Path) -> Non
         assert "shutting_down" == json.loads(error)["error"]["code"]
         assert b"shutting" in body
         assert 0 == gateway.process.wait(10)
+
+
+def test_sigterm_lets_a_stream_go_on_to_its_end(tmp_path: Path) -> None:
+    upstream = ChatUpstream(held=True)
+    path = tmp_path / "embedway.yaml"
+    with served(upstream) as url:
+        path.write_text(
+            "models: [{name: m, capabilities: [chat], upstreams: "
+            f"[{{name: up, engine: openai, url: '{url}'}}]}}]"
+        )
+        body = {"model": "m", "messages": [], "stream": True}
+        upstream.release()
+        with (
+            running_gateway("--config", str(path)) as gateway,
+            httpx.stream("POST", f"{gateway.base_url}/chat/completions", json=body) as stream,
+        ):
+            pieces = stream.iter_bytes()
+            got = next(pieces)
+            gateway.process.send_signal(signal.SIGTERM)
+            while gateway.get("/readyz")[0] == 200:
+                time.sleep(0.01)
+            for _ in events():
+                upstream.release()
+            got += b"".join(pieces)
+
+            assert b"".join(events()).replace(b'"odsc-llm"', b'"m"') == got
+            assert 0 == gateway.process.wait(10)
 
 
 def test_the_grace_period_bounds_the_wait(tmp_path: Path) -> None:

@@ -114,6 +114,19 @@ def test_a_source_root_is_no_package(tmp_path: Path, root: str) -> None:
     assert f"No module named '{root}'" in done.stderr
 
 
+def test_litellm_is_loaded_where_it_serves_and_nowhere_else(tmp_path: Path) -> None:
+    """Its import costs seconds: not even a gateway that will use it does so at the start."""
+    made = (
+        "from embedway_gateway.config.schema import Config\n"
+        "from embedway_gateway.web.app import create_app\n"
+        "up = {'name': 'up', 'engine': 'litellm', 'model': 'cohere/embed-v4.0'}\n"
+        "model = {'name': 'm', 'dimensions': 8, 'upstreams': [up]}\n"
+        "create_app(Config.model_validate({'models': [model]}))"
+    )
+
+    assert loaded_by(tmp_path, made) & {"litellm", "openai"} == set()
+
+
 def test_the_command_starts_without_its_parts(tmp_path: Path) -> None:
     """`embedway --help` waits for neither a web server nor a model."""
     code = "from embedway_gateway.cli.app import application\napplication()"

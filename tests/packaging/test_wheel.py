@@ -120,10 +120,12 @@ def test_the_extras_are_there(metadata: Message) -> None:
         "gateway",
         "gpu",
         "langchain",
+        "litellm",
         "llama-index",
         "local",
         "oci",
         "parquet",
+        "redis",
     ]
 
 

@@ -23,9 +23,11 @@ _OURS = (
     ("embedway_gateway.bulk.error", "BulkError"),
     ("embedway_gateway.config.load", "ConfigError"),
     ("embedway_gateway.serve", "CannotListen"),
+    ("embedway_gateway.supervise", "WorkersFail"),
 )
 
 _EXTRAS = {
+    "redis": ("redis",),
     "local": (
         "huggingface_hub",
         "onnx",
@@ -35,8 +37,10 @@ _EXTRAS = {
         "tokenizers",
     ),
     "gateway": (
+        "aiohappyeyeballs",
         "aiohttp",
         "fastapi",
+        "httptools",
         "orjson",
         "prometheus_client",
         "pydantic",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +14,8 @@ import typer
 from embedway_gateway.cli.console import terminal
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from embedway_gateway.survey import Finding
 
 __all__ = ["check"]
@@ -22,13 +26,19 @@ def check(
         Path | None, typer.Option("--config", "-c", help="The configuration file, YAML.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.1, help="Seconds that a call may take, unless the upstream's own are fewer."
+        ),
+    ] = 30.0,
 ) -> None:
     """
     Validate the configuration, reach every upstream, and compare their vector spaces.
 
-    The exit code is 0 when all is well, and 1 when the file has a mistake, an upstream cannot be
-    reached, or one gives vectors of another space. Without --config it checks what
-    `embedway serve` would do without one.
+    The exit code is 0 when all is well, notes in yellow included, and 1 when the file has a
+    mistake, an upstream cannot be reached or refuses what the gateway sends, or one gives vectors
+    of another space. Without --config it checks what `embedway serve` would do without one.
 
     Example:
         embedway check --config embedway.yaml
@@ -42,7 +52,8 @@ def check(
     from embedway_local.catalogue import DEFAULT_MODEL
 
     loaded = load_config(config) if config else default_config(DEFAULT_MODEL)
-    findings = asyncio.run(survey(loaded))
+    with _waiting() as watch:
+        findings = asyncio.run(survey(loaded, seconds=timeout, watch=watch))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -51,24 +62,78 @@ def check(
         raise typer.Exit(1)
 
 
-def _print(findings: list[Finding]) -> None:
-    from rich.table import Table
-    from rich.text import Text
+@contextmanager
+def _waiting() -> Iterator[Callable[[int, int], None] | None]:
+    """A line on a terminal that says how far it is; nothing elsewhere."""
+    console = terminal(error=True)
+    if not console.is_terminal:
+        yield None
+        return
+    with console.status("looking for upstreams") as line:
+        yield lambda done, of: line.update(f"asking the upstreams: {done} of {of}")
 
-    table = Table("model", "upstream", "engine", "size", "ms a text", "cosine", "verdict")
-    table.columns[-1].overflow = "fold"
+
+def _print(findings: list[Finding]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("model", overflow="fold")
+    table.add_column("upstream", overflow="fold")
+    table.add_column("engine", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("limits")
+    table.add_column("ms a text", justify="right", no_wrap=True)
+    table.add_column("cosine", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for finding in findings:
+        asked = finding.milliseconds
         table.add_row(
             finding.model,
             finding.upstream,
-            finding.engine,
+            f"{finding.engine} {finding.version or ''}".rstrip(),
             _shown(finding.dimensions, "d"),
-            _shown(finding.milliseconds, ".1f"),
+            _limits(finding),
+            _shown(finding.rerank_milliseconds if asked is None else asked, ".1f"),
             _shown(finding.cosine, ".5f"),
-            # Not markup: a problem may name embedway[local].
-            Text(finding.problem, "red") if finding.problem else Text("ok", "green"),
+            _verdict(finding),
         )
-    terminal().print(table)
+    console = terminal()
+    console.print(table)
+    for finding in findings:
+        if text := _explained(finding):
+            # A line each where lines have no end, so that they can be searched.
+            console.print(text, soft_wrap=not console.is_terminal)
+
+
+def _limits(finding: Finding) -> str:
+    found = []
+    if finding.max_inputs is not None:
+        found.append(f"{finding.max_inputs} texts")
+    if finding.max_tokens is not None:
+        fate = {True: ", cut", False: ", else refused", None: ""}[finding.truncates]
+        found.append(f"{finding.max_tokens} tokens{fate}")
+    return " · ".join(found)
+
+
+def _verdict(finding: Finding) -> Text:
+    from rich.text import Text
+
+    if finding.problem:
+        return Text("problem", "red")
+    return Text("note", "yellow") if finding.notes else Text("ok", "green")
+
+
+def _explained(finding: Finding) -> Text | None:
+    """Below the table, where there is room to say what to do; None where there is nothing to."""
+    from rich.text import Text
+
+    whole = ". ".join([finding.problem] if finding.problem else finding.notes)
+    if not whole:
+        return None
+    where = " of ".join(name for name in (finding.upstream, finding.model) if name)
+    # Not markup: a problem may name embedway[local].
+    return Text.assemble((f"{where}: ", "bold"), (whole, "red" if finding.problem else "yellow"))
 
 
 def _shown(value: float | None, form: str) -> str:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import json
+import os
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from embedway_upstream import Bearer, Credentials
 
-__all__ = ["BearerConfig", "CredentialConfig", "OAuth2Config", "OCIConfig", "make_credentials"]
+if TYPE_CHECKING:
+    from embedway_upstream.credentials.oauth2 import Login
+
+__all__ = [
+    "AICoreConfig",
+    "BearerConfig",
+    "CredentialConfig",
+    "OAuth2Config",
+    "OCIConfig",
+    "make_credentials",
+]
 
 
 class _Strict(BaseModel):
@@ -32,7 +44,14 @@ class OCIConfig(_Strict):
 
     type: Literal["oci"]
     principal: Literal[
-        "api_key", "session", "instance", "resource", "oke_workload", "delegation", "ads"
+        "api_key",
+        "session",
+        "instance",
+        "resource",
+        "oke_workload",
+        "delegation",
+        "token_exchange",
+        "ads",
     ] = "api_key"
     config_file: str | None = None
     profile: str = "DEFAULT"
@@ -44,6 +63,11 @@ class OCIConfig(_Strict):
     key_content: SecretStr | None = None
     token_file: str | None = None
     federation_endpoint: str | None = None
+    requests_per_second: float = Field(default=150.0, gt=0, allow_inf_nan=False)
+    """Of all upstreams with these credentials together: OCI counts by tenancy."""
+    domain_url: str | None = None
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -51,6 +75,12 @@ class OCIConfig(_Strict):
             raise ValueError("user needs tenancy, fingerprint, and key_file or key_content")
         if self.principal == "delegation" and self.token_file is None:
             raise ValueError("principal delegation needs token_file")
+        if self.principal == "token_exchange":
+            needed = ("domain_url", "client_id", "client_secret", "token_file")
+            if missing := [name for name in needed if not _shown(getattr(self, name))]:
+                raise ValueError(f"principal token_exchange needs {', '.join(missing)}")
+            # It knows which addresses may be given a secret.
+            _oci(self)
         return self
 
 
@@ -84,14 +114,54 @@ class OAuth2Config(_Strict):
         return ClientCredentials(login)
 
 
-CredentialConfig = Annotated[BearerConfig | OCIConfig | OAuth2Config, Field(discriminator="type")]
+def _as_text(value: object) -> object:
+    """A service key that was pasted into the YAML is read by it, for JSON is YAML."""
+    return json.dumps(value, default=str) if isinstance(value, dict) else value
+
+
+class AICoreConfig(_Strict):
+    """The login of a service key of SAP AI Core; with nothing stated, where SAP's SDK looks."""
+
+    type: Literal["aicore"]
+    service_key: Annotated[SecretStr | None, BeforeValidator(_as_text)] = None
+    service_key_file: str | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.service_key is not None and self.service_key_file is not None:
+            raise ValueError("give either service_key or service_key_file")
+        self.login()
+        return self
+
+    def login(self) -> Login:
+        """Read anew with each call; raises `ValueError`, which says what is missing and where."""
+        # Imported here: it brings httpx.
+        from embedway_upstream.platforms import aicore_login
+
+        if self.service_key is not None:
+            text = self.service_key.get_secret_value()
+            return aicore_login.login_from_service_key(text, name="service_key")
+        if self.service_key_file is not None:
+            return aicore_login.login_from_file(self.service_key_file)
+        return aicore_login.find_login(os.environ)
+
+    def make(self) -> Credentials:
+        """The credentials; raises what `login` does."""
+        from embedway_upstream.credentials.oauth2 import ClientCredentials
+
+        return ClientCredentials(self.login(), again=self.login)
+
+
+CredentialConfig = Annotated[
+    BearerConfig | OCIConfig | OAuth2Config | AICoreConfig, Field(discriminator="type")
+]
 
 
 def make_credentials(config: CredentialConfig) -> Credentials:
-    """The credentials that a configuration describes; nothing is read or asked yet."""
+    """The credentials that a configuration describes; nothing is asked yet."""
     if isinstance(config, BearerConfig):
         return Bearer(config.token.get_secret_value())
-    if isinstance(config, OAuth2Config):
+    if isinstance(config, OAuth2Config | AICoreConfig):
         return config.make()
     return _oci(config)
 
@@ -127,9 +197,16 @@ def _oci(config: OCIConfig) -> Credentials:
             return principal.delegation(
                 token_file=config.token_file, federation_endpoint=config.federation_endpoint
             )
+        case "token_exchange":
+            return principal.token_exchange(
+                domain_url=config.domain_url or "",
+                client_id=config.client_id or "",
+                client_secret=_shown(config.client_secret) or "",
+                token_file=config.token_file,
+            )
         case "ads":
             return principal.ads()
 
 
-def _shown(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
+def _shown(secret: SecretStr | str | None) -> str | None:
+    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret

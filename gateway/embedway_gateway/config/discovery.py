@@ -40,8 +40,9 @@ class AICoreDiscoveryConfig(_Strict):
     """The running deployments of one scenario on SAP AI Core."""
 
     type: Literal["aicore"]
-    api_url: str
-    resource_group: str = "default"
+    api_url: str | None = None
+    """None is what the credentials say, of type aicore; so is `resource_group`."""
+    resource_group: str | None = None
     scenario_id: str
     config_names: tuple[str, ...] = ()
     model_parameter: str = "modelName"

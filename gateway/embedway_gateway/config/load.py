@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from embedway_gateway.config.document import read_yaml
 from embedway_gateway.config.schema import Config
 
 __all__ = ["ConfigError", "load_config"]
@@ -36,7 +38,7 @@ def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Con
     """
     environment = os.environ if environment is None else environment
     try:
-        values: object = yaml.safe_load(path.read_text("utf-8"))
+        values, problems = read_yaml(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(path, [f"{error.strerror}"]) from error
     except yaml.MarkedYAMLError as error:
@@ -47,7 +49,6 @@ def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Con
         raise ConfigError(path, [f"not YAML: {type(error).__name__}"]) from None
     if not isinstance(values, dict):
         raise ConfigError(path, ["the file must hold keys and values, beginning with `models:`"])
-    problems: list[str] = []
     try:
         expanded = _expand(values, "", environment, problems)
     except RecursionError:
@@ -55,7 +56,8 @@ def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Con
     try:
         config = Config.model_validate(expanded)
     except ValidationError as error:
-        problems += _sentences(error.errors(include_url=False))
+        missing = [problem.partition(":")[0] for problem in problems]
+        problems += _sentences(error.errors(include_url=False), missing)
         raise ConfigError(path, problems) from None
     if problems:
         raise ConfigError(path, problems)
@@ -89,8 +91,11 @@ def _expand(
     return _VARIABLE.sub(replace, value)
 
 
-def _sentences(errors: list[ErrorDetails]) -> list[str]:
-    """One for each mistake; that a list whose items are wrong has too few of them is none."""
+def _sentences(errors: list[ErrorDetails], missing: list[str]) -> list[str]:
+    """
+    One for each mistake. That a list whose items are wrong has too few of them is none, nor is
+    what follows from a value that is `missing` from the environment.
+    """
     places = [error["loc"] for error in errors]
 
     def echoes(error: ErrorDetails) -> bool:
@@ -99,17 +104,24 @@ def _sentences(errors: list[ErrorDetails]) -> list[str]:
             len(place) > len(here) and place[: len(here)] == here for place in places
         )
 
-    return [_sentence(error) for error in errors if not echoes(error)]
+    def follows(error: ErrorDetails) -> bool:
+        here = _place(error["loc"])
+        # Not what is wrong with a whole section: that may well be another mistake.
+        return "." in here and any(f"{place}.".startswith(f"{here}.") for place in missing)
+
+    told = [error for error in errors if not (echoes(error) or follows(error))]
+    return [sentence for error in told for sentence in _told(error)]
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _told(error: ErrorDetails) -> list[str]:
     place = _place(error["loc"])
     if error["type"] == "extra_forbidden":
-        return _unknown(error["loc"])
+        return [_unknown(error["loc"])]
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "missing":
         message = "is missing"
-    return f"{place}: {message}" if place else message
+    # What contradicts something elsewhere in the file has its own place, one a line.
+    return [f"{place}: {message}"] if place else message.splitlines()
 
 
 def _unknown(location: tuple[int | str, ...]) -> str:
@@ -126,20 +138,35 @@ def _fields(location: tuple[int | str, ...]) -> Iterator[str]:
     level: type[BaseModel] = Config
     for step in location:
         if isinstance(step, str) and step in level.model_fields:
-            level = _model_in(level.model_fields[step].annotation) or level
+            level = _model_in(level.model_fields[step].annotation, _tag(location)) or level
     yield from level.model_fields
 
 
-def _model_in(annotation: object) -> type[BaseModel] | None:
+def _tag(location: tuple[int | str, ...]) -> object:
+    """The `type` of what a place is in, which pydantic adds where there is a choice."""
+    place = _tag_place(location)
+    return location[place] if place and len(location) > place else ""
+
+
+def _tag_place(location: tuple[int | str, ...]) -> int:
+    """Where pydantic adds it: below a name, below a number, or at once; 0 is nowhere."""
+    return {"credentials": 2, "discovery": 2, "cache": 1}.get(str(location[:1] and location[0]), 0)
+
+
+def _model_in(annotation: object, tag: object) -> type[BaseModel] | None:
     """The schema class inside an annotation such as `tuple[UpstreamConfig, ...]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    inner = (_model_in(item) for item in getattr(annotation, "__args__", ()))
+        kind = annotation.model_fields.get("type")
+        return annotation if not (kind and tag) or tag in get_args(kind.annotation) else None
+    inner = (_model_in(item, tag) for item in getattr(annotation, "__args__", ()))
     return next((item for item in inner if item is not None), None)
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    # pydantic adds the names of the members of a union, which are not in the file.
+    # pydantic adds the members of a union, by name or by `type`, which are not in the file.
+    if _tag(location):
+        added = _tag_place(location)
+        location = location[:added] + location[added + 1 :]
     steps = (step for step in location if not str(step).endswith("Config"))
     place = ""
     for step in steps:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from embedway_gateway.config.cache import CacheConfig
+from embedway_gateway.config.contradiction import contradictions
 from embedway_gateway.config.credential import CredentialConfig
 from embedway_gateway.config.discovery import DiscoveryConfig
-from embedway_gateway.config.value import Duration, Size
+from embedway_gateway.config.routing import RoutingConfig
+from embedway_gateway.config.value import Duration, Pause, Size
+from embedway_gateway.precision import Precision
 from embedway_upstream.loopback import is_loopback
 
 __all__ = [
+    "Capability",
     "Config",
     "ModelConfig",
     "PromptConfig",
@@ -21,6 +26,9 @@ __all__ = [
     "default_config",
     "require_address",
 ]
+
+
+Capability: TypeAlias = Literal["embed", "rerank", "chat"]
 
 
 class _Strict(BaseModel):
@@ -46,6 +54,8 @@ class ServerConfig(_Strict):
     """A request's deadline, retries included."""
     grace: Duration = 30.0
     """How long what was begun may go on after SIGTERM."""
+    drain_delay: Pause = 0.0
+    """How long after SIGTERM new requests are still served, while /readyz already says no."""
     log: Literal["auto", "json", "text"] = "auto"
 
 
@@ -60,11 +70,12 @@ class UpstreamConfig(_Strict):
     """One deployment."""
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    engine: Literal["tei", "ovms", "onnx", "infinity", "vllm", "openai", "local"]
+    engine: Literal["tei", "ovms", "onnx", "infinity", "vllm", "openai", "litellm", "local"]
     platform: Literal["plain", "oci", "aicore"] = "plain"
     url: str | None = None
     invoke: Literal["predict", "route", "suffix"] = "predict"
-    resource_group: str = "default"
+    resource_group: str | None = None
+    """None is what credentials of type aicore say, else `default`."""
     pooling: Literal["cls", "mean"] | None = None
     path: str | None = Field(default=None, pattern=r"^/")
     model: str | None = None
@@ -76,6 +87,8 @@ class UpstreamConfig(_Strict):
     max_concurrency: int = Field(default=32, ge=1)
     timeout: Duration = 55.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Precision = "fp32"
+    """Of its vectors: how exactly they must agree with the model's."""
 
     @model_validator(mode="after")
     def _matches_engine(self) -> Self:
@@ -86,6 +99,8 @@ class UpstreamConfig(_Strict):
             if self.platform != "plain":
                 raise ValueError("engine local runs in this process and has no platform")
             return self
+        if self.engine == "litellm":
+            return self._require_hosted()
         if self.pooling is not None and self.engine != "onnx":
             raise ValueError("pooling is for engine onnx: the other engines pool themselves")
         if self.platform != "plain" and self.credentials is None:
@@ -93,6 +108,22 @@ class UpstreamConfig(_Strict):
         if self.url is None:
             raise ValueError(f"engine {self.engine} needs a url")
         require_address(self.url, insecure=self.insecure)
+        return self
+
+    def _require_hosted(self) -> Self:
+        # Imported here: it loads what only a hosted provider needs.
+        from embedway_gateway.hosted.provider import require
+
+        require(self.model or "")
+        if self.platform != "plain":
+            raise ValueError("engine litellm finds the provider itself and has no platform")
+        for field in ("path", "pooling"):
+            if getattr(self, field) is not None:
+                raise ValueError(
+                    f"engine litellm takes no {field}: model and url say how it is called"
+                )
+        if self.url is not None:
+            require_address(self.url, insecure=self.insecure)
         return self
 
 
@@ -116,11 +147,19 @@ class ModelConfig(_Strict):
 
     name: str = Field(min_length=1)
     aliases: tuple[str, ...] = ()
-    capabilities: tuple[Literal["embed", "rerank"], ...] = Field(default=("embed",), min_length=1)
+    capabilities: tuple[Capability, ...] = Field(default=("embed",), min_length=1)
     dimensions: int | None = Field(default=None, ge=1)
     matryoshka: tuple[Annotated[int, Field(ge=1)], ...] = ()
     max_tokens: int | None = Field(default=None, ge=1)
     prompts: PromptConfig | Literal["auto"] | None = None
+    revision: str | None = None
+    """Whatever names the weights; another one is another vector space."""
+    reference: str | None = None
+    """The upstream that defines the vector space, whether it can be reached or not."""
+    agreement: float | None = Field(default=None, gt=0, lt=1)
+    """The least cosine with the reference; None is by the upstreams' precision."""
+    cache: bool = True
+    """Whether its vectors are cached where the others' are."""
     upstreams: tuple[UpstreamConfig, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -128,16 +167,24 @@ class ModelConfig(_Strict):
         names = [upstream.name for upstream in self.upstreams]
         if len(set(names)) != len(names):
             raise ValueError("two upstreams have the same name")
+        if self.reference is not None and self.reference not in names:
+            raise ValueError(
+                f"reference: {self.reference!r} is no upstream of the model ({', '.join(names)})"
+            )
         local = any(upstream.engine == "local" for upstream in self.upstreams)
         if "embed" in self.capabilities and self.dimensions is None and not local:
             raise ValueError(
                 "dimensions is needed: every reply is checked against it "
-                "(a model that only reranks says so: capabilities: [rerank])"
+                "(a model that only reranks or chats says so: capabilities: [rerank])"
             )
         if "rerank" in self.capabilities and any(
             upstream.engine in {"local", "onnx", "openai"} for upstream in self.upstreams
         ):
             raise ValueError("engines local, onnx and openai do not rerank")
+        if "chat" in self.capabilities and any(
+            upstream.engine not in {"vllm", "ovms", "openai"} for upstream in self.upstreams
+        ):
+            raise ValueError("only engines vllm, ovms and openai (which TGI speaks) chat")
         if self.prompts == "auto" and not local:
             raise ValueError("prompts: auto is read from a local model; write the prompts out")
         if self.dimensions is not None and any(n >= self.dimensions for n in self.matryoshka):
@@ -152,34 +199,14 @@ class Config(_Strict):
     credentials: dict[str, CredentialConfig] = {}
     models: tuple[ModelConfig, ...] = ()
     discovery: tuple[DiscoveryConfig, ...] = ()
+    cache: CacheConfig | None = None
+    routing: RoutingConfig = RoutingConfig()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if not self.models and not self.discovery:
-            raise ValueError("models: at least one is needed, or a place for discovery to look")
-        for index, item in enumerate(self.discovery):
-            if item.credentials not in self.credentials:
-                known = ", ".join(self.credentials) or "none are defined"
-                raise ValueError(
-                    f"discovery[{index}].credentials: no credentials {item.credentials!r} "
-                    f"(known: {known})"
-                )
-        seen: dict[str, int] = {}
-        for index, model in enumerate(self.models):
-            for name in (model.name, *model.aliases):
-                if name in seen:
-                    raise ValueError(
-                        f"models[{index}]: the name {name!r} is taken by models[{seen[name]}]"
-                    )
-                seen[name] = index
-            for place, upstream in enumerate(model.upstreams):
-                wanted = upstream.credentials
-                if wanted is not None and wanted not in self.credentials:
-                    known = ", ".join(self.credentials) or "none are defined"
-                    raise ValueError(
-                        f"models[{index}].upstreams[{place}].credentials: no credentials "
-                        f"{wanted!r} (known: {known})"
-                    )
+        # All of them, one a line.
+        if problems := list(contradictions(self)):
+            raise ValueError("\n".join(problems))
         return self
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-__all__ = ["Duration", "Size"]
+__all__ = ["Duration", "Pause", "Size"]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -36,6 +36,9 @@ def _size(value: object) -> object:
 
 Duration = Annotated[float, BeforeValidator(_duration), Field(gt=0, allow_inf_nan=False)]
 """Seconds, written as `55s`, `500ms`, `2m` or a plain number."""
+
+Pause = Annotated[float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False)]
+"""The same, or none at all: 0."""
 
 Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
 """Bytes, written as `10MiB`, `500kB` or a plain number."""

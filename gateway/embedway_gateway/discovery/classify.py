@@ -135,7 +135,7 @@ def _placed(found: Found, deployment: Deployment, tag: Tag) -> Found:
 
 
 def _way(found: Found, deployment: Deployment) -> tuple[Invoke | None, str | None]:
-    """How, and the path where it is known; of paths, only those that embed can be told."""
+    """How, and the path where it is known and the deployment has no other."""
     wanted: Capability = next(c for c in ("embed", "rerank", "chat") if c in found.capabilities)
     embeds = wanted == "embed"
     for suffix in deployment.suffixes:
@@ -147,8 +147,11 @@ def _way(found: Found, deployment: Deployment) -> tuple[Invoke | None, str | Non
         return "suffix", "/v1/embeddings" if embeds else None
     if not deployment.container:
         return "predict", None
+    if wanted == "chat" and deployment.aqua:
+        # AQUA's path is /v1/completions whatever the model; the header reaches both routes.
+        return "route", None
     if capability_of_path(deployment.predict_path) == wanted:
-        return "predict", deployment.predict_path if embeds else None
+        return "predict", None if wanted == "rerank" else deployment.predict_path
     return ("route", None) if deployment.aqua else (None, None)
 
 

@@ -91,6 +91,11 @@ class Discovery:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def rename(self, static: AbstractSet[str]) -> None:
+        """Exchange the names that the configuration keeps for itself."""
+        self._static = frozenset(static)
+        self._publish()
+
     async def refresh(self) -> None:
         """List every source once, all at the same time."""
         await asyncio.gather(*(self._list(place) for place in range(len(self._watched))))

@@ -2,52 +2,60 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce
 from operator import add
 
+from embedway_gateway.layers.bound import Bounds
+from embedway_gateway.layers.piece import Pieces
+from embedway_gateway.layers.retry import Budget
 from embedway_upstream import RerankRequest, RerankResponse, RerankResult, Service
-from embedway_upstream.gather import gather
 
 __all__ = ["Divide"]
-
-# Never more than one upstream lets wait, or a large request would refuse itself.
-_AT_ONCE = 16
 
 
 class Divide:
     """
-    No piece has more than `max_documents`. Each document is scored against the query alone, so
-    that pieces, which run at once, can be put together by score.
+    Each document is scored against the query alone, so that the pieces, which `Pieces` makes, can
+    be put together by score.
     """
 
     def __init__(
-        self, inner: Service[RerankRequest, RerankResponse], *, max_documents: int
+        self,
+        inner: Service[RerankRequest, RerankResponse],
+        bounds: Callable[[], Bounds],
+        budget: Budget,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inner = inner
-        self._max_documents = max_documents
+        self._pieces: Pieces[RerankResponse] = Pieces(bounds, budget, clock=clock)
 
     async def send(self, request: RerankRequest) -> RerankResponse:
         """One response: the best `top_n` of all pieces, of equal scores the earlier first."""
-        size = self._max_documents
-        if len(request.documents) <= size:
-            return await self._inner.send(request)
-        starts = range(0, len(request.documents), size)
-        pieces = (request.documents[start : start + size] for start in starts)
-        parts = await gather(
-            (self._inner.send(replace(request, documents=piece)) for piece in pieces),
-            most=_AT_ONCE,
+        parts = await self._pieces.send(
+            request.documents,
+            lambda documents: self._inner.send(replace(request, documents=documents)),
+            along=request.query,
+            deadline=request.deadline,
         )
+        if len(parts) == 1:
+            return parts[0][1]
         results = [
             RerankResult(start + result.index, result.relevance_score)
-            for start, part in zip(starts, parts, strict=True)
+            for start, part in parts
             for result in part.results
         ]
         results.sort(key=lambda result: (-result.relevance_score, result.index))
+        replies = [part for _, part in parts]
         return RerankResponse(
             model=request.model,
             results=tuple(results[: request.top_n]),
-            usage=reduce(add, (part.usage for part in parts)),
-            served_by=next((part.served_by for part in parts if part.fallback), parts[0].served_by),
-            fallback=any(part.fallback for part in parts),
+            usage=reduce(add, (part.usage for part in replies)),
+            served_by=next(
+                (part.served_by for part in replies if part.fallback), replies[0].served_by
+            ),
+            fallback=any(part.fallback for part in replies),
         )

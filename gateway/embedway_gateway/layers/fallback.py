@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Generic, TypeVar
 
 from embedway_upstream import EmbeddingResponse, RerankResponse, Service
+from embedway_upstream.chat import ChatReply
 
 __all__ = ["Fallback"]
 
 Request = TypeVar("Request")
-Reply = TypeVar("Reply", bound=EmbeddingResponse | RerankResponse)
+Reply = TypeVar("Reply", bound=EmbeddingResponse | RerankResponse | ChatReply)
 
 
 class Fallback(Generic[Request, Reply]):

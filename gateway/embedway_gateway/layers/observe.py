@@ -6,8 +6,12 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cache
 from typing import Generic, TypeVar
 
+from prometheus_client import Counter
+
+from embedway_gateway.layers.ending import at_end
 from embedway_gateway.metric import Metrics
 from embedway_upstream import (
     EmbeddingError,
@@ -17,8 +21,9 @@ from embedway_upstream import (
     RerankResponse,
     Service,
 )
+from embedway_upstream.chat import ChatReply, ChatRequest
 
-__all__ = ["Observe", "ObserveAttempt", "ObserveRerank", "outcome"]
+__all__ = ["Observe", "ObserveAttempt", "ObserveChat", "ObserveRerank", "outcome"]
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -48,6 +53,7 @@ class _Outermost(ABC, Generic[Request, Reply]):
         self._clock = clock
         self._seconds = metrics.seconds.labels(model)
         self._ok = metrics.requests.labels(model, "ok")
+        self._of_upstream = cache(self._labelled)
 
     async def send(self, request: Request) -> Reply:
         """Send, and count."""
@@ -67,10 +73,16 @@ class _Outermost(ABC, Generic[Request, Reply]):
     def _count(self, request: Request, response: Reply) -> None: ...
 
     def _add(self, upstream: str, texts: int, tokens: int, *, fallback: bool) -> None:
-        self._metrics.texts.labels(self._model, upstream).inc(texts)
-        self._metrics.tokens.labels(self._model, upstream).inc(tokens)
+        of_texts, of_tokens = self._of_upstream(upstream)
+        of_texts.inc(texts)
+        of_tokens.inc(tokens)
         if fallback:
             self._metrics.fallbacks.labels(self._model).inc()
+
+    def _labelled(self, upstream: str) -> tuple[Counter, Counter]:
+        """Looked up once an upstream: a look-up costs more than counting."""
+        labels = (self._model, upstream)
+        return self._metrics.texts.labels(*labels), self._metrics.tokens.labels(*labels)
 
 
 class Observe(_Outermost[EmbeddingRequest, EmbeddingResponse]):
@@ -79,9 +91,11 @@ class Observe(_Outermost[EmbeddingRequest, EmbeddingResponse]):
     def _count(self, request: EmbeddingRequest, response: EmbeddingResponse) -> None:
         upstream = response.served_by
         texts, tokens = len(response.vectors), response.usage.total_tokens
-        self._add(upstream, texts, tokens, fallback=response.fallback)
-        if response.truncated:
-            self._metrics.truncated.labels(self._model, upstream).inc(response.truncated)
+        if response.cached:
+            self._add("cache", response.cached, response.cached_tokens, fallback=False)
+        if response.cached < texts:
+            texts, tokens = texts - response.cached, tokens - response.cached_tokens
+            self._add(upstream, texts, tokens, fallback=response.fallback)
 
 
 class ObserveRerank(_Outermost[RerankRequest, RerankResponse]):
@@ -90,6 +104,14 @@ class ObserveRerank(_Outermost[RerankRequest, RerankResponse]):
     def _count(self, request: RerankRequest, response: RerankResponse) -> None:
         texts, tokens = len(request.documents), response.usage.total_tokens
         self._add(response.served_by, texts, tokens, fallback=response.fallback)
+
+
+class ObserveChat(_Outermost[ChatRequest, ChatReply]):
+    """Of chats and completions; a stream counts, and its time ends, when it begins."""
+
+    def _count(self, request: ChatRequest, response: ChatReply) -> None:
+        # Tokens are told at the end of the answer, which whoever passes it on sees.
+        self._add(response.served_by, 0, 0, fallback=response.fallback)
 
 
 class ObserveAttempt(Generic[Request, Reply]):
@@ -106,6 +128,7 @@ class ObserveAttempt(Generic[Request, Reply]):
     ) -> None:
         self._inner = inner
         self._attempts = metrics.attempts
+        self._truncated = metrics.truncated
         self._labels = (model, upstream)
         self._clock = clock
         self._seconds = metrics.attempt_seconds.labels(model, upstream)
@@ -118,11 +141,16 @@ class ObserveAttempt(Generic[Request, Reply]):
         self._in_flight.inc()
         try:
             reply = await self._inner.send(request)
-        except EmbeddingError as error:
-            self._attempts.labels(*self._labels, outcome(error)).inc()
+        except BaseException as error:
+            self._in_flight.dec()
+            if isinstance(error, EmbeddingError):
+                self._attempts.labels(*self._labels, outcome(error)).inc()
             raise
         finally:
-            self._in_flight.dec()
             self._seconds.observe(self._clock() - started)
+        at_end(reply, self._in_flight.dec)
         self._ok.inc()
+        # Here, because of texts that travelled together nobody can tell whose was cut.
+        if isinstance(reply, EmbeddingResponse) and reply.truncated:
+            self._truncated.labels(*self._labels).inc(reply.truncated)
         return reply

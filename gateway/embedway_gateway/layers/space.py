@@ -3,131 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
+from embedway_gateway.layers.canary import canary_vectors
+from embedway_gateway.layers.quarantine import Quarantine
+from embedway_gateway.layers.reference import FRESH, Mark, Reference
+from embedway_gateway.layers.steady import SpaceChanged
+from embedway_gateway.precision import Precision
 from embedway_upstream import (
     BadReply,
     DeadlineExceeded,
     EmbeddingError,
     EmbeddingRequest,
     EmbeddingResponse,
-    InvalidRequest,
     Service,
     UpstreamDefect,
     UpstreamError,
-    UpstreamFailed,
+    UpstreamTimeout,
     WrongSpace,
 )
-from embedway_upstream.platforms.error import AmbiguousFailure
 
-__all__ = ["CANARIES", "Canaries", "Reference", "SameSpace", "agreement", "canary_vectors"]
-
-_log = logging.getLogger("embedway.gateway")
-
-# Short and long, plain and not: what sets tokenizers and poolings apart. The last is longer than
-# any model takes, and no part of it is like another: it shows where a text is cut.
-CANARIES = (
-    "hello",
-    "What is the capital of France?",
-    "The quick brown fox jumps over the lazy dog, and the dog does not mind at all.",
-    "def add(a: int, b: int) -> int:\n    return a + b",
-    "Größe, naïve, 東京, Привет, مرحبا – 42 % of €1,299.00",
-    "UPPER and lower, tabs\tand\nnew lines, e-mail: a.b@example.com, v1.2.3-rc.4",
-    " ".join(f"Clause {n}: the parties agree to the terms stated above." for n in range(1, 13)),
-    " ".join(f"Line {n} is about {n * 37 % 101} ships and {n * n % 89} stars." for n in range(700)),
-)
+__all__ = ["SameSpace"]
 
 _AGAIN = 60.0
-_FRESH = 300.0
-
-Canaries = dict[int, NDArray[np.float32]]
-"""The vector of each canary text, by its number; a text that was refused as too long is absent."""
-
-
-def agreement(one: Canaries, other: Canaries) -> float:
-    """The smallest cosine between vectors of the same text; -1 when their sizes differ."""
-    worst = 1.0
-    for number in one.keys() & other.keys():
-        first, second = one[number], other[number]
-        if first.shape != second.shape:
-            return -1.0
-        lengths = float(np.linalg.norm(first) * np.linalg.norm(second))
-        worst = min(worst, float(first @ second) / max(lengths, 1e-12))
-    return worst
-
-
-async def canary_vectors(
-    service: Service[EmbeddingRequest, EmbeddingResponse], model: str
-) -> Canaries:
-    """The service's vectors of the canary texts, each sent alone."""
-    found: Canaries = {}
-    for number, text in enumerate(CANARIES):
-        try:
-            response = await service.send(EmbeddingRequest(model=model, inputs=(text,)))
-        except (InvalidRequest, UpstreamDefect, AmbiguousFailure):
-            # Only the last text is too long for engines that refuse instead of cutting, or whose
-            # score.py breaks down; not each of them says so in words that are known.
-            if number < len(CANARIES) - 1:
-                raise
-        else:
-            found[number] = response.vectors[0]
-    return found
-
-
-class Reference:
-    """
-    The model's own vectors of the canary texts, from the upstream that defines it.
-
-    Of a deployment they are asked for again every five minutes, because it may be replaced;
-    `generation` tells how often they were then found to differ.
-    """
-
-    def __init__(
-        self,
-        model: str,
-        name: str,
-        service: Service[EmbeddingRequest, EmbeddingResponse],
-        *,
-        lasting: bool = False,
-        threshold: float = 0.999,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.model = model
-        self.name = name
-        self.generation = 0
-        self._service = service
-        self._fresh = float("inf") if lasting else _FRESH
-        self._threshold = threshold
-        self._clock = clock
-        self._lock = asyncio.Lock()
-        self._vectors: Canaries | None = None
-        self._taken = 0.0
-
-    async def vectors(self) -> Canaries:
-        """Asked for when they are not there or no longer fresh."""
-        async with self._lock:
-            if self._vectors is None or self._clock() - self._taken > self._fresh:
-                found = await canary_vectors(self._service, self.model)
-                before, self._vectors, self._taken = self._vectors, found, self._clock()
-                if before is not None and agreement(before, found) < self._threshold:
-                    self.generation += 1
-                    _log.error("%s: upstream %r serves another model now", self.model, self.name)
-            return self._vectors
+# Beyond this nobody was served beside whose request it could have been compared.
+_STALE = 2 * FRESH
 
 
 class SameSpace:
     """
-    Lets requests through while the upstream's canary vectors have a cosine of at least
-    `threshold` with the reference's; until then, and when they differ, raises `WrongSpace`.
+    Lets requests through while the upstream's canary vectors match the reference's; until then,
+    and when they differ, raises `WrongSpace`.
 
     They are compared before the first request, again after the upstream failed, for it may come
-    back as another, and every five minutes beside the traffic. A result that says no is asked for
-    again after a minute. A request waits for the comparison no longer than its deadline.
+    back as another, and every five minutes beside the traffic; after a longer silence before it.
+    A result that says no is asked for again after a minute. A request waits for the comparison no
+    longer than its deadline. An answer is held back while it may be of another model: when the
+    upstream was seen to fail, or the model's space changed, since it was asked.
+
+    The upstream that defines the space serves before anything is known to compare it with.
     """
 
     def __init__(
@@ -136,47 +51,105 @@ class SameSpace:
         reference: Reference,
         *,
         upstream: str,
-        threshold: float = 0.999,
+        quarantine: Quarantine,
+        precision: Precision = "fp32",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inner = inner
-        self._reference = reference
+        self.reference = reference
         self._upstream = upstream
-        self._threshold = threshold
+        self._quarantine = quarantine
+        self._precision = precision
         self._clock = clock
         self._proving: asyncio.Task[None] | None = None
-        self._proven = False
+        self._mark: Mark | None = None
+        self._doubts = 0
         self._proven_at = 0.0
-        self._generation = 0
-        self._size = 0
+        self._size: int | None = None
+        self._refused: Mark | None = None
         self._refused_until = 0.0
-        self.problem = "its vectors have not been compared with the model's yet"
+        self.strays = 0
+        """How often it had served, and was then found to be of another space."""
+        self._problem = "its vectors have not been compared with the model's yet"
+
+    @property
+    def problem(self) -> str:
         """Why it does not serve; empty when it does."""
+        return "" if self._defines else self._problem
+
+    @property
+    def quarantined(self) -> str:
+        """Why it is refused for its vectors; empty when it is not."""
+        return self._quarantine.reason
+
+    def may_serve(self) -> bool:
+        """Whether a request would be sent, or wait for a comparison, and not be refused at once."""
+        # The first is nearly always so, and every request asks.
+        return self._refused is None or not self._is_refused or self._is_proven or self._defines
 
     async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
         """Send, when the upstream is proven."""
-        if not self._proven or self._generation != self._reference.generation:
+        if not (self._is_proven or self._defines) or self._age > _STALE:
             await self._wait(request.deadline)
-        elif self._clock() - self._proven_at > _FRESH:
+        elif self._age > FRESH:
             self._begin()
+        doubts, mark = self._doubts, self.reference.mark
         try:
             response = await self._inner.send(request)
-        except UpstreamError:
-            self._proven = False
+        except UpstreamError as error:
+            if _may_return_as_another(error):
+                self._doubt()
             raise
-        if response.vectors.shape[1] != self._size:
-            self._proven = False
+        if doubts != self._doubts or mark != self.reference.mark:
+            await self._require(mark, request.deadline)
+        if self._size is not None and response.vectors.shape[1] != self._size:
+            self._doubt()
             raise BadReply("the upstream's vectors changed their size", upstream=self._upstream)
         return response
 
     async def prove(self) -> None:
         """Compare now, unless it is proven; raises what stands in the way."""
-        if not self._proven:
+        if not self._is_proven:
             await self._wait(None)
 
+    def end(self, *, followed: bool) -> None:
+        """Nothing is told of it here any more; the upstream is gone, unless another follows it."""
+        self._quarantine.end(followed=followed)
+
+    @property
+    def _is_proven(self) -> bool:
+        return self._mark is not None and self._mark == self.reference.mark
+
+    @property
+    def _is_refused(self) -> bool:
+        return self._refused == self.reference.mark and self._clock() < self._refused_until
+
+    @property
+    def _defines(self) -> bool:
+        return self._upstream == self.reference.first.name and not self.reference.known
+
+    @property
+    def _age(self) -> float:
+        """Seconds since it was proven."""
+        return 0.0 if self._mark is None else self._clock() - self._proven_at
+
+    async def _require(self, mark: Mark, deadline: float | None) -> None:
+        """Raise `SpaceChanged` unless the upstream is seen to be what it was when it was asked."""
+        if not (self._is_proven or self._defines):
+            await self._wait(deadline)
+        if self.reference.mark != mark:
+            raise SpaceChanged(
+                "the model's vector space changed while the upstream was asked",
+                upstream=self._upstream,
+            )
+
+    def _doubt(self) -> None:
+        self._mark = None
+        self._doubts += 1
+
     async def _wait(self, deadline: float | None) -> None:
-        if self._clock() < self._refused_until:
-            raise WrongSpace(self.problem, upstream=self._upstream)
+        if self._is_refused:
+            raise WrongSpace(self._problem, upstream=self._upstream)
         left = None if deadline is None else deadline - self._clock()
         try:
             async with asyncio.timeout(left):
@@ -196,33 +169,35 @@ class SameSpace:
         return self._proving
 
     async def _prove(self) -> None:
-        try:
-            wanted = await self._wanted()
-            found = await canary_vectors(self._inner, self._reference.model)
-        except EmbeddingError as error:
-            self._proven = False
-            self.problem = f"its vectors could not be compared: {error.message}"
-            raise
-        cosine = agreement(wanted, found)
-        if cosine >= self._threshold:
-            self._proven, self.problem = True, ""
-            self._proven_at, self._generation = self._clock(), self._reference.generation
+        while True:
+            doubts = self._doubts
+            try:
+                found = await canary_vectors(self._inner, self.reference.model)
+                if doubts != self._doubts:
+                    # Some of them may be of another model than the others.
+                    continue
+                verdict = await self.reference.judge(self._upstream, self._precision, found)
+            except EmbeddingError as error:
+                self._doubt()
+                self._problem = f"its vectors could not be compared: {error.message}"
+                raise
+            if doubts == self._doubts:
+                break
+        self._quarantine.take(verdict)
+        self._problem = verdict.reason
+        if verdict.same:
+            self._mark, self._proven_at = verdict.mark, self._clock()
             self._size = next(iter(found.values())).shape[0]
             return
-        self._proven = False
-        self.problem = (
-            f"its vectors differ from those of {self._reference.name!r}: "
-            f"cosine {cosine:.4f}, at least {self._threshold} is needed"
-        )
-        self._refused_until = self._clock() + _AGAIN
-        raise WrongSpace(self.problem, upstream=self._upstream)
+        if self._size is not None:
+            self.strays += 1
+        self._doubt()
+        self._size = None
+        self._refused, self._refused_until = verdict.mark, self._clock() + _AGAIN
+        raise WrongSpace(self._problem, upstream=self._upstream)
 
-    async def _wanted(self) -> Canaries:
-        try:
-            return await self._reference.vectors()
-        except EmbeddingError as error:
-            raise UpstreamFailed(
-                f"{self._reference.name!r}, which defines the vector space, does not answer",
-                upstream=self._upstream,
-                detail=error.message,
-            ) from error
+
+def _may_return_as_another(error: UpstreamError) -> bool:
+    """Not where this very request is what it cannot do."""
+    together = isinstance(error, UpstreamTimeout) and error.fewer_may_pass
+    return not (isinstance(error, UpstreamDefect) or together)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -11,14 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from embedway_gateway import __version__
-from embedway_gateway.assemble import assemble
+from embedway_gateway.config.proxy import read_proxies
 from embedway_gateway.config.schema import Config
-from embedway_gateway.discovered import Discovered
+from embedway_gateway.config.watch import News
+from embedway_gateway.fleet import Fleet
 from embedway_gateway.metric import Metrics
-from embedway_gateway.model import Models
-from embedway_gateway.transport import AiohttpTransport
-from embedway_gateway.warm import warm
 from embedway_gateway.web.catalogue import catalogue_routes
+from embedway_gateway.web.chat import Chat
 from embedway_gateway.web.embeddings import Embeddings
 from embedway_gateway.web.envelope import Envelope
 from embedway_gateway.web.error import (
@@ -28,67 +27,100 @@ from embedway_gateway.web.error import (
     wrong_method,
 )
 from embedway_gateway.web.health import health_routes
+from embedway_gateway.web.intake import Intake
 from embedway_gateway.web.rerank import Rerank
 from embedway_gateway.web.schema import describe
+from embedway_gateway.web.tei import TEIEmbed, TEIRerank
+from embedway_gateway.web.tei_error import tei_error_reply
+from embedway_gateway.wire import Carrier, make_transport
 from embedway_upstream import EmbeddingError
 
 __all__ = ["Gateway", "create_app"]
+
+_log = logging.getLogger("embedway.gateway")
 
 
 class Gateway(Envelope):
     """The ASGI application of one process."""
 
-    def __init__(self, app: ASGIApp, models: Models, transport: AiohttpTransport) -> None:
-        super().__init__(app)
-        self.models = models
+    def __init__(self, app: ASGIApp, fleet: Fleet, transport: Carrier, metrics: Metrics) -> None:
+        super().__init__(app, forms=dict.fromkeys(("/embed", "/rerank"), tei_error_reply))
+        self.models = fleet.models
+        self._fleet = fleet
         self._transport = transport
+        self._metrics = metrics
+
+    @property
+    def config(self) -> Config:
+        """What is served now."""
+        return self._fleet.config
+
+    async def take(self, news: News) -> None:
+        """Serve a new configuration; one that proves to be of no use is logged and refused."""
+        taken = news.config is not None and await self._changed(news.config)
+        self._metrics.reloads.labels("ok" if taken else "refused").inc()
+        self._metrics.reloaded.set(taken)
+
+    async def _changed(self, config: Config) -> bool:
+        try:
+            await self._fleet.change(config, settled=self.settled)
+        except (EmbeddingError, ValueError, OSError, ImportError) as error:
+            _log.error("the new configuration is refused, the old one stays: %s", error)
+            return False
+        except Exception:  # noqa: BLE001
+            # The last resort: whatever happens to the new one, the old one must go on.
+            _log.exception("the new configuration is refused, the old one stays: a fault of ours")
+            return False
+        return True
+
+    def start(self) -> None:
+        """Begin to get the models ready."""
+        self._fleet.start()
 
     async def close(self) -> None:
         """Let go of the models and of all connections; the server does so when it ends."""
-        for model in self.models.values():
-            if model.local is not None:
-                await model.local.close()
+        await self._fleet.close()
         await self._transport.close()
 
 
 def create_app(config: Config, *, metrics: Metrics | None = None) -> Gateway:
     """The application that a configuration describes; nothing is loaded before it starts."""
     metrics = metrics or Metrics()
-    transport = AiohttpTransport()
-    models, discovered = assemble(config, transport, metrics)
+    transport = make_transport(read_proxies())
+    fleet = Fleet(config, transport, metrics)
+    models = fleet.models
     app = FastAPI(
         title="Embedway",
         version=__version__,
         # FastAPI's page loads its scripts from elsewhere; the schema itself stays.
         docs_url=None,
         redoc_url=None,
-        lifespan=_life(lambda: gateway, discovered),
+        lifespan=_life(lambda: gateway),
         exception_handlers={
             HTTPException: _on_wrong_route,
             HTTPError: _on_http_error,
             EmbeddingError: _on_embedding_error,
         },
     )
-    embeddings = Embeddings(
-        models,
-        max_body_bytes=config.server.max_body_bytes,
-        request_timeout=config.server.request_timeout,
-    )
-    rerank = Rerank(
-        models,
-        max_body_bytes=config.server.max_body_bytes,
-        request_timeout=config.server.request_timeout,
-    )
-    routes: dict[str, ASGIApp] = {
-        "/v1/embeddings": embeddings,
-        "/v1/rerank": rerank,
-        "/v2/rerank": rerank,
-    }
-    gateway = Gateway(_Hot(routes, app), models, transport)
+    intake = Intake(models=models, server=lambda: fleet.config.server)
+    gateway = Gateway(_Hot(_routes(intake, metrics), app), fleet, transport, metrics)
     app.include_router(catalogue_routes(models))
     app.include_router(health_routes(models, metrics))
     describe(app)
     return gateway
+
+
+def _routes(intake: Intake, metrics: Metrics) -> dict[str, ASGIApp]:
+    rerank = Rerank(intake)
+    return {
+        "/v1/embeddings": Embeddings(intake),
+        "/v1/rerank": rerank,
+        "/v2/rerank": rerank,
+        "/v1/chat/completions": Chat(intake, metrics, task="chat"),
+        "/v1/completions": Chat(intake, metrics, task="completions"),
+        "/embed": TEIEmbed(intake),
+        "/rerank": TEIRerank(intake),
+    }
 
 
 class _Hot:
@@ -108,18 +140,12 @@ class _Hot:
         await self._app(scope, receive, send)
 
 
-def _life(gateway: Callable[[], Gateway], discovered: Discovered | None) -> Lifespan[FastAPI]:
+def _life(gateway: Callable[[], Gateway]) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         # Begun, not awaited: /healthz answers at once, whatever the upstreams do.
-        models = gateway().models.values()
-        warming = [asyncio.create_task(warm(model)) for model in models]
-        if discovered is not None:
-            warming.append(asyncio.create_task(discovered.run()))
+        gateway().start()
         yield
-        for task in warming:
-            task.cancel()
-        await asyncio.gather(*warming, return_exceptions=True)
         await gateway().close()
 
     return life
@@ -135,7 +161,8 @@ async def _on_wrong_route(request: Request, error: Exception) -> Response:
             HTTPError(
                 404,
                 f"There is no {request.method} {request.url.path[:100]}; "
-                "this gateway serves POST /v1/embeddings, POST /v1/rerank and GET /v1/models.",
+                "this gateway serves POST /v1/embeddings, /v1/rerank, /v1/chat/completions and "
+                "/v1/completions, GET /v1/models, and in TEI's shapes POST /embed and /rerank.",
                 code="unknown_route",
             )
         )

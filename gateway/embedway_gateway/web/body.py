@@ -12,7 +12,10 @@ __all__ = ["header", "read_json_body"]
 def header(scope: Scope, name: bytes) -> bytes | None:
     """The first header of that lower-case name."""
     headers: list[tuple[bytes, bytes]] = scope["headers"]
-    return next((value for key, value in headers if key == name), None)
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
 
 
 async def read_json_body(scope: Scope, receive: Receive, most: int) -> bytes:
@@ -43,15 +46,17 @@ async def read_json_body(scope: Scope, receive: Receive, most: int) -> bytes:
 
 def _require_json(scope: Scope) -> None:
     stated = header(scope, b"content-type") or b""
-    kind = stated.partition(b";")[0].strip().lower()
-    if kind != b"application/json":
+    if (
+        stated != b"application/json"
+        and stated.partition(b";")[0].strip().lower() != b"application/json"
+    ):
         raise HTTPError(
             415,
             "The body must be JSON: send the header 'Content-Type: application/json'.",
             code="unsupported_media_type",
         )
-    encoding = (header(scope, b"content-encoding") or b"identity").strip().lower()
-    if encoding != b"identity":
+    encoding = header(scope, b"content-encoding")
+    if encoding and encoding.strip().lower() != b"identity":
         raise HTTPError(
             415,
             "Compressed bodies are not accepted: send the body without Content-Encoding.",

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import re
 import time
-import uuid
+from collections.abc import Callable, Mapping
+from secrets import token_hex
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from embedway_gateway.web.body import header
-from embedway_gateway.web.error import HTTPError, error_reply, from_embedding_error
+from embedway_gateway.web.error import HTTPError, Reply, error_reply, from_embedding_error
 from embedway_upstream import EmbeddingError
 
 __all__ = ["Envelope"]
@@ -22,15 +23,22 @@ _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 class Envelope:
     """
-    Outermost. Errors that pass through it are answered in OpenAI's form; the last resort for
-    those that nobody foresaw is a 500 that says nothing but its id.
+    Outermost. Errors that pass through it are answered in OpenAI's form, or in that of the path
+    in `forms`; the last resort for those that nobody foresaw is a 500 that says nothing but its
+    id.
 
-    After `drain` new requests get 503; `idle` is set whenever none is being answered.
+    The end has two steps. While `leaving`, /readyz says so and every answer closes its connection;
+    once `draining`, new requests get 503. `idle` is set whenever none is being answered.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(
+        self, app: ASGIApp, *, forms: Mapping[str, Callable[[HTTPError], Reply]] | None = None
+    ) -> None:
         self._app = app
-        self._running = 0
+        self._forms = forms or {}
+        self._running: set[_Exchange] = set()
+        self._ended = asyncio.Event()
+        self.leaving = False
         self.draining = False
         self.idle = asyncio.Event()
         self.idle.set()
@@ -39,32 +47,50 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        self._running += 1
+        exchange = _Exchange(scope, send, self._forms.get(scope["path"], error_reply), self)
+        self._running.add(exchange)
         self.idle.clear()
         try:
-            await _Exchange(scope, send).answer(self._app, receive, draining=self.draining)
+            await exchange.answer(self._app, receive)
         finally:
-            self._running -= 1
-            if self._running == 0:
+            self._running.discard(exchange)
+            self._ended.set()
+            if not self._running:
                 self.idle.set()
+
+    async def settled(self) -> None:
+        """Until every request that runs now has ended."""
+        begun = set(self._running)
+        while begun:
+            self._ended.clear()
+            await self._ended.wait()
+            begun &= self._running
+
+    def refuses(self, path: str) -> bool:
+        """Whether a request there has come too late."""
+        return (self.draining and path != "/healthz") or (self.leaving and path == "/readyz")
 
 
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(
+        self, scope: Scope, send: Send, form: Callable[[HTTPError], Reply], envelope: Envelope
+    ) -> None:
+        self._envelope = envelope
         self._scope = scope
         self._send = send
+        self._form = form
         self._started = time.perf_counter()
         self._status = 0
         self._detail = ""
         stated = header(scope, b"x-request-id")
         valid = stated is not None and _ID.fullmatch(stated)
-        self._id = stated if stated and valid else uuid.uuid4().hex.encode()
+        self._id = stated if stated and valid else token_hex(16).encode()
 
-    async def answer(self, app: ASGIApp, receive: Receive, *, draining: bool) -> None:
+    async def answer(self, app: ASGIApp, receive: Receive) -> None:
         try:
-            if draining and self._scope["path"] != "/healthz":
+            if self._envelope.refuses(self._scope["path"]):
                 await self._refuse(_shutting_down())
                 return
             await app(self._scope, receive, self.send)
@@ -98,13 +124,16 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._id)]
+            if self._envelope.leaving or self._envelope.draining:
+                # So that the caller's next request goes elsewhere, and none meets the end.
+                message["headers"].append((b"connection", b"close"))
         await self._send(message)
 
     async def _refuse(self, error: HTTPError) -> None:
         if self._status:
             # The answer had begun; nothing can be added to it.
             return
-        status, headers, body = error_reply(error)
+        status, headers, body = self._form(error)
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
@@ -121,7 +150,12 @@ class _Exchange:
         }
         if self._detail:
             facts["error"] = self._detail
-        _log.info("request", extra={"facts": facts})
+        # Not `info`, which walks the stack to find the line that this is.
+        _log.handle(
+            _log.makeRecord(
+                _log.name, logging.INFO, __file__, 0, "request", (), None, extra={"facts": facts}
+            )
+        )
 
 
 def _shutting_down() -> HTTPError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 
@@ -17,12 +18,23 @@ from embedway_upstream import (
     UnknownModel,
     UpstreamDefect,
     UpstreamError,
+    UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnreachable,
     WrongSpace,
 )
 
-__all__ = ["HTTPError", "error_reply", "from_embedding_error", "wrong_method"]
+__all__ = [
+    "HTTPError",
+    "Reply",
+    "error_reply",
+    "error_reply_of",
+    "from_embedding_error",
+    "wrong_method",
+]
+
+Reply: TypeAlias = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""Status, headers and body."""
 
 
 @dataclass(eq=False)
@@ -65,6 +77,7 @@ _TABLE: tuple[tuple[type[EmbeddingError], _Row], ...] = (
     (UpstreamTimeout, _Row(504, "timeout_error", "upstream_timeout", retry=True)),
     (UpstreamUnreachable, _Row(503, "upstream_error", "upstream_unreachable", retry=True)),
     (WrongSpace, _Row(503, "upstream_error", "wrong_vector_space", retry=False)),
+    (UpstreamRefused, _Row(502, "upstream_error", "upstream_error", retry=False)),
     (UpstreamDefect, _Row(502, "upstream_error", "upstream_error", retry=False)),
     (UpstreamError, _Row(502, "upstream_error", "upstream_error", retry=True)),
     (EmbeddingError, _Row(500, "server_error", "internal_error", retry=False)),
@@ -84,8 +97,8 @@ def from_embedding_error(error: EmbeddingError) -> HTTPError:
     )
 
 
-def error_reply(error: HTTPError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Status, headers and body."""
+def error_reply(error: HTTPError) -> Reply:
+    """The answer in OpenAI's form."""
     body = msgspec.json.encode(
         {
             "error": {
@@ -96,6 +109,11 @@ def error_reply(error: HTTPError) -> tuple[int, list[tuple[bytes, bytes]], bytes
             }
         }
     )
+    return error_reply_of(error, status=error.status, body=body)
+
+
+def error_reply_of(error: HTTPError, *, status: int, body: bytes) -> Reply:
+    """The answer in whichever form the body is, with the headers that go with the error."""
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
@@ -106,4 +124,4 @@ def error_reply(error: HTTPError) -> tuple[int, list[tuple[bytes, bytes]], bytes
         headers.append((b"retry-after", str(math.ceil(error.retry_after)).encode()))
     if error.allow is not None:
         headers.append((b"allow", error.allow.encode()))
-    return error.status, headers, body
+    return status, headers, body

@@ -28,7 +28,13 @@ def health_routes(models: Models, metrics: Metrics) -> APIRouter:
         found = {name: model.problems(now) for name, model in models.items()}
         problems = {name: problem for name, problem in found.items() if problem}
         ready = not problems
-        body = {"status": "ready" if ready else "not ready", "problems": problems}
+        # Also of models that are ready, through others.
+        quarantined = {name: model.quarantined for name, model in models.items()}
+        body = {
+            "status": "ready" if ready else "not ready",
+            "problems": problems,
+            "quarantined": {name: found for name, found in quarantined.items() if found},
+        }
         return JSONResponse(body, 200 if ready else 503)
 
     @router.get("/metrics", summary="Prometheus", response_class=Response)

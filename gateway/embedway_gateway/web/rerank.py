@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from embedway_gateway.model import Models
-from embedway_gateway.web.body import read_json_body
+from embedway_gateway.web.answer import send_answer
 from embedway_gateway.web.error import HTTPError
+from embedway_gateway.web.intake import Intake
 from embedway_gateway.web.patience import while_connected
 from embedway_upstream import RerankRequest, RerankResponse
 
@@ -67,44 +65,22 @@ def read_rerank_body(body: bytes) -> RerankBody:
 class Rerank:
     """A plain ASGI application; raises `EmbeddingError` and `HTTPError` for those above it."""
 
-    def __init__(
-        self,
-        models: Models,
-        *,
-        max_body_bytes: int,
-        request_timeout: float,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._models = models
-        self._max_body_bytes = max_body_bytes
-        self._request_timeout = request_timeout
-        self._clock = clock
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = read_rerank_body(await read_json_body(scope, receive, self._max_body_bytes))
-        model = self._models.find(body.model)
+        body = read_rerank_body(await self._intake.read(scope, receive))
+        model = self._intake.models.find(body.model)
         if model.rerank is None:
             raise _invalid(f"The model {model.name!r} does not rerank.", "model")
         texts = body.texts()
-        deadline = self._clock() + self._request_timeout
+        deadline = self._intake.deadline()
         request = RerankRequest(model.name, body.query, texts, body.top_n, deadline)
         response = await while_connected(receive, model.rerank.send(request))
         answer = _write(response, body.model, texts if body.return_documents else None)
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(answer)).encode()),
-            (b"x-embedway-upstream", response.served_by.encode()),
-        ]
-        if response.fallback:
-            headers.append((b"x-embedway-fallback", response.served_by.encode()))
-        scope["embedway.facts"] = {
-            "model": model.name,
-            "upstream": response.served_by,
-            "texts": len(texts),
-            "tokens": response.usage.total_tokens,
-        }
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+        await send_answer(
+            scope, send, body=answer, model=model, response=response, texts=len(texts)
+        )
 
 
 def _write(response: RerankResponse, model: str, texts: tuple[str, ...] | None) -> bytes:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
+
+from embedway_gateway.web import chat_schema
+from embedway_gateway.web.tei_schema import (
+    EMBED_ANSWER,
+    EMBED_BODY,
+    TEI_ERROR,
+    TEI_RERANK_ANSWER,
+    TEI_RERANK_BODY,
+)
 
 __all__ = ["describe"]
 
@@ -85,6 +95,10 @@ _STATUSES = {
     "503": "No upstream can be reached",
     "504": "The upstream took too long",
 }
+_TEI_STATUSES = _STATUSES | {
+    "400": "A text is empty, the body is not JSON, or several models could be meant",
+    "422": "The request is wrong, or asks for what cannot be promised",
+}
 
 
 _RERANK_BODY = {
@@ -147,21 +161,45 @@ def describe(app: FastAPI) -> None:
             "/v1/embeddings": {"post": embed},
             "/v1/rerank": {"post": rerank},
             "/v2/rerank": {"post": rerank},
+            "/v1/chat/completions": {
+                "post": _operation("chat", "Chat", chat_schema.CHAT_BODY, chat_schema.ANSWER)
+            },
+            "/v1/completions": {
+                "post": _operation(
+                    "chat", "Complete a text", chat_schema.COMPLETION_BODY, chat_schema.ANSWER
+                )
+            },
+            "/embed": {"post": _tei("Embed texts, as TEI does", EMBED_BODY, EMBED_ANSWER)},
+            "/rerank": {
+                "post": _tei("Order texts, as TEI does", TEI_RERANK_BODY, TEI_RERANK_ANSWER)
+            },
         }
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _operation(tag: str, summary: str, body: object, answer: object) -> dict[str, object]:
+def _tei(summary: str, body: object, answer: object) -> dict[str, object]:
+    return _operation("tei", summary, body, answer, statuses=_TEI_STATUSES, error=TEI_ERROR)
+
+
+def _operation(
+    tag: str,
+    summary: str,
+    body: object,
+    answer: object,
+    *,
+    statuses: Mapping[str, str] = _STATUSES,
+    error: object = _ERROR,
+) -> dict[str, object]:
     def content(schema: object) -> dict[str, object]:
         return {"application/json": {"schema": schema}}
 
     responses: dict[str, object] = {
         "200": {"description": "The answer, as was asked for", "content": content(answer)}
     }
-    for status, text in _STATUSES.items():
-        responses[status] = {"description": text, "content": content(_ERROR)}
+    for status, text in statuses.items():
+        responses[status] = {"description": text, "content": content(error)}
     return {
         "tags": [tag],
         "summary": summary,

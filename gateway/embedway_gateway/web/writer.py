@@ -1,16 +1,16 @@
-"""Writes the answer to `POST /v1/embeddings` without a Python object for a number."""
+"""Writes vectors into an answer without a Python object for a number."""
 
 from __future__ import annotations
-
-from binascii import b2a_base64
 
 import msgspec
 import numpy as np
 import orjson
+from numpy.typing import NDArray
+from pybase64 import b64encode
 
 from embedway_upstream import EmbeddingResponse
 
-__all__ = ["write_embeddings"]
+__all__ = ["write_embeddings", "write_rows"]
 
 _quote = msgspec.json.Encoder().encode
 
@@ -29,7 +29,7 @@ def write_embeddings(response: EmbeddingResponse, *, model: str, base64: bool) -
     for index, row in enumerate(vectors):
         parts += (comma, b'{"object":"embedding","index":%d,"embedding":' % index)
         if base64:
-            parts += (b'"', b2a_base64(row, newline=False), b'"}')
+            parts += (b'"', b64encode(row), b'"}')
         else:
             parts += (orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY), b"}")
         comma = b","
@@ -40,3 +40,9 @@ def write_embeddings(response: EmbeddingResponse, *, model: str, base64: bool) -
         % (usage.prompt_tokens, usage.total_tokens),
     )
     return b"".join(parts)
+
+
+def write_rows(vectors: NDArray[np.float32]) -> bytes:
+    """An array for each vector, of the same decimals as in OpenAI's form."""
+    rows = np.ascontiguousarray(vectors, dtype="<f4")
+    return orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -23,7 +23,7 @@ _TRIES = 25
 _PAUSE_SECONDS = 0.04
 
 _SESSION_CURE = (
-    "the OCI session has expired: run `oci session authenticate`, "
+    "the OCI session has expired: run `oci session authenticate` for its profile, "
     "or `oci session refresh` before it ends"
 )
 _FILE_CURE = "the OCI token in the file has expired, and whatever renews it has not"
@@ -45,6 +45,8 @@ class TokenFiles:
     pass_phrase: str | None = field(default=None, repr=False)
     pass_phrase_file: str | None = None
     cure: str = _FILE_CURE
+    command: str = ""
+    """What to run then, for the detail."""
     watch: float | None = 5.0
     clock: Callable[[], float] = field(default=time.time, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
@@ -58,7 +60,8 @@ class TokenFiles:
             # The state from before reading: what changed meanwhile is noticed the next time.
             self._seen = state
         if held.expires_at is not None and held.expires_at <= self.clock():
-            raise CredentialsError(self.cure, detail=_where(self.token))
+            told = ", ".join(part for part in (self.command, _where(self.token)) if part)
+            raise CredentialsError(self.cure, detail=told)
         return held
 
     def _pair(self) -> Snapshot:
@@ -127,6 +130,7 @@ class SessionProfile:
                 key=_absolute(entries["key_file"]),
                 pass_phrase=pass_phrase,
                 cure=_SESSION_CURE,
+                command=f"oci session authenticate --profile-name {self.profile}",
                 clock=self.clock,
                 sleep=self.sleep,
             )

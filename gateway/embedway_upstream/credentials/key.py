@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
     load_pem_private_key,
     load_pem_public_key,
 )
 
 from embedway_upstream.credentials.error import CredentialsError
 
-__all__ = ["load_key"]
+__all__ = ["fingerprint_of", "load_key"]
 
 
 def load_key(pem: bytes, pass_phrase: str | None, *, where: str) -> RSAPrivateKey:
@@ -31,6 +35,12 @@ def load_key(pem: bytes, pass_phrase: str | None, *, where: str) -> RSAPrivateKe
     if not isinstance(key, RSAPrivateKey):
         raise CredentialsError("the OCI private key is not an RSA key", detail=where)
     return key
+
+
+def fingerprint_of(key: RSAPrivateKey) -> str:
+    """As the console shows it: MD5 of the public key, `aa:bb:…`."""
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.md5(public, usedforsecurity=False).digest().hex(":")
 
 
 def _load(pem: bytes, secret: bytes | None) -> object:

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
-import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
 import httpx
 
+from embedway_upstream.credentials.certificate import tls_context
 from embedway_upstream.credentials.error import CredentialsError
 from embedway_upstream.engines.status import retry_after
 from embedway_upstream.error import (
@@ -47,6 +45,9 @@ _DEFAULT_LIFE = 600.0
 # The only words of a refusal that are ours to repeat (RFC 6749 §5.2).
 _CODES = {"invalid_client", "invalid_grant", "invalid_request", "invalid_scope"}
 _CODES |= {"unauthorized_client", "unsupported_grant_type", "unauthorized"}
+
+_SLOW = "the token server took too long: check the host in token_url, and the network"
+_NO_ENDPOINT = "token_url is not a token endpoint; on SAP BTP it ends in /oauth/token"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,17 +95,21 @@ class ClientCredentials:
     `sign` does no I/O and takes the token as one snapshot. `refresh` blocks, may be called from
     any thread, and asks the token server once however many call it. It raises `CredentialsError`
     unless the token at hand still holds; a failure is kept for 5 s instead of asking again.
+    `again` reads the login anew for each token, for service keys that are replaced where they
+    lie; it raises `ValueError`.
     """
 
     def __init__(
         self,
         login: Login,
         *,
+        again: Callable[[], Login] | None = None,
         timeout: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._login = login
+        self._again = again
         self._timeout = timeout
         self._clock = clock
         self._sleep = sleep
@@ -112,6 +117,11 @@ class ClientCredentials:
         self._token: _Token | None = None
         self._failure: CredentialsError | None = None
         self._rests_until = 0.0
+
+    @property
+    def login(self) -> Login:
+        """What the last token was asked for with."""
+        return self._login
 
     def sign(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
@@ -165,6 +175,7 @@ class ClientCredentials:
         return True
 
     def _fetch(self) -> _Token:
+        self._login = self._read_again()
         attempt = 1
         while True:
             try:
@@ -178,6 +189,13 @@ class ClientCredentials:
             self._sleep(wait)
             attempt += 1
 
+    def _read_again(self) -> Login:
+        try:
+            return self._login if self._again is None else self._again()
+        except ValueError as error:
+            message = "the service key cannot be read again: check its file, or its variable"
+            raise CredentialsError(message, detail=str(error)) from None
+
     def _ask(self) -> bytes:
         login = self._login
         form = {"grant_type": "client_credentials", "client_id": login.client_id}
@@ -187,7 +205,7 @@ class ClientCredentials:
             with (
                 # Made anew each time, so that rotated certificate files are noticed.
                 httpx.Client(
-                    verify=_context(login),
+                    verify=tls_context(login.cert, login.key),
                     timeout=self._timeout,
                     trust_env=False,
                     headers={"accept": "application/json", "accept-encoding": "identity"},
@@ -197,10 +215,13 @@ class ClientCredentials:
                 body = self._read(reply)
         except httpx.TimeoutException as error:
             name = type(error).__name__
-            raise UpstreamTimeout("the token server took too long", detail=name) from None
+            raise UpstreamTimeout(_SLOW, detail=name) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             name = type(error).__name__
-            raise UpstreamUnreachable("the token server cannot be reached", detail=name) from None
+            raise UpstreamUnreachable(
+                "the token server cannot be reached: check the host in token_url, and the network",
+                detail=name,
+            ) from None
         if reply.status_code != 200:
             raise _refusal(reply.status_code, reply.headers, body)
         return body
@@ -213,7 +234,7 @@ class ClientCredentials:
             if len(body) > _MAX_BODY:
                 raise BadReply(f"the token server's reply is over {_MAX_BODY} bytes")
             if self._clock() > end:
-                raise UpstreamTimeout("the token server took too long")
+                raise UpstreamTimeout(_SLOW)
         return body
 
     def __repr__(self) -> str:
@@ -228,26 +249,6 @@ def _again(error: EmbeddingError) -> CredentialsError:
     return CredentialsError(error.message, retry_after=error.retry_after, detail=error.detail)
 
 
-def _context(login: Login) -> ssl.SSLContext:
-    # An empty password: without one, an encrypted key would be asked for on the terminal.
-    context = ssl.create_default_context()
-    if not login.cert or not login.key:
-        return context
-    try:
-        if "-----BEGIN" not in login.cert + login.key:
-            context.load_cert_chain(login.cert, login.key, password="")
-            return context
-        # Python's ssl reads files only; the folder is its owner's alone and lives for a moment.
-        with tempfile.TemporaryDirectory() as folder:
-            pem = Path(folder, "client.pem")
-            pem.write_text(f"{login.cert}\n{login.key}\n".replace("\\n", "\n"))
-            context.load_cert_chain(pem, password="")
-    except (OSError, ValueError) as error:
-        message = "the client certificate and its key cannot be read, or do not belong together"
-        raise CredentialsError(message, detail=type(error).__name__) from None
-    return context
-
-
 def _token(body: bytes, started: float) -> _Token:
     try:
         reply = json.loads(body)
@@ -255,7 +256,7 @@ def _token(body: bytes, started: float) -> _Token:
         life = float(reply.get("expires_in", _DEFAULT_LIFE))
         kind = str(reply.get("token_type", "bearer")).lower()
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise BadReply("the token server's reply is not an OAuth2 token") from None
+        raise BadReply(f"the token server's reply is not an OAuth2 token: {_NO_ENDPOINT}") from None
     good = isinstance(value, str) and value and value.isascii() and value.isprintable()
     if not good or kind != "bearer" or not 0 < life < float("inf"):
         raise BadReply("the token server's reply is not a bearer token with a life")
@@ -277,8 +278,8 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes) -> EmbeddingE
             "the token server does not accept the client's id and secret or certificate; take "
             "them, and token_url, from one service key that has not been deleted or rotated"
         )
-    elif status == 404 or 300 <= status < 400:
-        message = "token_url is not a token endpoint; on SAP BTP it ends in /oauth/token"
+    elif status in {404, 405} or 300 <= status < 400:
+        message = _NO_ENDPOINT
     else:
         message = f"the token server answered {status}"
     return CredentialsError(message, detail=detail)

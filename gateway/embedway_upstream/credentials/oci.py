@@ -10,6 +10,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, NoReturn
 
 from embedway_upstream.credentials.error import CredentialsError
+from embedway_upstream.credentials.key import fingerprint_of
 from embedway_upstream.credentials.signature import sign
 
 if TYPE_CHECKING:
@@ -148,6 +149,19 @@ class OCISignature:
         if self._source.watch is not None:
             moment = min(moment, now + self._source.watch)
         return moment
+
+    def doubt(self) -> str:
+        """
+        What a refusal may come from though the key could be read; empty where nothing is seen.
+        Session keys have tokens instead of fingerprints.
+        """
+        held = self._held
+        if held is None or held.key_id.startswith("ST$"):
+            return ""
+        real = fingerprint_of(held.key)
+        if held.key_id.rpartition("/")[2].lower() == real:
+            return ""
+        return f"the fingerprint in the configuration is not the private key's, which is {real}"
 
     def _ahead(self, held: Snapshot) -> float:
         assert held.expires_at is not None

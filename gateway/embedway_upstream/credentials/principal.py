@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from embedway_upstream.credentials.api_key import ApiKey, ApiKeyProfile
 from embedway_upstream.credentials.error import CredentialsError
@@ -14,6 +15,7 @@ from embedway_upstream.credentials.files import SessionProfile, TokenFiles
 from embedway_upstream.credentials.oci import OCISignature
 from embedway_upstream.credentials.profile import read_file
 from embedway_upstream.credentials.sdk import Principal, Signer
+from embedway_upstream.loopback import is_loopback
 
 if TYPE_CHECKING:
     from embedway_upstream.credentials.snapshot import Source
@@ -31,7 +33,14 @@ __all__ = [
 ]
 
 PrincipalName: TypeAlias = Literal[
-    "api_key", "session", "instance", "resource", "oke_workload", "delegation", "ads"
+    "api_key",
+    "session",
+    "instance",
+    "resource",
+    "oke_workload",
+    "delegation",
+    "token_exchange",
+    "ads",
 ]
 
 _DEFAULT_FILE = "~/.oci/config"
@@ -167,14 +176,30 @@ def delegation(
 
 
 def token_exchange(
-    *, domain_url: str, client_id: str, client_secret: str, token: str | Callable[[], str]
+    *,
+    domain_url: str,
+    client_id: str,
+    client_secret: str,
+    token: str | Callable[[], str] | None = None,
+    token_file: str | None = None,
 ) -> OCISignature:
-    """A token of another identity provider, exchanged for one of OCI's (UPST)."""
+    """
+    A token of another identity provider, exchanged for one of OCI's (UPST) at an identity domain.
+    A `token_file` is read again for every exchange, as is a `token` that can be called.
+    """
+    if (token is None) == (token_file is None):
+        raise ValueError("token_exchange needs either token or token_file")
+    _require_domain(domain_url)
+
+    def read() -> str:
+        if token_file is None:
+            return token() if callable(token) else token or ""
+        return read_file(token_file, "the file with the token to exchange").decode().strip()
 
     def make() -> Signer:
-        from oci.auth.signers import TokenExchangeSigner
+        from embedway_upstream.credentials.exchange import TokenExchange
 
-        signer: Signer = TokenExchangeSigner(token, domain_url, client_id, client_secret)
+        signer: Signer = TokenExchange(read, domain_url, client_id, client_secret)
         return signer
 
     return OCISignature(Principal(make, "token_exchange", _NO_EXCHANGE))
@@ -212,6 +237,19 @@ def _resource_files(environment: Mapping[str, str]) -> Source:
     if phrase is not None and Path(key).is_absolute():
         return TokenFiles(token=token, key=key, pass_phrase_file=phrase)
     return TokenFiles(token=token, key=key, pass_phrase=phrase)
+
+
+def _require_domain(url: str) -> None:
+    """The client's secret goes there, and the SDK takes anything for an address."""
+    parts = urlsplit(url)
+    loopback = parts.scheme == "http" and is_loopback(parts.hostname or "")
+    if not parts.hostname or parts.username or not (loopback or parts.scheme == "https"):
+        raise ValueError("domain_url must begin with https:// and name a host")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(
+            "domain_url is the identity domain's address alone, without a path, such as "
+            "https://idcs-0123.identity.oraclecloud.com"
+        )
 
 
 def _endpoint(federation_endpoint: str | None) -> dict[str, str]:

@@ -170,7 +170,9 @@ def _guarded(method: Callable[[], T], name: str, cure: str = "") -> T:
     # The last resort: the SDK raises its own, requests', PyJWT's and circuitbreaker's errors as
     # well as bare ones. Their words may hold tokens and addresses: only their kind is told.
     except Exception as error:  # noqa: BLE001
-        status = getattr(error, "status", None)
+        # The SDK's own errors have it themselves, those of requests in their response.
+        answer = getattr(error, "response", None)
+        status = getattr(error, "status", getattr(answer, "status_code", None))
         kind = type(error).__name__ + (f" {status}" if isinstance(status, int) else "")
         raise CredentialsError(
             cure or "the OCI signer could not renew its security token",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
@@ -16,6 +18,7 @@ from embedway_upstream.engines.limit import Limits
 from embedway_upstream.engines.usage import Told, counted
 from embedway_upstream.engines.vector import numbered, row, stack, why
 from embedway_upstream.engines.verdict import (
+    Finding,
     Rule,
     defect,
     empty,
@@ -25,7 +28,7 @@ from embedway_upstream.engines.verdict import (
     misunderstood,
     too_long,
 )
-from embedway_upstream.error import BadReply, EmbeddingError
+from embedway_upstream.error import BadReply, EmbeddingError, UpstreamRefused
 
 __all__ = ["Onnx", "Pooling"]
 
@@ -65,6 +68,20 @@ _CURE = (
     "that pools, or set `pooling:` of the upstream to the model's own (cls or mean)"
 )
 
+# What comes unpooled is long: a text of 512 tokens and 384 dimensions is 4.1 MB of JSON. Four with
+# 1,024 dimensions, 44 MB, still pass in a minute the 10 Mbps that a load balancer has by default on
+# OCI; 32 would be 353 MB, more than any reply may have. A pooled reply is short, but a processor
+# takes 5 s for 32 texts of 512 tokens, and OCI waits 60.
+_MOST: Mapping[Pooling | None, int] = MappingProxyType({None: 32, "cls": 4, "mean": 1})
+
+
+def _unfit(found: Finding) -> EmbeddingError:
+    return UpstreamRefused(
+        "the upstream's tokenizer does not fit its model; deploy its score.py with the tokenizer "
+        "files and the graph of one and the same model",
+        detail=found.detail,
+    )
+
 
 class Onnx(Accent):
     """
@@ -77,7 +94,8 @@ class Onnx(Accent):
     floats are asked for, because the template checks `encoding_format` and then ignores it.
 
     Every mistake is an exception, which the platform answers with 500: only its text tells a
-    request that can never pass from a fault. What is not recognised is not tried again.
+    request that can never pass from a fault. What is not recognised is not tried again. The texts
+    are those of onnxruntime 1.31, tokenizers 0.23, transformers 5.23 and jsonschema 4.26.
     """
 
     path = "/predict"
@@ -88,9 +106,18 @@ class Onnx(Accent):
         Rule(misunderstood, says="JSON is invalid"),
         Rule(invalid, says="text input must be of type|TextEncodeInput must be"),
         Rule(failed, says="allocate memory|bad_alloc|out of memory"),
-        # The sum with the table of positions, which is as long as the model's longest text.
+        Rule(failed, says="(CUDA|CUBLAS|CUDNN) failure"),
+        # An input of the graph that the tokenizer does not give is None, which a node then meets.
+        Rule(_unfit, says="ONNXRuntimeError.* Missing Input|missing from input feed"),
+        # A table of 20,000 rows is one of words, of which the tokenizer knows more than the model.
+        Rule(_unfit, says=r"indices element out of .* range \[-([2-9]\d|\d{3,})\d{3},"),
+        # The sum with the table of positions, which is as long as the model's longest text; the
+        # smaller of the two is named first.
+        Rule(too_long, says=r"ONNXRuntimeError.* broadcast an axis .*\. (?P<limit>\d+) by \d"),
         Rule(too_long, says=r"ONNXRuntimeError.* running (Add|Gather|Expand|Where) node"),
         Rule(too_long, says=r"ONNXRuntimeError.*(indices element out of|broadcast)"),
+        # The embeddings and their sum in one node, as onnxruntime's optimizer writes them.
+        Rule(too_long, says=r"ONNXRuntimeError.* EmbedLayerNormalization node.* out of range"),
         Rule(too_long, kind="context_length_exceeded"),
         Rule(invalid, kind="invalid_request_error"),
         Rule(defect, says="ONNXRuntimeError"),
@@ -100,7 +127,7 @@ class Onnx(Accent):
     def __init__(self, *, model: str | None = None, pooling: Pooling | None = None) -> None:
         super().__init__(model=model)
         self._pooling: Pooling | None = pooling
-        self.limits = Limits(max_inputs=1 if pooling == "mean" else None)
+        self.limits = Limits(max_inputs=_MOST[pooling])
 
     def encode(self, request: EmbeddingRequest) -> bytes:
         """The body of the request; the template requires `model`, and refuses nulls."""

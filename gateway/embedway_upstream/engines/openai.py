@@ -7,7 +7,9 @@ from typing import ClassVar
 
 import msgspec
 
+from embedway_upstream.chat import ChatRequest
 from embedway_upstream.embedding import EmbeddingRequest, EmbeddingResponse, Usage
+from embedway_upstream.engines.chat import chat_error, chat_paths, encode_chat
 from embedway_upstream.engines.form import UNREADABLE
 from embedway_upstream.engines.limit import Limits
 from embedway_upstream.engines.probe import Probe, model_list
@@ -53,6 +55,7 @@ class OpenAI:
 
     path = "/v1/embeddings"
     limits = Limits(max_inputs=2048)
+    chat_paths = chat_paths("/v1")
     ready: str | None = None
     probes: tuple[Probe, ...] = (Probe("/v1/models", model_list),)
 
@@ -99,6 +102,14 @@ class OpenAI:
     def usage(self, told: Usage, request: EmbeddingRequest) -> Usage:
         """What was told, zeros where nothing was."""
         return told
+
+    def encode_chat(self, request: ChatRequest) -> bytes:
+        """The client's own body, under the name that the server expects."""
+        return encode_chat(request, self._model)
+
+    def chat_error(self, status: int, headers: Mapping[str, str], body: bytes) -> EmbeddingError:
+        """What they stand for when the body was a client's."""
+        return chat_error(status, headers, body)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> EmbeddingError:
         """What the status and the body stand for; nothing of the body is passed on."""

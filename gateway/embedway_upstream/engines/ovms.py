@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
+from embedway_upstream.engines.chat import chat_paths
 from embedway_upstream.engines.cohere import Cohere
 from embedway_upstream.engines.limit import Limits
 from embedway_upstream.engines.probe import Facts, Probe, model_list, reader
@@ -58,6 +59,7 @@ class OVMS(Cohere):
     """
 
     path = "/v3/embeddings"
+    chat_paths = chat_paths("/v3")
     limits = Limits(max_bytes=1_000_000_000)
     probes = (
         Probe("/v3/models", model_list),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ from embedway_upstream.engines.form import UNREADABLE
 from embedway_upstream.engines.limit import Limits
 from embedway_upstream.error import BadReply
 
-__all__ = ["Facts", "Probe", "model_list", "reader"]
+__all__ = ["Facts", "Probe", "merged", "model_list", "reader"]
 
 Told = TypeVar("Told")
 
@@ -29,6 +29,28 @@ class Facts:
     limits: Limits = field(default_factory=Limits)
     truncates: bool | None = None
     """Whether a text beyond `limits.max_tokens` is cut; otherwise it is refused."""
+
+
+def merged(told: Iterable[Facts]) -> Facts:
+    """Each fact from the first who told it."""
+    every = list(told)
+    limits = [facts.limits for facts in every]
+    return Facts(
+        version=_first(facts.version for facts in every),
+        models=_first(facts.models or None for facts in every) or (),
+        capabilities=_first(facts.capabilities or None for facts in every) or (),
+        limits=Limits(
+            max_inputs=_first(limit.max_inputs for limit in limits),
+            max_bytes=_first(limit.max_bytes for limit in limits),
+            max_characters=_first(limit.max_characters for limit in limits),
+            max_tokens=_first(limit.max_tokens for limit in limits),
+        ),
+        truncates=_first(facts.truncates for facts in every),
+    )
+
+
+def _first(values: Iterable[Told | None]) -> Told | None:
+    return next((value for value in values if value is not None), None)
 
 
 @dataclass(frozen=True, slots=True)

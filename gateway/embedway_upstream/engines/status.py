@@ -30,9 +30,15 @@ def from_status(status: int, headers: Mapping[str, str]) -> EmbeddingError:
     if status == 429:
         return RateLimited("the upstream asks to slow down", retry_after=wait, detail=detail)
     if status in {401, 403}:
-        return UpstreamRefused("the upstream refuses the gateway's credentials", detail=detail)
+        return UpstreamRefused(
+            "the upstream refuses the gateway's credentials; check `credentials:` of the upstream",
+            detail=detail,
+        )
     if status == 404:
-        return UpstreamRefused("the upstream has no such model or path", detail=detail)
+        return UpstreamRefused(
+            "the upstream has no such model or path; check `url:`, `path:` and `model:` of it",
+            detail=detail,
+        )
     if status == 413:
         return BatchTooLarge("the request is too large for the upstream", detail=detail)
     if status in {400, 422}:

@@ -137,8 +137,8 @@ def unable(found: Finding) -> EmbeddingError:
 
 def no_route(found: Finding) -> EmbeddingError:
     return UpstreamRefused(
-        "the upstream has no such route; check `url:` and `path:` of the upstream, its version, "
-        "and that its model is of the right kind",
+        "the upstream has no such route; check `engine:`, `url:` and `path:` of the upstream, its "
+        "version, and that its model is of the right kind",
         detail=found.detail,
     )
 

@@ -1,5 +1,5 @@
 """
-SAP AI Core: a deployment behind `{api}/v2/inference/deployments/{id}`, and the login to it.
+SAP AI Core: a deployment behind `{api}/v2/inference/deployments/{id}`.
 
 Facts from SAP's AI API and its ai-core-sdk. What the inference path answers while
 a deployment is scaled to zero or with a wrong resource group is documented nowhere, so anything
@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from embedway_upstream.credentials.oauth2 import Login
 from embedway_upstream.engines.status import from_status, retry_after
 from embedway_upstream.error import (
     EmbeddingError,
@@ -23,7 +22,7 @@ from embedway_upstream.error import (
     UpstreamTimeout,
 )
 
-__all__ = ["AICore", "aicore_error", "login_from_service_key", "login_from_variables"]
+__all__ = ["AICore", "aicore_error"]
 
 _VERSIONED = re.compile(r"/v\d+(/|$)")
 # A mesh's and a platform's own; an engine that fails says so in JSON.
@@ -51,7 +50,11 @@ class AICore:
             path = f"/v1{path}"
         return base.removesuffix("/v1") + path if path.startswith("/v1/") else base + path
 
-    def headers(self, path: str) -> Mapping[str, str]:
+    def probe_address(self, path: str) -> str | None:
+        """The same URL."""
+        return self.address(path)
+
+    def headers(self, path: str, *, stream: bool = False) -> Mapping[str, str]:
         """The resource group; without it every call is refused."""
         return {"AI-Resource-Group": self.resource_group}
 
@@ -126,72 +129,3 @@ def _is_platforms(parsed: dict[str, object] | None) -> bool:
 def _short(value: object) -> str:
     text = str(value)[:64]
     return text if text.isascii() and text.isprintable() else "?"
-
-
-def login_from_service_key(key: Mapping[str, object], *, resource_group: str = "") -> Login:
-    """The login in an AI Core service key, secret or x509. `ValueError` names what is missing."""
-    services = key.get("serviceurls")
-    api = services.get("AI_API_URL") if isinstance(services, Mapping) else None
-    certificate = key.get("certificate") and not key.get("clientsecret")
-    values = {
-        "AICORE_CLIENT_ID": key.get("clientid"),
-        "AICORE_CLIENT_SECRET": key.get("clientsecret"),
-        "AICORE_AUTH_URL": key.get("certurl" if certificate else "url"),
-        "AICORE_CERT_STR": key.get("certificate"),
-        "AICORE_KEY_STR": key.get("key"),
-        "AICORE_BASE_URL": api,
-        "AICORE_RESOURCE_GROUP": resource_group,
-    }
-    return _login(
-        {name: str(value) for name, value in values.items() if value},
-        "the fields of the service key",
-    )
-
-
-def login_from_variables(variables: Mapping[str, str]) -> Login | None:
-    """
-    The login that the variables hold, None when they hold none: `AICORE_SERVICE_KEY`, else the
-    single `AICORE_*` (what a `~/.aicore/config.json` holds too), else `VCAP_SERVICES`.
-    """
-    group = variables.get("AICORE_RESOURCE_GROUP", "")
-    if text := variables.get("AICORE_SERVICE_KEY"):
-        return login_from_service_key(_object(text, "AICORE_SERVICE_KEY"), resource_group=group)
-    if variables.get("AICORE_CLIENT_ID"):
-        return _login(variables, "the AICORE_* variables")
-    services = _object(variables.get("VCAP_SERVICES") or "{}", "VCAP_SERVICES").get("aicore")
-    bound = services[0] if isinstance(services, list) and services else {}
-    key = bound.get("credentials") if isinstance(bound, dict) else None
-    return login_from_service_key(key, resource_group=group) if isinstance(key, dict) else None
-
-
-def _object(text: str, name: str) -> dict[str, object]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        # Outside the except: the decoder's error holds the whole text.
-        raise ValueError(f"{name} is not a JSON object")  # noqa: TRY004
-    return value
-
-
-def _login(values: Mapping[str, str], where: str) -> Login:
-    get = values.get
-    secret = get("AICORE_CLIENT_SECRET")
-    cert, key = get("AICORE_CERT_STR"), get("AICORE_KEY_STR")
-    cert, key = cert or get("AICORE_CERT_FILE_PATH"), key or get("AICORE_KEY_FILE_PATH")
-    base = get("AICORE_AUTH_URL") if secret else get("AICORE_CERT_URL") or get("AICORE_AUTH_URL")
-    missing = [] if get("AICORE_CLIENT_ID") else ["the client id"]
-    missing += [] if base else ["the address of the token server"]
-    missing += [] if secret or (cert and key) else ["the secret, or a certificate with its key"]
-    if missing or not base:
-        raise ValueError(f"{where} lack {', '.join(missing)}")
-    return Login(
-        token_url=base.rstrip("/").removesuffix("/oauth/token") + "/oauth/token",
-        client_id=values["AICORE_CLIENT_ID"],
-        client_secret=secret or None,
-        cert=None if secret else cert,
-        key=None if secret else key,
-        api_url=(get("AICORE_BASE_URL") or "").rstrip("/").removesuffix("/v2") or None,
-        resource_group=get("AICORE_RESOURCE_GROUP") or None,
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from embedway_upstream.error import RateLimited, UpstreamFailed
 
@@ -39,4 +39,4 @@ class AmbiguousFailure(UpstreamFailed):
     how often another attempt is worth it.
     """
 
-    most_retries: ClassVar[int | None] = 1
+    most_retries: int | None = 1

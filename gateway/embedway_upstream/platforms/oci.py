@@ -56,9 +56,18 @@ class OCI:
         base += _STREAM if stream else _PREDICT
         return base + path if self.invoke == "suffix" else base
 
-    def headers(self, path: str) -> Mapping[str, str]:
-        """The request's id, and with invoke="route" the engine's path. Neither is signed."""
+    def probe_address(self, path: str) -> str | None:
+        """The same URL with invoke="suffix", where the deployment offers the path; else none."""
+        return self.address(path) if self.invoke == "suffix" else None
+
+    def headers(self, path: str, *, stream: bool = False) -> Mapping[str, str]:
+        """
+        The request's id, with invoke="route" the engine's path, and with a stream what AQUA's
+        containers want beside it (oracle-ads, ads/aqua/client). None of them is signed.
+        """
         headers = {"opc-request-id": self.new_id()}
+        if stream:
+            headers["enable-streaming"] = "true"
         if self.invoke == "route":
             headers["route"] = path
         return headers

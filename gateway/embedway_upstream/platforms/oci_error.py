@@ -15,8 +15,8 @@ import msgspec
 
 from embedway_upstream.engines.status import from_status, retry_after
 from embedway_upstream.error import (
+    BatchTooLarge,
     EmbeddingError,
-    InputTooLong,
     InvalidRequest,
     UpstreamFailed,
     UpstreamRefused,
@@ -31,8 +31,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9/_.-]{1,200}")
 _SKEW_SECONDS = 280.0
 
 _POLICY = (
-    "allow dynamic-group <group> to {DATA_SCIENCE_MODEL_DEPLOYMENT_PREDICT} "
-    "in compartment <compartment>"
+    "allow group <name> (dynamic-group <name> for a machine or resource) to "
+    "{DATA_SCIENCE_MODEL_DEPLOYMENT_PREDICT} in compartment <compartment>"
 )
 
 
@@ -86,8 +86,8 @@ def _unsigned(headers: Mapping[str, str], now: float) -> str:
     if off is not None and abs(off) > _SKEW_SECONDS:
         way = "ahead of" if off > 0 else "behind"
         return (
-            f"OCI refuses the signature (401): this machine's clock is {abs(off) / 60:.0f} minutes "
-            f"{way} the platform's, and 5 are allowed; set the clock"
+            f"OCI refuses the signature (401): this machine's clock is {abs(off):.0f} seconds "
+            f"{way} the platform's, and 300 are allowed; set the clock"
         )
     return (
         "OCI refuses the signature (401). Likely: the security token has expired, the key or its "
@@ -117,8 +117,9 @@ _BY_STATUS: Mapping[int, tuple[type[EmbeddingError], str]] = {
         UpstreamRefused,
         (
             "OCI does not find the deployment, or does not let these credentials call it (404; the "
-            "platform does not say which). Check the OCID and region in the upstream's url, and "
-            f"the policy: {_POLICY}"
+            "platform does not say which). To tell them apart, ask as an administrator: `oci "
+            "data-science model-deployment get` finds the deployment, ACTIVE, when only the policy "
+            f"is missing; add it: {_POLICY}. Else correct the OCID and the region in `url:`"
         ),
     ),
     405: (
@@ -142,7 +143,7 @@ _BY_STATUS: Mapping[int, tuple[type[EmbeddingError], str]] = {
             "proxy, sends the body in chunks"
         ),
     ),
-    413: (InputTooLong, "the request is larger than OCI takes (10 MB)"),
+    413: (BatchTooLarge, "the request is larger than OCI takes (10 MB)"),
     500: (
         AmbiguousFailure,
         (

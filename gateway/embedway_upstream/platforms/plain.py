@@ -26,7 +26,11 @@ class Plain:
             return base + path.removeprefix("/v1")
         return base + path
 
-    def headers(self, path: str) -> Mapping[str, str]:
+    def probe_address(self, path: str) -> str | None:
+        """The same URL."""
+        return self.address(path)
+
+    def headers(self, path: str, *, stream: bool = False) -> Mapping[str, str]:
         """None."""
         return {}
 

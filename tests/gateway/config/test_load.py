@@ -226,3 +226,60 @@ def test_a_token_that_no_header_can_carry_is_told_with_its_place(tmp_path: Path)
 
     assert any(text.startswith("credentials.key") and "header" in text for text in found), found
     assert "s3cret" not in "".join(found)
+
+
+def test_a_key_that_is_given_twice_is_told_with_both_lines(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """\
+        server: {port: 1, port: 2}
+        base: &base {timeout: 5s}
+        models:
+          - name: a
+            dimensions: 3
+            upstreams:
+              - <<: *base
+                name: x
+                engine: openai
+                url: https://one.example.test
+                timeout: 6s
+                url: https://two.example.test
+        """,
+    )
+
+    assert found[:2] == [
+        "server.port: is given twice, in lines 1 and 1; keep one",
+        "models[0].upstreams[0].url: is given twice, in lines 10 and 12; keep one",
+    ]
+    assert ["base" in text for text in found[2:]] == [True], "and nothing of what is merged"
+
+
+def test_what_models_say_against_each_other_is_told_at_once(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """
+        models:
+          - name: a
+            dimensions: 3
+            upstreams:
+              - {name: x, engine: openai, url: "https://example.test", credentials: one}
+              - {name: y, engine: openai, url: "https://example.test", credentials: two}
+          - name: b
+            aliases: [a, c]
+            dimensions: 3
+            upstreams: [{name: x, engine: openai, url: "https://example.test"}]
+          - name: c
+            dimensions: 3
+            upstreams: [{name: x, engine: openai, url: "https://example.test"}]
+        discovery:
+          - {type: aicore, scenario_id: s, credentials: three}
+        """,
+    )
+
+    assert found == [
+        "discovery[0].credentials: no credentials 'three' (known: none are defined)",
+        "models[1]: the name 'a' is taken by models[0]",
+        "models[2]: the name 'c' is taken by models[1]",
+        "models[0].upstreams[0].credentials: no credentials 'one' (known: none are defined)",
+        "models[0].upstreams[1].credentials: no credentials 'two' (known: none are defined)",
+    ]

@@ -13,7 +13,7 @@ from doubles.aicore_api import AICoreAPI
 from doubles.serving import served
 from doubles.time import Time
 from embedway_gateway.discovery import AICoreSource, group
-from embedway_gateway.transport import AiohttpTransport
+from embedway_gateway.wire import WireTransport
 from embedway_upstream import (
     BadReply,
     EmbeddingRequest,
@@ -38,7 +38,7 @@ class Running:
         secret = options.pop("secret", api.client_secret)
         login = Login(token_url=f"{url}/oauth/token", client_id="client", client_secret=secret)
         self.credentials = ClientCredentials(login, sleep=self.time.slept.append)
-        self.transport = AiohttpTransport()
+        self.transport = WireTransport()
         self.source = AICoreSource(
             **{
                 "api_url": url,

@@ -81,7 +81,7 @@ ROWS: list[tuple[str, dict[str, Any], tuple[str, str, str | None, str]]] = [
     (
         "1 chat",
         {"image": VLLM, "variables": {PREDICT: "/v1/chat/completions"}},
-        ("vllm", "predict", None, "chat"),
+        ("vllm", "predict", "/v1/chat/completions", "chat"),
     ),
     ("2 specification", {"specification": "openai"}, ("openai", "suffix", None, "embed")),
     ("2 in capitals", {"specification": "OpenAI"}, ("openai", "suffix", None, "embed")),

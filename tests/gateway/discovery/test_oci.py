@@ -13,7 +13,7 @@ from doubles.oci_control_plane import OCIControlPlane, deployment
 from doubles.serving import free_port, served
 from doubles.time import Time
 from embedway_gateway.discovery import OCISource, control_plane
-from embedway_gateway.transport import AiohttpTransport
+from embedway_gateway.wire import WireTransport
 from embedway_upstream import (
     BadReply,
     EmbeddingError,
@@ -51,7 +51,7 @@ class Signer:
 
 @asynccontextmanager
 async def source(plane: OCIControlPlane, **options: Any) -> AsyncIterator[tuple[OCISource, Time]]:
-    time, transport = Time(), AiohttpTransport()
+    time, transport = Time(), WireTransport()
     with served(plane) as url:
         for items in plane.compartments.values():
             for item in items:
@@ -283,7 +283,7 @@ async def test_a_list_without_an_end_is_given_up() -> None:
 
 
 async def test_nobody_there() -> None:
-    transport = AiohttpTransport()
+    transport = WireTransport()
     oci = OCISource(
         endpoint=f"http://127.0.0.1:{free_port()}",
         compartment_id="c1",

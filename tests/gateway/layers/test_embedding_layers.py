@@ -1,4 +1,4 @@
-"""Split, Shorten, Prompt and the small gather: what callers get is what they asked for."""
+"""Shorten, Prompt and the small gather: what callers get is what they asked for."""
 
 from __future__ import annotations
 
@@ -6,36 +6,12 @@ import asyncio
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from embedway_gateway.layers.prompt import Prompt, PromptTexts
 from embedway_gateway.layers.shorten import Shorten
-from embedway_gateway.layers.split import Split
-from embedway_upstream import EmbeddingRequest, InvalidRequest, OpenAI, UpstreamFailed
+from embedway_upstream import EmbeddingRequest, InvalidRequest, UpstreamFailed
 from embedway_upstream.gather import gather
 from embedway_upstream.testing import FakeEmbedder, fake_vectors
-
-
-@given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=40), st.integers(1, 12))
-def test_split_and_join_is_the_identity(texts: list[str], size: int) -> None:
-    whole, inner = FakeEmbedder(), FakeEmbedder()
-    request = EmbeddingRequest("m", tuple(texts))
-
-    expected = asyncio.run(whole.send(request))
-    actual = asyncio.run(Split(inner, max_inputs=size).send(request))
-
-    np.testing.assert_array_equal(expected.vectors, actual.vectors)
-    assert expected.usage == actual.usage
-    assert max(len(piece.inputs) for piece in inner.requests) <= size
-    assert sum(len(piece.inputs) for piece in inner.requests) == len(texts)
-
-
-async def test_a_piece_that_fails_fails_the_request_bare() -> None:
-    split = Split(FakeEmbedder(errors=[UpstreamFailed("x")]), max_inputs=1)
-
-    with pytest.raises(UpstreamFailed):
-        await split.send(EmbeddingRequest("m", ("a", "b", "c")))
 
 
 async def test_gather_cancels_the_siblings_of_what_failed() -> None:
@@ -121,20 +97,3 @@ async def test_each_input_type_gets_its_prompt(kind: str, prefix: str) -> None:
     await Prompt(inner, texts).send(EmbeddingRequest("m", ("a", "b"), kind))  # type: ignore[arg-type]
 
     assert (f"{prefix}a", f"{prefix}b") == inner.requests[0].inputs
-
-
-@given(st.lists(st.text(min_size=1, max_size=2000), min_size=1, max_size=12), st.integers(1, 5))
-def test_no_piece_is_larger_than_the_upstream_takes(texts: list[str], inputs: int) -> None:
-    whole, inner = FakeEmbedder(), FakeEmbedder()
-    request = EmbeddingRequest("m", tuple(texts))
-    limit = 4096 + 5000
-
-    expected = asyncio.run(whole.send(request))
-    actual = asyncio.run(Split(inner, max_inputs=inputs, max_bytes=limit).send(request))
-
-    np.testing.assert_array_equal(expected.vectors, actual.vectors)
-    assert tuple(texts) == sum((piece.inputs for piece in inner.requests), ())
-    for piece in inner.requests:
-        size = len(OpenAI().encode(piece))
-        assert size <= limit or len(piece.inputs) == 1
-        assert len(piece.inputs) <= inputs

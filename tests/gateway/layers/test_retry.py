@@ -34,7 +34,7 @@ def retry(
     )
 
 
-@pytest.mark.parametrize("error", [UpstreamUnreachable, UpstreamFailed, BadReply, RateLimited])
+@pytest.mark.parametrize("error", [UpstreamUnreachable, UpstreamFailed, RateLimited])
 async def test_what_may_pass_is_tried_again(error: type[EmbeddingError]) -> None:
     time, inner = Time(), FakeEmbedder(errors=[error("x"), error("x")])
 
@@ -42,7 +42,57 @@ async def test_what_may_pass_is_tried_again(error: type[EmbeddingError]) -> None
 
     assert "fake" == response.served_by
     assert 3 == len(inner.requests)
-    assert [0.05, 0.1] == time.slept
+    assert [0.025, 0.05] == time.slept
+
+
+async def test_a_bad_reply_may_be_an_accident_but_not_twice() -> None:
+    time, inner = Time(), FakeEmbedder(errors=[BadReply("x")] * 2)
+
+    with pytest.raises(BadReply):
+        await retry(inner, time).send(REQUEST)
+
+    assert 2 == len(inner.requests)
+
+
+async def test_where_nobody_was_reached_the_next_is_asked_at_once_if_there_is_one() -> None:
+    time, left = Time(), [True, False]
+    inner = FakeEmbedder(errors=[UpstreamUnreachable("x"), UpstreamUnreachable("x")])
+    layer: Retry[EmbeddingRequest, EmbeddingResponse] = Retry(
+        inner,
+        Budget(clock=time),
+        others=lambda _trail: left.pop(0),
+        clock=time,
+        sleep=time.sleep,
+        jitter=lambda: 1.0,
+    )
+    await layer.send(REQUEST)
+
+    assert [0.05] == time.slept
+
+
+async def test_attempts_know_who_failed_before() -> None:
+    inner = FakeEmbedder(errors=[UpstreamFailed("x", upstream="a"), RateLimited("x", upstream="b")])
+    await retry(inner, Time()).send(REQUEST)
+    trail = inner.requests[-1].trail
+
+    assert inner.requests[0].trail is None
+    assert trail is not None
+    assert ["a", "b"] == trail.upstreams
+
+
+async def test_retries_are_counted() -> None:
+    counted: list[None] = []
+    time, inner = Time(), FakeEmbedder(errors=[UpstreamFailed("x")] * 2)
+    layer: Retry[EmbeddingRequest, EmbeddingResponse] = Retry(
+        inner,
+        Budget(clock=time),
+        clock=time,
+        sleep=time.sleep,
+        retried=lambda: counted.append(None),
+    )
+    await layer.send(REQUEST)
+
+    assert 2 == len(counted)
 
 
 async def test_the_callers_mistake_is_not_tried_again() -> None:
@@ -111,16 +161,43 @@ async def test_an_outage_is_not_amplified() -> None:
     assert 1.19 < len(inner.requests) / sent < 1.205
 
 
-def test_the_budget_refills_with_time_or_traffic_whichever_is_more() -> None:
-    time = Time()
-    budget = Budget(share=0.5, floor=2, window=5, clock=time)
+def taken(budget: Budget, *, elsewhere: bool = False) -> int:
+    count = 0
+    while budget.take(elsewhere=elsewhere):
+        count += 1
+    return count
 
-    assert [True, True, False] == [budget.take() for _ in range(3)]
-    time.now += 0.5
-    assert [True, False] == [budget.take() for _ in range(2)]
-    for _ in range(4):
-        budget.request()
-    time.now += 0.5
-    assert [True, True, False] == [budget.take() for _ in range(3)]
+
+def test_a_floor_is_always_there_and_comes_back_with_time() -> None:
+    time = Time()
+    budget = Budget(share=0.5, floor=4, clock=time)
+
+    assert 4 == taken(budget)
+    time.now += 0.7
+    # Half of what was taken has faded.
+    assert 2 == taken(budget)
     time.now += 1000
-    assert [True] * 10 + [False] == [budget.take() for _ in range(11)]
+    assert 4 == taken(budget), "nothing is saved up"
+
+
+def test_a_share_of_the_latest_requests_is_there() -> None:
+    time = Time()
+    budget = Budget(share=0.5, floor=0, clock=time)
+    for _ in range(100):
+        budget.request()
+    assert 50 == taken(budget)
+    for _ in range(1000):
+        budget.request()
+    time.now += 100
+
+    assert 5 == taken(budget), "ten a second came"
+
+
+def test_while_another_is_well_what_ten_seconds_allow_may_go_at_once() -> None:
+    time = Time()
+    budget = Budget(share=0.0, floor=10, clock=time)
+
+    assert 100 == taken(budget, elsewhere=True)
+    assert 0 == taken(budget)
+    time.now += 20
+    assert 10 == taken(budget)

@@ -3,48 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
-import numpy as np
 import pytest
 
+from doubles.space import Changing, candidate, guard, layer, settle
 from doubles.time import Time
-from embedway_gateway.layers.space import CANARIES, Reference, SameSpace, agreement
+from embedway_gateway.layers.canary import CANARIES
+from embedway_gateway.layers.reference import Reference
+from embedway_gateway.metric import Metrics
 from embedway_upstream import (
     BadReply,
     DeadlineExceeded,
-    EmbeddingError,
     EmbeddingRequest,
     EmbeddingResponse,
-    InputTooLong,
-    InvalidRequest,
-    UpstreamDefect,
     UpstreamFailed,
     UpstreamUnreachable,
-    Usage,
     WrongSpace,
 )
-from embedway_upstream.testing import FakeEmbedder, fake_vectors
+from embedway_upstream.testing import FakeEmbedder
 
 REQUEST = EmbeddingRequest("m", ("a",))
-
-
-class Foreign(FakeEmbedder):
-    """Another model under the same name, until it is `cured`."""
-
-    cured = False
-
-    async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
-        response = await super().send(request)
-        if self.cured:
-            return response
-        vectors = fake_vectors([f"other {text}" for text in request.inputs], self.dimensions)
-        return EmbeddingResponse("m", vectors, Usage(1, 1), self.name)
-
-
-def layer(inner: FakeEmbedder, reference: FakeEmbedder, time: Time | None = None) -> SameSpace:
-    return SameSpace(
-        inner, Reference("m", "first", reference), upstream="second", clock=time or Time()
-    )
 
 
 async def test_an_equal_upstream_serves_after_one_comparison() -> None:
@@ -61,7 +40,7 @@ async def test_an_equal_upstream_serves_after_one_comparison() -> None:
 
 
 async def test_a_foreign_upstream_serves_nothing() -> None:
-    inner = Foreign()
+    inner = Changing(salt="other ")
     space = layer(inner, FakeEmbedder())
 
     for _ in range(3):
@@ -79,11 +58,11 @@ async def test_another_size_is_another_space() -> None:
 
 
 async def test_a_foreign_upstream_is_looked_at_again_after_a_minute() -> None:
-    time, inner = Time(), Foreign()
+    time, inner = Time(), Changing(salt="other ")
     space = layer(inner, FakeEmbedder(), time)
     with pytest.raises(WrongSpace):
         await space.send(REQUEST)
-    inner.cured = True
+    inner.salt = ""
     time.now += 61
 
     assert "fake" == (await space.send(REQUEST)).served_by
@@ -102,44 +81,17 @@ async def test_without_a_reference_nothing_is_proven_and_nothing_served() -> Non
     assert REQUEST in inner.requests
 
 
-def test_agreement_is_the_worst_cosine() -> None:
-    one = dict(enumerate(fake_vectors(["a", "b"], 8)))
-
-    assert 1.0 == pytest.approx(agreement(one, {key: row * 3 for key, row in one.items()}))
-    assert -1.0 == pytest.approx(agreement(one, {**one, 1: -one[1]}))
-    assert -1.0 == agreement(one, {**one, 1: np.zeros(4, np.float32)})
-
-
-async def test_an_upstream_that_comes_back_as_another_is_noticed() -> None:
-    inner = Foreign()
-    inner.cured = True
-    space = layer(inner, FakeEmbedder())
-    await space.send(REQUEST)
-
-    inner._errors = [UpstreamUnreachable("x")]
-    with pytest.raises(UpstreamUnreachable):
-        await space.send(REQUEST)
-    inner.cured = False
-
+async def test_what_is_refused_is_asked_again_at_once_when_the_space_changed() -> None:
+    time, inner, first = Time(), Changing(salt="new "), Changing()
+    reference = Reference("m", [candidate("first", first)], clock=time)
+    space = guard("second", inner, reference, time)
     with pytest.raises(WrongSpace):
         await space.send(REQUEST)
+    first.salt = "new "
+    await guard("first", first, reference, time).prove()
 
-
-async def test_a_reference_that_becomes_another_model_is_noticed() -> None:
-    time, reference = Time(), Foreign()
-    reference.cured = True
-    inner = FakeEmbedder()
-    shared = Reference("m", "first", reference, clock=time)
-    space = SameSpace(inner, shared, upstream="second", clock=time)
-    await space.send(REQUEST)
-    reference.cured = False
-    time.now += 301
-    await space.send(REQUEST)
-    for _ in range(50):
-        await asyncio.sleep(0)
-
-    with pytest.raises(WrongSpace):
-        await space.send(REQUEST)
+    assert "fake" == (await space.send(REQUEST)).served_by
+    assert "" == space.quarantined
 
 
 async def test_vectors_of_another_size_are_refused_after_the_proof_too() -> None:
@@ -165,14 +117,82 @@ async def test_nobody_waits_for_a_comparison_past_the_deadline() -> None:
         await space.send(request)
 
 
-@pytest.mark.parametrize("refusal", [InputTooLong, InvalidRequest, UpstreamDefect])
-async def test_a_text_beyond_the_engines_maximum_is_left_out_of_the_comparison(
-    refusal: type[EmbeddingError],
-) -> None:
-    class Refusing(FakeEmbedder):
-        async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
-            if len(request.inputs[0]) > 5000:
-                raise refusal("x")
-            return await super().send(request)
+async def test_before_anything_is_known_the_first_serves_without_a_comparison() -> None:
+    inner = FakeEmbedder()
+    space = guard("only", inner, Reference("m", [candidate("only", inner)]))
 
-    assert "fake" == (await layer(Refusing(), FakeEmbedder()).send(REQUEST)).served_by
+    await space.send(REQUEST)
+
+    assert [REQUEST] == inner.requests
+    assert "" == space.problem
+
+
+async def test_a_change_beside_the_traffic_is_noticed_after_five_minutes() -> None:
+    time, inner = Time(), Changing()
+    space = layer(inner, FakeEmbedder(), time)
+    await space.send(REQUEST)
+    inner.salt = "other "
+    time.now += 301
+    await space.send(REQUEST)
+    await settle()
+
+    with pytest.raises(WrongSpace):
+        await space.send(REQUEST)
+
+
+async def test_after_a_long_silence_the_first_request_waits_for_the_comparison() -> None:
+    time, inner = Time(), Changing()
+    space = layer(inner, FakeEmbedder(), time)
+    await space.send(REQUEST)
+    inner.salt = "other "
+    time.now += 601
+
+    with pytest.raises(WrongSpace):
+        await space.send(REQUEST)
+    assert 1 == inner.requests.count(REQUEST)
+    assert 1 == space.strays
+
+
+async def test_a_quarantine_is_told_once_and_so_is_its_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "embedway.gateway")
+    time, inner, metrics = Time(), Changing(salt="other "), Metrics()
+    reference = Reference("m", [candidate("first", FakeEmbedder())], clock=time)
+    space = guard("second", inner, reference, time, metrics=metrics)
+    labels = {"model": "m", "upstream": "second"}
+
+    def value(name: str) -> float | None:
+        return metrics.registry.get_sample_value(f"embedway_upstream_{name}", labels)
+
+    assert (0, None) == (value("quarantined"), value("agreement"))
+    for _ in range(3):
+        with pytest.raises(WrongSpace):
+            await space.send(REQUEST)
+        time.now += 61
+    assert 1 == value("quarantined")
+    assert (value("agreement") or 1) < 0.9
+    inner.salt = ""
+    await space.send(REQUEST)
+
+    assert 0 == value("quarantined")
+    assert 1 == pytest.approx(value("agreement"))
+    told = [(record.levelname, record.message.split(": ")[1]) for record in caplog.records]
+    assert told == [
+        ("WARNING", "upstream 'second' is quarantined"),
+        ("INFO", "upstream 'second' is released"),
+    ]
+
+
+async def test_of_an_upstream_that_is_gone_nothing_is_told() -> None:
+    inner, metrics = Changing(salt="other "), Metrics()
+    reference = Reference("m", [candidate("first", FakeEmbedder())])
+    space = guard("second", inner, reference, metrics=metrics)
+    with pytest.raises(WrongSpace):
+        await space.send(REQUEST)
+
+    space.end(followed=False)
+
+    labels = {"model": "m", "upstream": "second"}
+    name = "embedway_upstream_quarantined"
+    assert 0 == metrics.registry.get_sample_value(name, labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from doubles.oci_identity import Rotation, write_api_key, write_profile
-from embedway_client import Client
+from embedway_client import Client, aicore_credentials
 from embedway_client.credential import accepted
 from embedway_upstream import Bearer, CredentialsError, UpstreamRefused
 from embedway_upstream.credentials import principal
@@ -61,6 +62,55 @@ def test_a_service_key_of_ai_core_and_the_newest_token_for_it(world, direct, ask
 
     np.testing.assert_array_equal(result.vectors, fake_vectors(["b"], 8))
     assert len(world.aicore.forms) == 2
+
+
+@pytest.mark.parametrize("place", ["dict", "text", "file", "environment"])
+def test_a_service_key_wherever_it_is(world, direct, ask, place, tmp_path, monkeypatch):
+    key = world.service_key()
+    file = tmp_path / "key.json"
+    file.write_text(json.dumps(key))
+    monkeypatch.setenv("AICORE_SERVICE_KEY", json.dumps(key))
+    given = {
+        "dict": lambda: aicore_credentials(key),
+        "text": lambda: json.dumps(key, indent=1),
+        "file": lambda: aicore_credentials(service_key_file=str(file)),
+        "environment": aicore_credentials,
+    }[place]()
+    with direct(**world.on_aicore(credentials=given)) as client:
+        ask(client, ["a"])
+        assert SECRET not in repr(client)
+
+    assert [form["client_secret"] for form in world.aicore.forms] == [SECRET]
+
+
+def test_a_service_key_in_the_environment_may_be_replaced(world, direct, ask, monkeypatch):
+    monkeypatch.setenv("AICORE_SERVICE_KEY", json.dumps(world.service_key(clientsecret="old")))
+    credentials = aicore_credentials()
+    monkeypatch.setenv("AICORE_SERVICE_KEY", json.dumps(world.service_key()))
+    with direct(**world.on_aicore(credentials=credentials)) as client:
+        ask(client, ["a"])
+
+    assert [form["client_secret"] for form in world.aicore.forms] == [SECRET]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"service_key": "planted-secret"}, "the service key is not a JSON object"),
+        ({"service_key": {"clientid": "planted-secret"}}, "lacks url; clientsecret, or"),
+        ({"service_key_file": "/planted-secret"}, "file with the service key cannot be read"),
+        ({"service_key": {}, "service_key_file": "x"}, "either service_key or service_key_file"),
+        ({}, "no login to SAP AI Core"),
+    ],
+)
+def test_what_a_service_key_lacks_is_told(given, says, monkeypatch):
+    for name in ("AICORE_SERVICE_KEY", "AICORE_CLIENT_ID", "VCAP_SERVICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AICORE_HOME", "/nowhere")
+    with pytest.raises(ValueError, match=says) as caught:
+        aicore_credentials(**given)
+
+    assert SECRET not in str(caught.value)
 
 
 def test_a_401_is_signed_anew_once(world, direct, ask):

@@ -248,6 +248,18 @@ class EmbedwayEmbedding(BaseEmbedding):
         """The model's name; the framework calls it `model_name`."""
         return self.model_name
 
+    @property
+    def pinned_vector_space(self) -> str | None:
+        """The fingerprint that vectors must have: as stated, else as it was first seen."""
+        return self._client.vector_space
+
+    def accept_vector_space(self, fingerprint: str | None = None) -> None:
+        """
+        Go on in another vector space, whose vectors cannot be compared with those of an index that
+        was made before: in this one, or else in whichever the next answer is in.
+        """
+        self._client.accept_vector_space(fingerprint)
+
     def _get_query_embedding(self, query: str) -> list[float]:
         vector: list[float] = self._client.embed([query], input_type="query")[0].tolist()
         return vector

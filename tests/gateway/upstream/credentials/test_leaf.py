@@ -27,6 +27,7 @@ from doubles.oci_identity import (
 from doubles.time import Time
 from embedway_client.auth import OCIAuth
 from embedway_gateway.transport import AiohttpTransport
+from embedway_gateway.wire import Carrier, WireTransport
 from embedway_upstream import Bearer, EmbeddingRequest, Upstream, UpstreamRefused
 from embedway_upstream.credentials import principal
 from embedway_upstream.credentials.error import CredentialsError
@@ -57,16 +58,14 @@ class Source:
         return Snapshot(key_id=KEY_ID, key=private_key(), issued_at=now, expires_at=now + self.life)
 
 
-@pytest.fixture
-async def transport() -> AsyncIterator[AiohttpTransport]:
-    transport = AiohttpTransport()
+@pytest.fixture(params=[WireTransport, AiohttpTransport], ids=["wire", "aiohttp"])
+async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Carrier]:
+    transport: Carrier = request.param()
     yield transport
     await transport.close()
 
 
-async def test_a_call_is_accepted(
-    deployment: Any, transport: AiohttpTransport, tmp_path: Path
-) -> None:
+async def test_a_call_is_accepted(deployment: Any, transport: Carrier, tmp_path: Path) -> None:
     credentials = principal.api_key(config_file=str(write_api_key(tmp_path)))
     upstream = Upstream(deployment.endpoint(credentials), transport)
 
@@ -79,7 +78,7 @@ async def test_a_call_is_accepted(
 
 
 async def test_a_401_is_signed_afresh_once(
-    deployment: Any, transport: AiohttpTransport, tmp_path: Path
+    deployment: Any, transport: Carrier, tmp_path: Path
 ) -> None:
     now = wall.time() - 100
     source = Source(lambda: now, 1e6)
@@ -106,18 +105,14 @@ async def test_a_401_is_signed_afresh_once(
     assert "ashburn" == caught.value.upstream
 
 
-async def test_a_fixed_token_is_not_tried_twice(
-    deployment: Any, transport: AiohttpTransport
-) -> None:
+async def test_a_fixed_token_is_not_tried_twice(deployment: Any, transport: Carrier) -> None:
     upstream = Upstream(deployment.endpoint(Bearer("x")), transport)
     with pytest.raises(UpstreamRefused):
         await upstream.send(REQUEST)
     assert 1 == len(deployment.app.seen)
 
 
-async def test_many_refused_calls_share_one_refresh(
-    deployment: Any, transport: AiohttpTransport
-) -> None:
+async def test_many_refused_calls_share_one_refresh(deployment: Any, transport: Carrier) -> None:
     source = Source(wall.time, 1e6, seconds=0.2)
     credentials = OCISignature(source)
     upstreams = [Upstream(deployment.endpoint(credentials), transport) for _ in range(3)]
@@ -130,7 +125,7 @@ async def test_many_refused_calls_share_one_refresh(
 
 
 async def test_the_event_loop_is_not_blocked_by_a_refresh(
-    deployment: Any, transport: AiohttpTransport
+    deployment: Any, transport: Carrier
 ) -> None:
     source = Source(wall.time, 1e6, seconds=0.3)
     upstream = Upstream(deployment.endpoint(OCISignature(source)), transport)
@@ -145,7 +140,7 @@ async def test_the_event_loop_is_not_blocked_by_a_refresh(
 
 
 async def test_it_is_renewed_ahead_while_the_old_one_signs(
-    deployment: Any, transport: AiohttpTransport
+    deployment: Any, transport: Carrier
 ) -> None:
     time = Time()
     time.now = wall.time()
@@ -167,7 +162,7 @@ async def test_it_is_renewed_ahead_while_the_old_one_signs(
 
 
 async def test_a_renewal_that_fails_hurts_only_when_the_old_one_is_over(
-    deployment: Any, transport: AiohttpTransport
+    deployment: Any, transport: Carrier
 ) -> None:
     time = Time()
     time.now = wall.time()
@@ -230,7 +225,7 @@ async def test_rotation_under_load(
     seconds: float,
     deployment: Any,
     identity: Identity,
-    transport: AiohttpTransport,
+    transport: Carrier,
     tmp_path: Path,
 ) -> None:
     """16 callers, tokens that live 2 seconds and are replaced twice a second."""

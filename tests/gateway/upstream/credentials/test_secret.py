@@ -29,7 +29,9 @@ def test_secrets_are_never_shown_nor_pickled(tmp_path: Path, identity: Identity)
         principal.api_key(config_file=str(write_api_key(tmp_path)), pass_phrase=SECRET),
         principal.session(pass_phrase=SECRET),
         principal.delegation(token=SECRET),
-        principal.token_exchange(domain_url="u", client_id="c", client_secret=SECRET, token=SECRET),
+        principal.token_exchange(
+            domain_url="https://u", client_id="c", client_secret=SECRET, token=SECRET
+        ),
         OCISignature(TokenFiles(token=token, key=content, pass_phrase=SECRET)),
         credentials_from(SecurityTokenSigner(token, private_key())),
     ]

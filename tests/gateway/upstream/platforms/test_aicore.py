@@ -1,4 +1,4 @@
-"""AI Core: addresses, whose error it is, and the logins that its users have."""
+"""AI Core: addresses, and whose error it is."""
 
 from __future__ import annotations
 
@@ -17,28 +17,10 @@ from embedway_upstream import (
     UpstreamRefused,
     UpstreamTimeout,
 )
-from embedway_upstream.platforms.aicore import (
-    AICore,
-    login_from_service_key,
-    login_from_variables,
-)
+from embedway_upstream.platforms.aicore import AICore
 from embedway_upstream.platforms.platform import Platform
 
 BASE = "https://api.ai.example/v2/inference/deployments/d1"
-KEY = {
-    "clientid": "sb-client",
-    "clientsecret": "planted-secret",
-    "url": "https://tenant.authentication.example",
-    "serviceurls": {"AI_API_URL": "https://api.ai.example"},
-}
-X509 = {
-    "clientid": "sb-client",
-    "certificate": "-----BEGIN CERTIFICATE-----planted-secret",
-    "key": "-----BEGIN PRIVATE KEY-----planted-secret",
-    "certurl": "https://tenant.authentication.cert.example",
-    "url": "https://tenant.authentication.example",
-    "serviceurls": {"AI_API_URL": "https://api.ai.example/v2"},
-}
 
 
 @pytest.mark.parametrize(
@@ -138,63 +120,3 @@ def test_the_engines_errors_are_left_to_it(status: int, body: bytes) -> None:
 def test_any_body_is_read(status: int, body: bytes) -> None:
     error = AICore(BASE).error(status, {}, body)
     assert error is None or not isinstance(error, BadReply)
-
-
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {"AICORE_SERVICE_KEY": json.dumps(KEY), "AICORE_CLIENT_ID": "another"},
-        {
-            "AICORE_CLIENT_ID": "sb-client",
-            "AICORE_CLIENT_SECRET": "planted-secret",
-            "AICORE_AUTH_URL": "https://tenant.authentication.example/oauth/token",
-            "AICORE_BASE_URL": "https://api.ai.example/v2",
-            "VCAP_SERVICES": "not looked at",
-        },
-        {"VCAP_SERVICES": json.dumps({"aicore": [{"label": "aicore", "credentials": KEY}]})},
-    ],
-)
-def test_a_login_is_found_where_saps_own_sdk_finds_it(variables: dict[str, str]) -> None:
-    login = login_from_variables({**variables, "AICORE_RESOURCE_GROUP": "research"})
-
-    assert login is not None
-    assert "https://tenant.authentication.example/oauth/token" == login.token_url
-    assert ("sb-client", "planted-secret") == (login.client_id, login.client_secret)
-    assert ("https://api.ai.example", "research") == (login.api_url, login.resource_group)
-    assert "planted" not in repr(login)
-
-
-def test_a_certificates_key() -> None:
-    login = login_from_service_key(X509)
-    assert "https://tenant.authentication.cert.example/oauth/token" == login.token_url
-    assert (X509["certificate"], X509["key"]) == (login.cert, login.key)
-    assert login.client_secret is None
-    assert "https://api.ai.example" == login.api_url
-    files = {"AICORE_CERT_FILE_PATH": "c.pem", "AICORE_KEY_FILE_PATH": "k.pem"}
-    urls = {"AICORE_CLIENT_ID": "a", "AICORE_CERT_URL": "https://cert.example"}
-    found = login_from_variables({**files, **urls})
-    assert found is not None
-    assert ("c.pem", "k.pem") == (found.cert, found.key)
-    assert "https://cert.example/oauth/token" == found.token_url
-
-
-@pytest.mark.parametrize("variables", [{}, {"VCAP_SERVICES": "{}"}, {"AICORE_BASE_URL": "x"}])
-def test_no_login(variables: dict[str, str]) -> None:
-    assert login_from_variables(variables) is None
-
-
-@pytest.mark.parametrize(
-    ("variables", "says"),
-    [
-        ({"AICORE_SERVICE_KEY": "planted-secret"}, "AICORE_SERVICE_KEY is not a JSON object"),
-        ({"AICORE_SERVICE_KEY": '["planted"]'}, "AICORE_SERVICE_KEY is not a JSON object"),
-        ({"AICORE_SERVICE_KEY": "{}"}, "the client id, the address of the token server, the secr"),
-        ({"AICORE_CLIENT_ID": "a"}, "AICORE_. variables lacks? the address"),
-        ({"VCAP_SERVICES": "planted"}, "VCAP_SERVICES is not a JSON object"),
-    ],
-)
-def test_half_a_login_says_what_it_lacks(variables: dict[str, str], says: str) -> None:
-    with pytest.raises(ValueError, match=says) as caught:
-        login_from_variables(variables)
-    assert "planted" not in str(caught.value)
-    assert caught.value.__context__ is None

@@ -13,6 +13,7 @@ from doubles.oci_platform import CODES, TENANCY_LIMIT
 from doubles.time import Time
 from embedway_upstream import (
     Anonymous,
+    BatchTooLarge,
     EmbeddingError,
     EmbeddingRequest,
     Endpoint,
@@ -82,7 +83,7 @@ def test_each_call_has_an_id_of_its_own() -> None:
         (405, UpstreamRefused, "invoke: suffix"),
         (409, UpstreamRefused, "MODEL_DEPLOY_ENABLE_STREAMING"),
         (411, UpstreamRefused, "length"),
-        (413, InputTooLong, "10 MB"),
+        (413, BatchTooLarge, "10 MB"),
         (429, PlatformLimited, "bandwidth"),
         (500, AmbiguousFailure, "60 seconds"),
         (503, UpstreamFailed, "not available"),
@@ -105,7 +106,7 @@ def test_the_two_limits_have_their_scopes() -> None:
     assert ("deployment", None) == (bandwidth.scope, bandwidth.retry_after)
 
 
-@pytest.mark.parametrize(("off", "words"), [(600, "10 minutes behind"), (-420, "7 minutes ahead")])
+@pytest.mark.parametrize(("off", "words"), [(600, "600 seconds behind"), (-420, "420 seconds ahead")])
 def test_a_clock_that_is_wrong_is_seen(off: float, words: str) -> None:
     assert words in said(401, date=formatdate(NOW + off, usegmt=True)).message
 

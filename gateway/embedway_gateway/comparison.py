@@ -1,0 +1,68 @@
+"""Says which upstream defines a model's vector space, and puts the others to the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from embedway_gateway.config.schema import ModelConfig, UpstreamConfig
+from embedway_gateway.layers.quarantine import Quarantine
+from embedway_gateway.layers.reference import Candidate, Reference
+from embedway_gateway.layers.space import SameSpace
+from embedway_gateway.metric import Metrics
+from embedway_upstream import EmbeddingRequest, EmbeddingResponse, Service
+
+__all__ = ["compare", "references_of"]
+
+
+def references_of(config: ModelConfig) -> list[int]:
+    """
+    The upstreams that may define the vector space, in their order: the one that is stated, else
+    the local model, else all, by priority.
+
+    Nobody stands in for a local model, which is looked into and not only asked: while it is being
+    loaded, another would otherwise become what it is to be held against.
+    """
+    places = range(len(config.upstreams))
+    if config.reference is not None:
+        return [place for place in places if config.upstreams[place].name == config.reference]
+    local = [place for place in places if config.upstreams[place].engine == "local"]
+    by_priority = sorted(places, key=lambda place: config.upstreams[place].priority)
+    return local[:1] or by_priority
+
+
+def compare(
+    config: ModelConfig,
+    services: Sequence[Service[EmbeddingRequest, EmbeddingResponse]],
+    metrics: Metrics,
+) -> list[SameSpace | None]:
+    """What each upstream is kept from serving by; None for one that cannot be in the wrong."""
+    if "embed" not in config.capabilities:
+        return [None] * len(services)
+    candidates = [
+        _candidate(config.upstreams[place], services[place]) for place in references_of(config)
+    ]
+    reference = Reference(config.name, candidates, least=config.agreement)
+    return [
+        None
+        if reference.first.lasting and item.name == reference.first.name
+        else SameSpace(
+            service,
+            reference,
+            upstream=item.name,
+            quarantine=Quarantine(metrics, model=config.name, upstream=item.name),
+            precision=item.precision,
+        )
+        for item, service in zip(config.upstreams, services, strict=True)
+    ]
+
+
+def _candidate(
+    item: UpstreamConfig, service: Service[EmbeddingRequest, EmbeddingResponse]
+) -> Candidate:
+    return Candidate(
+        name=item.name,
+        service=service,
+        precision=item.precision,
+        # What runs in this process is not replaced under us.
+        lasting=item.engine == "local",
+    )

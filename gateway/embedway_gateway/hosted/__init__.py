@@ -1,0 +1,1 @@
+"""Engine `litellm`: the providers that LiteLLM knows, as upstreams."""

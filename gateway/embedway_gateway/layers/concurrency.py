@@ -1,0 +1,165 @@
+"""How many calls an upstream serves at once without letting them wait."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+__all__ = ["Adaptive", "Alone"]
+
+# Calls that may wait at the upstream: fewer, and it may be idle; more only wait (TCP Vegas).
+_ALPHA = 1.0
+_BETA = 3.0
+# Calls that are looked at before the limit is changed again.
+_ENOUGH = 5
+# Calls that ran alone, before it is believed what one takes.
+_KNOWN = 4
+# How much the latest call counts in the mean.
+_NEWEST = 0.2
+# How long it is believed, while the upstream is busy, what a call takes alone; in seconds.
+_BELIEVED = 60.0
+# Nor longer than this is learnt, however few calls there were; and then not for so many times.
+_LONG_ENOUGH = 20.0
+_RARELY = 20.0
+# Before anything is known.
+_FIRST = 8.0
+
+
+class Alone:
+    """
+    What a call of a size takes when no other runs: a line through those that were seen, of which
+    older ones count less. Sizes are bytes of text, times are seconds.
+    """
+
+    def __init__(self) -> None:
+        self._weight = self._x = self._y = self._xx = self._xy = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether enough calls were seen."""
+        return self._weight >= _KNOWN
+
+    def add(self, size: int, seconds: float) -> None:
+        """Learn from a call that ran alone."""
+        kept = 1.0 if self._weight < _KNOWN else 1 - _NEWEST / 2
+        self._weight = self._weight * kept + 1
+        self._x = self._x * kept + size
+        self._y = self._y * kept + seconds
+        self._xx = self._xx * kept + size * size
+        self._xy = self._xy * kept + size * seconds
+
+    def seconds(self, size: int) -> float:
+        """For a call of that size; never less than a tenth of the mean."""
+        x, y = self._x / self._weight, self._y / self._weight
+        spread = self._xx / self._weight - x * x
+        if spread > (0.1 * x) ** 2:
+            slope = max(0.0, (self._xy / self._weight - x * y) / spread)
+            return max(y + slope * (size - x), y / 10)
+        # All were of one size; a larger one may take longer in proportion.
+        return y * max(1.0, size / max(1.0, x))
+
+
+def _nobody(_limit: int) -> None:
+    """Told of every change, where nobody wants to know."""
+
+
+class Adaptive:
+    """
+    A limit between 1 and `most` that follows the upstream.
+
+    A call that takes longer than it would alone waited behind others: of `n` calls that run,
+    `n · (1 - alone / seconds)` wait. The limit grows while that is less than one call and all
+    slots are used, and falls to what is served at once when it is more than three (TCP Vegas, on
+    means: shortest times are far from typical where times vary). A refusal or a timeout halves it.
+    To learn what a call takes alone, it is 1 at the start of pressure and, after each minute of it,
+    for a few calls; later where these take long, so that it is a twentieth of the time at most.
+    """
+
+    def __init__(self, *, most: int, told: Callable[[int], None] = _nobody) -> None:
+        self._most = float(most)
+        self._told = told
+        self._limit = min(self._most, _FIRST)
+        self._alone = Alone()
+        self._slowness = 1.0
+        self._seen = 0
+        self._changed = -math.inf
+        self._stale = -math.inf
+        """When what is known of a call alone is no longer believed."""
+        self._growing = True
+        self._kept: float | None = None
+        """The limit to return to, while it is 1 for learning."""
+        told(self.limit)
+
+    @property
+    def limit(self) -> int:
+        """Calls that may run at once now."""
+        return int(self._limit)
+
+    def answered(self, *, begun: float, ended: float, size: int, running: int, alone: bool) -> None:
+        """
+        Learn from a call of `size` bytes of text that began when, it included, `running` ran;
+        `alone`: none began before it ended. Times are on one clock, in seconds.
+        """
+        seconds = max(ended - begun, 1e-6)
+        if alone:
+            self._alone.add(size, seconds)
+        if self._kept is not None:
+            self._end_learning(ended)
+            return
+        pressed = running >= self.limit
+        if pressed and ended > self._stale:
+            self._learn(ended)
+        elif begun >= self._changed and self._alone.known:
+            # What began before the limit changed tells of the former one.
+            self._judge(seconds / self._alone.seconds(size), running, ended, pressed=pressed)
+
+    def refused(self, *, begun: float, ended: float) -> None:
+        """Learn from a call that was one too many, or had no answer in time."""
+        if begun < self._changed:
+            return
+        self._growing = False
+        if self._kept is not None:
+            # Refused although it was alone: there is nothing to learn now.
+            self._kept = max(1.0, self._kept / 2)
+            self._stale = ended + _BELIEVED
+            self._set(self._kept)
+            self._kept = None
+        else:
+            self._set(self._limit / 2)
+        self._restart(ended)
+
+    def _judge(self, slowness: float, running: int, now: float, *, pressed: bool) -> None:
+        self._seen += 1
+        self._slowness += (slowness - self._slowness) * max(_NEWEST, 1 / self._seen)
+        waiting = running * (1 - 1 / max(1.0, self._slowness))
+        if waiting > _BETA and self._seen >= _ENOUGH:
+            self._growing = False
+            served = running - waiting + _ALPHA
+            self._set(max(min(served, self._limit), self._limit / 2))
+            self._restart(now)
+        elif waiting < _ALPHA and pressed:
+            self._set(self._limit + (1.0 if self._growing else 1 / self._limit))
+
+    def _learn(self, now: float) -> None:
+        self._alone = Alone()
+        self._kept = self._limit
+        self._set(1.0)
+        self._restart(now)
+
+    def _end_learning(self, now: float) -> None:
+        took = now - self._changed
+        if self._kept is None or not (self._alone.known or took > _LONG_ENOUGH):
+            return
+        self._stale = now + max(_BELIEVED, took * _RARELY)
+        self._set(self._kept)
+        self._kept = None
+        self._restart(now)
+
+    def _set(self, limit: float) -> None:
+        before = self.limit
+        self._limit = min(self._most, max(1.0, limit))
+        if self.limit != before:
+            self._told(self.limit)
+
+    def _restart(self, now: float) -> None:
+        self._changed, self._slowness, self._seen = now, 1.0, 0

@@ -1,0 +1,234 @@
+"""What defines a model's vector space, and who may."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from embedway_gateway.layers.agreement import Agreement, agreement, meaning
+from embedway_gateway.layers.canary import Canaries, canary_vectors
+from embedway_gateway.precision import Precision, needed
+from embedway_upstream import (
+    EmbeddingError,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    Service,
+    UpstreamDefect,
+    UpstreamFailed,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+
+__all__ = ["FRESH", "Candidate", "Mark", "Reference", "Verdict"]
+
+_log = logging.getLogger("embedway.gateway")
+
+FRESH = 300.0
+"""Seconds after which an upstream's canary vectors are asked for again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An upstream that may define the space."""
+
+    name: str
+    service: Service[EmbeddingRequest, EmbeddingResponse]
+    precision: Precision = "fp32"
+    lasting: bool = False
+    """Whether it runs in this process, and so is not replaced under us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Tells one space that a model's name meant from another; part of the fingerprint."""
+
+    origin: str = ""
+    """The upstream that defined it, where that was not the first in order."""
+    changes: int = 0
+    """How often the upstream that defines it was seen to serve another model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of comparing an upstream with the reference."""
+
+    reference: str
+    found: Agreement
+    least: float
+    mark: Mark
+    """Of the space that it was compared with."""
+
+    @property
+    def same(self) -> bool:
+        """Whether the upstream is in the space."""
+        return self.found.worst >= self.least
+
+    @property
+    def reason(self) -> str:
+        """Why it is not, as a sentence; empty where it is."""
+        if self.same:
+            return ""
+        return (
+            f"its vectors differ from those of {self.reference!r}: cosine {self.found.worst:.4f}, "
+            f"at least {self.least} is needed; {meaning(self.found, self.least)}"
+        )
+
+
+class Reference:
+    """
+    The canary vectors that every upstream of a model is held against.
+
+    The first candidate gives them. While it cannot be reached, and nobody gave any yet, the next
+    one does; the first takes its place back when it turns out to agree. Once there, they stay:
+    that their upstream is down later changes nothing, but that it is seen to give others makes
+    these the model's, and `mark` tells.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        candidates: Sequence[Candidate],
+        *,
+        least: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.model = model
+        self.mark = Mark()
+        self._candidates = candidates
+        self._least = least
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._holder: Candidate | None = None
+        self._vectors: Canaries | None = None
+        self._taken = 0.0
+
+    @property
+    def first(self) -> Candidate:
+        """Who defines the space, unless it cannot be reached when that is first asked."""
+        return self._candidates[0]
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to compare with."""
+        return self._vectors is not None
+
+    def inherit(self, other: Reference) -> None:
+        """Go on with the space of the model's upstreams as they were before."""
+        self.mark, self._vectors = other.mark, other._vectors
+
+    async def vectors(self) -> Canaries:
+        """
+        Those that every upstream is held against, which may be five minutes old.
+
+        Raises an `EmbeddingError` while nobody has defined the space.
+        """
+        async with self._lock:
+            return await self._current(None, {})
+
+    async def judge(self, name: str, precision: Precision, found: Canaries) -> Verdict:
+        """
+        Compare an upstream's canary vectors; those of the one that defines the space become the
+        model's.
+
+        Raises `UpstreamFailed` while nobody has defined the space.
+        """
+        async with self._lock:
+            wanted = await self._current(name, found)
+            assert self._holder is not None
+            agreed = agreement(wanted, found)
+            least = needed(self._holder.precision, precision, self._least)
+            if name == self.first.name != self._holder.name and agreed.worst >= least:
+                self._define(self.first, wanted)
+            return Verdict(self._holder.name, agreed, least, self.mark)
+
+    async def _current(self, name: str | None, found: Canaries) -> Canaries:
+        """After a look at what upstream `name` has found just now."""
+        if self._holder is None:
+            await self._establish(name, found)
+        elif name == self._holder.name:
+            self._renew(self._holder, found)
+        elif not self._holder.lasting and self._clock() - self._taken > FRESH:
+            await self._refresh(self._holder)
+        assert self._vectors is not None
+        return self._vectors
+
+    async def _establish(self, name: str | None, found: Canaries) -> None:
+        """By the first that can be reached; where a space is inherited, that agrees with it."""
+        differing: list[tuple[Candidate, Canaries]] = []
+        failure: EmbeddingError | None = None
+        for candidate in self._candidates:
+            try:
+                vectors = found if candidate.name == name else await self._ask(candidate)
+            except EmbeddingError as error:
+                if not _is_away(error):
+                    raise self._nobody(candidate, error) from error
+                failure = failure or error
+                continue
+            if self._vectors is None or self._agree(candidate, self._vectors, vectors):
+                self._define(candidate, self._vectors or vectors)
+                return
+            differing.append((candidate, vectors))
+        if not differing:
+            assert failure is not None
+            raise self._nobody(self.first, failure) from failure
+        self._change(*differing[0])
+
+    def _define(self, candidate: Candidate, vectors: Canaries) -> None:
+        # Without a pause between: whoever looks sees all of the old or all of the new.
+        origin = self.mark.origin if self.known else candidate.name
+        if candidate is self.first:
+            origin = ""
+        elif not self.known:
+            _log.warning(
+                "%s: upstream %r defines the vector space, because %r cannot be reached; state "
+                "`reference:` to fix who does",
+                *(self.model, candidate.name, self.first.name),
+            )
+        self._holder, self._vectors, self._taken = candidate, vectors, self._clock()
+        self.mark = Mark(origin, self.mark.changes)
+
+    def _renew(self, holder: Candidate, found: Canaries) -> None:
+        assert self._vectors is not None
+        self._taken = self._clock()
+        if not self._agree(holder, self._vectors, found):
+            self._change(holder, found)
+            return
+        # The first stay, so that small steps do not add up; a text that was refused may come late.
+        self._vectors = {**found, **self._vectors}
+
+    def _change(self, candidate: Candidate, vectors: Canaries) -> None:
+        _log.error("%s: upstream %r serves another model now", self.model, candidate.name)
+        self._holder, self._vectors, self._taken = candidate, vectors, self._clock()
+        self.mark = Mark(self.mark.origin, self.mark.changes + 1)
+
+    async def _refresh(self, holder: Candidate) -> None:
+        # Once in a while, whatever comes of it.
+        self._taken = self._clock()
+        try:
+            found = await self._ask(holder)
+        except EmbeddingError as error:
+            _log.info("%s: %r is not compared again: %s", self.model, holder.name, error.message)
+            return
+        self._renew(holder, found)
+
+    async def _ask(self, candidate: Candidate) -> Canaries:
+        return await canary_vectors(candidate.service, self.model)
+
+    def _agree(self, candidate: Candidate, one: Canaries, other: Canaries) -> bool:
+        least = needed(candidate.precision, candidate.precision, self._least)
+        return agreement(one, other).worst >= least
+
+    def _nobody(self, candidate: Candidate, error: EmbeddingError) -> UpstreamFailed:
+        return UpstreamFailed(
+            f"{candidate.name!r}, which defines the vector space, does not answer",
+            detail=error.detail or error.message,
+        )
+
+
+def _is_away(error: EmbeddingError) -> bool:
+    """Whether the upstream cannot be asked, rather than answers what it should not."""
+    away = isinstance(error, UpstreamUnreachable | UpstreamTimeout | UpstreamFailed)
+    return away and not isinstance(error, UpstreamDefect)

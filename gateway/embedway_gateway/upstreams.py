@@ -1,0 +1,195 @@
+"""Puts the layers of every upstream in order: all that stands below Route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TypeVar
+
+from embedway_gateway.comparison import compare
+from embedway_gateway.config.schema import Capability, ModelConfig, UpstreamConfig
+from embedway_gateway.layers.breaker import Breaker, BreakerState, Patience
+from embedway_gateway.layers.concurrency import Adaptive
+from embedway_gateway.layers.fallback import Fallback
+from embedway_gateway.layers.learn import Learn, documents_of, texts_of
+from embedway_gateway.layers.limit import Concurrency, Fixed, Limit
+from embedway_gateway.layers.observe import ObserveAttempt
+from embedway_gateway.layers.pace import Pace, Paced
+from embedway_gateway.layers.space import SameSpace
+from embedway_gateway.layers.target import Target
+from embedway_gateway.layers.timeout import Timeout
+from embedway_gateway.leaf import Leaf, chat_leaf, embedding_leaf, rerank_leaf
+from embedway_gateway.model import UpstreamState
+from embedway_gateway.shared import Shared
+from embedway_upstream import (
+    EmbeddingRequest,
+    EmbeddingResponse,
+    RerankRequest,
+    RerankResponse,
+    Service,
+)
+from embedway_upstream.chat import ChatReply, ChatRequest
+
+__all__ = ["chat_targets", "embedding_upstreams", "rerank_targets"]
+
+Request = TypeVar("Request", EmbeddingRequest, RerankRequest, ChatRequest)
+Reply = TypeVar("Reply", EmbeddingResponse, RerankResponse, ChatReply)
+
+# Requests that may wait for a slot of one upstream, for each slot it has.
+_WAITING = 32
+# The breaker's states as numbers.
+_STATES: Mapping[BreakerState, int] = MappingProxyType({"closed": 0, "half-open": 1, "open": 2})
+
+
+def embedding_upstreams(config: ModelConfig, shared: Shared) -> list[UpstreamState]:
+    """
+    Each upstream: [Fallback →] [SameSpace →] ObserveAttempt → Limit → [Paced →] Learn → Timeout
+    → leaf.
+
+    - SameSpace stands above Limit: its canaries take slots like any call.
+    - Limit follows what the upstream serves at once, as Learn sees it, and stands above Timeout:
+      waiting for our own slot is not the upstream's failure.
+    - Paced, on OCI, stands below Limit: a turn is used at once, and waiting for it takes a slot.
+    - Learn stands right above Timeout: it measures the upstream's time, and must see timeouts.
+    - The leaf checks replies: a wrong one is a failure, which Retry and Route must see.
+    """
+    leaves = [
+        embedding_leaf(item, config, shared.credentials, shared.transport, runtimes=shared.runtimes)
+        for item in config.upstreams
+    ]
+    limits = [_adaptive(item, config, shared, task="embed") for item in config.upstreams]
+    bounded = [
+        _bounded(
+            Learn(_timed(leaf.service, item), leaf.capacity, texts_of, concurrency=limit),
+            item,
+            config,
+            shared,
+            limit,
+        )
+        for leaf, item, limit in zip(leaves, config.upstreams, limits, strict=True)
+    ]
+    spaces = compare(config, bounded, shared.metrics)
+    states = []
+    for index, item in enumerate(config.upstreams):
+        service, space = spaces[index] or bounded[index], spaces[index]
+        breaker = _breaker(item, config, shared)
+        target = _target(service, item, config, shared, limit=limits[index], breaker=breaker)
+        target.capacity = leaves[index].capacity
+        if space is not None:
+            target.ready = space.may_serve
+        states.append(_state(item, leaves[index], bounded[index], target, space))
+    return states
+
+
+def rerank_targets(
+    config: ModelConfig, shared: Shared, breakers: Sequence[Breaker]
+) -> list[Target[RerankRequest, RerankResponse]]:
+    """The same for reranking, where there is no space to compare; an upstream has one breaker."""
+    targets = []
+    for item, breaker in zip(config.upstreams, breakers, strict=True):
+        leaf, capacity = rerank_leaf(item, config, shared.credentials, shared.transport)
+        limit = _adaptive(item, config, shared, task="rerank")
+        learning = Learn(_timed(leaf, item), capacity, documents_of, concurrency=limit)
+        service = _bounded(learning, item, config, shared, limit)
+        target = _target(service, item, config, shared, limit=limit, breaker=breaker)
+        target.capacity = capacity
+        targets.append(target)
+    return targets
+
+
+def chat_targets(
+    config: ModelConfig, shared: Shared, breakers: Sequence[Breaker]
+) -> list[Target[ChatRequest, ChatReply]]:
+    """The same for chat, with a limit that stays: an answer takes as long as it is long."""
+    targets = []
+    for item, breaker in zip(config.upstreams, breakers, strict=True):
+        leaf = chat_leaf(item, config, shared.credentials, shared.transport)
+        limit = Fixed(item.max_concurrency)
+        service = _bounded(_timed(leaf, item), item, config, shared, limit)
+        targets.append(_target(service, item, config, shared, limit=limit, breaker=breaker))
+    return targets
+
+
+def _state(
+    item: UpstreamConfig,
+    leaf: Leaf,
+    service: Service[EmbeddingRequest, EmbeddingResponse],
+    target: Target[EmbeddingRequest, EmbeddingResponse],
+    space: SameSpace | None,
+) -> UpstreamState:
+    return UpstreamState(
+        name=item.name,
+        engine=item.engine,
+        priority=item.priority,
+        service=service,
+        target=target,
+        leaf=leaf,
+        space=space,
+    )
+
+
+def _target(
+    service: Service[Request, Reply],
+    item: UpstreamConfig,
+    config: ModelConfig,
+    shared: Shared,
+    *,
+    limit: Concurrency,
+    breaker: Breaker,
+) -> Target[Request, Reply]:
+    if item.priority > min(one.priority for one in config.upstreams):
+        service = Fallback(service)
+    return Target(
+        item.name,
+        service,
+        priority=item.priority,
+        weight=item.weight,
+        pace=_pace(item, shared),
+        slots=lambda: limit.limit,
+        breaker=breaker,
+    )
+
+
+def _breaker(item: UpstreamConfig, config: ModelConfig, shared: Shared) -> Breaker:
+    routing = shared.routing
+    patience = Patience(
+        failures=routing.breaker_failures,
+        rest=routing.breaker_rest,
+        longest=routing.breaker_longest,
+    )
+    gauge = shared.metrics.breaker_state.labels(config.name, item.name)
+    return Breaker(patience, told=lambda state: gauge.set(_STATES[state]))
+
+
+def _adaptive(
+    item: UpstreamConfig, config: ModelConfig, shared: Shared, *, task: Capability
+) -> Adaptive:
+    """What is shown is the limit of the task that the model is mostly for."""
+    if task != config.capabilities[0]:
+        return Adaptive(most=item.max_concurrency)
+    gauge = shared.metrics.concurrency_limit.labels(config.name, item.name)
+    return Adaptive(most=item.max_concurrency, told=gauge.set)
+
+
+def _pace(item: UpstreamConfig, shared: Shared) -> Pace | None:
+    """The one that all upstreams of its tenancy share, whatever their model."""
+    return shared.paces.get(item.credentials or "") if item.platform == "oci" else None
+
+
+def _timed(leaf: Service[Request, Reply], item: UpstreamConfig) -> Service[Request, Reply]:
+    return Timeout(leaf, seconds=item.timeout, upstream=item.name)
+
+
+def _bounded(
+    service: Service[Request, Reply],
+    item: UpstreamConfig,
+    config: ModelConfig,
+    shared: Shared,
+    limit: Concurrency,
+) -> Service[Request, Reply]:
+    pace = _pace(item, shared)
+    if pace is not None:
+        service = Paced(service, pace)
+    waiting = item.max_concurrency * _WAITING
+    service = Limit(service, concurrency=limit, waiting=waiting)
+    return ObserveAttempt(service, shared.metrics, model=config.name, upstream=item.name)

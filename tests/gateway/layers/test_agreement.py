@@ -1,0 +1,101 @@
+"""How exactly vectors must agree, by their number formats, and what is said where they do not."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from doubles.space import Disturbed, candidate, guard
+from embedway_gateway.layers.agreement import Agreement, agreement, meaning
+from embedway_gateway.layers.canary import CANARIES, SHORT
+from embedway_gateway.layers.reference import Reference
+from embedway_gateway.precision import AGREEMENT, Precision, needed
+from embedway_upstream import EmbeddingRequest, WrongSpace
+from embedway_upstream.testing import FakeEmbedder, fake_vectors
+
+REQUEST = EmbeddingRequest("m", ("a",))
+PRECISIONS = get_args(Precision)
+
+VECTORS = dict(enumerate(fake_vectors(CANARIES, 8)))
+
+
+def test_agreement_is_the_worst_cosine_whatever_the_lengths() -> None:
+    assert Agreement(1, 1) == agreement(VECTORS, VECTORS).__class__(
+        *(round(value, 5) for value in _both({key: row * 3 for key, row in VECTORS.items()}))
+    )
+    assert -1 == pytest.approx(agreement(VECTORS, {**VECTORS, 1: -VECTORS[1]}).short)
+    assert -1 == agreement(VECTORS, {**VECTORS, 7: np.zeros(4, np.float32)}).long
+
+
+def _both(other: dict[int, np.typing.NDArray[np.float32]]) -> tuple[float, float]:
+    found = agreement(VECTORS, other)
+    return found.short, found.long
+
+
+@given(st.sets(st.integers(SHORT, len(CANARIES) - 1)))
+def test_a_text_that_one_refuses_says_nothing(refused: set[int]) -> None:
+    some = {number: row for number, row in VECTORS.items() if number not in refused}
+
+    assert agreement(VECTORS, some).worst == pytest.approx(1)
+    assert agreement(some, VECTORS).worst == pytest.approx(1)
+
+
+@given(st.integers(0, len(CANARIES) - 1), st.floats(-1, 1))
+def test_agreement_is_the_same_seen_from_either_side(number: int, share: float) -> None:
+    other = {**VECTORS, number: VECTORS[number] + np.float32(share) * VECTORS[0][::-1]}
+
+    one, two = agreement(VECTORS, other), agreement(other, VECTORS)
+
+    assert (one.short, one.long) == pytest.approx((two.short, two.long))
+    assert one.worst == min(one.short, one.long)
+
+
+@pytest.mark.parametrize("one", PRECISIONS)
+@pytest.mark.parametrize("other", PRECISIONS)
+def test_the_looser_number_format_decides(one: Precision, other: Precision) -> None:
+    assert needed(one, other, None) == min(AGREEMENT[one], AGREEMENT[other])
+    assert needed(one, other, 0.5) == 0.5
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("of_reference", [True, False])
+@pytest.mark.parametrize("aside", [-0.0005, 0.0005])
+async def test_an_upstream_serves_from_the_agreement_of_its_number_format_on(
+    precision: Precision, of_reference: bool, aside: float
+) -> None:
+    inner = Disturbed(AGREEMENT[precision] + aside)
+    formats: tuple[Precision, Precision] = ("fp32", precision)
+    theirs, ours = formats[:: -1 if of_reference else 1]
+    reference = Reference("m", [candidate("first", FakeEmbedder(), theirs)])
+    space = guard("second", inner, reference, precision=ours)
+
+    if aside > 0:
+        await space.send(REQUEST)
+    else:
+        with pytest.raises(WrongSpace, match=f"at least {AGREEMENT[precision]} is needed"):
+            await space.send(REQUEST)
+
+
+@pytest.mark.parametrize(("cosine", "served"), [(0.949, False), (0.951, True)])
+async def test_what_is_stated_goes_before_the_number_formats(cosine: float, served: bool) -> None:
+    reference = Reference("m", [candidate("first", FakeEmbedder())], least=0.95)
+    space = guard("second", Disturbed(cosine), reference)
+
+    if served:
+        await space.send(REQUEST)
+    else:
+        with pytest.raises(WrongSpace):
+            await space.send(REQUEST)
+
+
+def test_where_only_long_texts_differ_the_cure_is_their_length() -> None:
+    told = meaning(Agreement(short=0.9999, long=0.95), 0.999)
+
+    assert "the same on short texts, different on long ones" in told
+    assert "`max_tokens:`" in told
+    assert "cut" not in meaning(Agreement(short=0.2, long=0.1), 0.999)
+    assert "`precision:`" in meaning(Agreement(short=0.99, long=0.98), 0.999)
