@@ -21,12 +21,10 @@ async def gather(parts: Iterable[Coroutine[Any, Any, Result]], *, most: int) -> 
     slots = asyncio.Semaphore(most)
 
     async def run(part: Coroutine[Any, Any, Result]) -> Result:
-        try:
-            async with slots:
-                return await part
-        finally:
-            part.close()
+        async with slots:
+            return await part
 
+    parts = list(parts)
     tasks = [asyncio.ensure_future(run(part)) for part in parts]
     try:
         return await asyncio.gather(*tasks)
@@ -36,3 +34,6 @@ async def gather(parts: Iterable[Coroutine[Any, Any, Result]], *, most: int) -> 
             task.cancel()
         if unfinished:
             await asyncio.wait(unfinished)
+        for part in parts:
+            # A task that is cancelled before its first step never gets to its part.
+            part.close()

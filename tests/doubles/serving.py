@@ -36,7 +36,12 @@ async def serving(app: Any) -> AsyncIterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
-            app, http="httptools", log_config=None, access_log=False, timeout_graceful_shutdown=1
+            app,
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=1,
         )
         config.load()
         server = uvicorn.Server(config)

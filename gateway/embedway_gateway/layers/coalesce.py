@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from embedway_gateway.layers.backlog import Backlog
 from embedway_gateway.layers.boarding import (
     fail,
     give,
@@ -17,7 +18,6 @@ from embedway_gateway.layers.boarding import (
     wanted,
 )
 from embedway_gateway.layers.culprit import SUSPICIOUS, suspects
-from embedway_gateway.layers.drain import Drain
 from embedway_gateway.layers.flight import Call, Caller, Text, require_whole
 from embedway_gateway.layers.lane import MOST, Lane, charge
 from embedway_upstream import (
@@ -81,7 +81,7 @@ class Coalesce:
         self._document = Lane(1 - query_share)
         self._running = 0
         self._queried = float("-inf")
-        self._drain = Drain()
+        self._backlog = Backlog()
         # The event loop itself would forget them.
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -174,13 +174,13 @@ class Coalesce:
             # One call takes them all.
             return 0.0
         other = self._other(lane)
-        most = self._drain.seconds(lane.waiting + other.waiting, at_once=self._running)
+        most = self._backlog.seconds(lane.waiting + other.waiting, at_once=self._running)
         if most <= left:
             return 0.0
         # Looked at closely: callers take turns, and so do lanes.
         ahead = lane.ahead_of(texts)
         ahead += min(other.waiting, int(ahead * other.share / lane.share))
-        return self._drain.seconds(ahead, at_once=self._running)
+        return self._backlog.seconds(ahead, at_once=self._running)
 
     def _other(self, lane: Lane) -> Lane:
         return self._document if lane is self._query else self._query
@@ -254,7 +254,7 @@ class Coalesce:
             fail(lane, texts, error)
         else:
             if call.full and len(texts) == len(call.texts):
-                self._drain.add(len(texts), self._clock() - begun)
+                self._backlog.add(len(texts), self._clock() - begun)
             give(lane, response, list(enumerate(texts)), request.inputs)
         return []
 

@@ -44,6 +44,8 @@ class Hedging:
 
 
 _HEDGING = Hedging()
+# Of `least`: whoever had no room or budget then may have it so much later.
+_AGAIN = 0.25
 
 
 def _uncounted(_outcome: Outcome) -> None:
@@ -81,21 +83,22 @@ class Hedge:
     async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
         """The first answer of at most two."""
         trail = Trail()
-        race = _Race(self._inner, replace(request, trail=trail), trail, self._may_run)
         begun = self._clock()
         delay = self._delay(request.input_type)
-        timer = asyncio.get_running_loop().call_later(delay, race.join)
+        may_run = self._may_run if delay < self._hedging.least else self._may_replace
+        race = _Race(self._inner, replace(request, trail=trail), trail, may_run)
+        race.arm(delay, again=max(delay, self._hedging.least * _AGAIN))
         try:
             response = await race.run()
         except EmbeddingError:
             if race.joined:
                 self._ended("failed")
             raise
-        finally:
-            timer.cancel()
         if race.joined:
             self._ended("won" if race.won else "lost")
-        self._seconds[request.input_type].add(self._clock() - begun)
+        # Of the one that answered: else what hangs would raise what it is measured by.
+        took = self._clock() - begun - (race.waited if race.won else 0.0)
+        self._seconds[request.input_type].add(max(0.0, took))
         return response
 
     def _delay(self, input_type: str) -> float:
@@ -109,11 +112,26 @@ class Hedge:
     def _may_run(self, trail: Trail) -> bool:
         return self._spare(trail) and self._budget.take()
 
+    def _may_replace(self, trail: Trail) -> bool:
+        """What hangs is as good as failed, and another is well."""
+        return self._spare(trail) and self._budget.take(elsewhere=True)
+
 
 class _Race:
     """One request, and perhaps its double; the first runs in the caller's own task."""
 
-    __slots__ = ("_first", "_inner", "_may_run", "_request", "_response", "_second", "_trail")
+    __slots__ = (
+        "_again",
+        "_first",
+        "_inner",
+        "_may_run",
+        "_request",
+        "_response",
+        "_second",
+        "_timer",
+        "_trail",
+        "waited",
+    )
 
     def __init__(
         self,
@@ -131,6 +149,10 @@ class _Race:
         self._second: asyncio.Task[None] | None = None
         self._response: EmbeddingResponse | None = None
         """The second's."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._again = 0.0
+        self.waited = 0.0
+        """Seconds until the second began."""
 
     @property
     def joined(self) -> bool:
@@ -142,9 +164,18 @@ class _Race:
         """Whether it was the second that answered."""
         return self._response is not None
 
-    def join(self) -> None:
-        """Begin the second, if it is worth it."""
-        if self._first is not None and self._may_run(self._trail):
+    def arm(self, delay: float, *, again: float) -> None:
+        """Begin the second in so many seconds; where it may not run then, look `again` later."""
+        self._again = again
+        self.waited += delay
+        self._timer = asyncio.get_running_loop().call_later(delay, self._join)
+
+    def _join(self) -> None:
+        if self._first is None:
+            return
+        if not self._may_run(self._trail):
+            self.arm(self._again, again=self._again)
+        else:
             self._second = asyncio.create_task(self._run_second())
             # Looked at, because nobody may be waiting for it any more.
             self._second.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -163,6 +194,8 @@ class _Race:
                 raise
             return self._response
         finally:
+            if self._timer is not None:
+                self._timer.cancel()
             if self._second is not None:
                 self._second.cancel()
 

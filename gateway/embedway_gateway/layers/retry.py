@@ -29,6 +29,8 @@ Reply = TypeVar("Reply")
 
 # What summed fractions may lack of a whole.
 _ROUNDING = 1e-6
+# Retries fade a little slower than requests: what an outage spends at its start is paid back.
+_PAID_BACK = 0.95
 
 
 class _Recent:
@@ -46,7 +48,7 @@ class _Recent:
         kept = math.exp(-past)
         share = (1 - kept) / past if past > _ROUNDING else 1.0
         self.requests = self.requests * kept + requests * share
-        self.retries *= kept
+        self.retries *= kept**_PAID_BACK
 
 
 class Budget:

@@ -11,6 +11,7 @@ from secrets import token_hex
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from embedway_gateway.log import report
 from embedway_gateway.web.body import header
 from embedway_gateway.web.error import HTTPError, Reply, error_reply, from_embedding_error
 from embedway_upstream import EmbeddingError
@@ -138,9 +139,7 @@ class _Exchange:
         await self._send({"type": "http.response.body", "body": body})
 
     def _report(self) -> None:
-        if not _log.isEnabledFor(logging.INFO):
-            return
-        facts = {
+        facts: dict[str, object] = {
             "request_id": self._id.decode(),
             "method": self._scope["method"],
             "path": self._scope["path"][:200],
@@ -150,12 +149,7 @@ class _Exchange:
         }
         if self._detail:
             facts["error"] = self._detail
-        # Not `info`, which walks the stack to find the line that this is.
-        _log.handle(
-            _log.makeRecord(
-                _log.name, logging.INFO, __file__, 0, "request", (), None, extra={"facts": facts}
-            )
-        )
+        report(facts)
 
 
 def _shutting_down() -> HTTPError:

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope
 from embedway_gateway.config.schema import ServerConfig
 from embedway_gateway.model import Models
 from embedway_gateway.web.body import read_json_body
+from embedway_gateway.web.patience import received_within
 
 __all__ = ["Intake"]
 
@@ -25,8 +26,10 @@ class Intake:
     clock: Callable[[], float] = time.monotonic
 
     async def read(self, scope: Scope, receive: Receive) -> bytes:
-        """The request's JSON body; raises as `read_json_body` does."""
-        return await read_json_body(scope, receive, self.server().max_body_bytes)
+        """The request's JSON body; raises as `read_json_body` does, and 408 when it stalls."""
+        server = self.server()
+        reading = read_json_body(scope, receive, server.max_body_bytes)
+        return await received_within(server.request_timeout, reading)
 
     def deadline(self) -> float:
         """When a request that was read now must be answered, on the monotonic clock."""

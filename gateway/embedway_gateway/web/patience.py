@@ -1,4 +1,4 @@
-"""Works for a caller only while the caller is there."""
+"""Works for a caller only while the caller is there, and waits for none for ever."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.types import Receive
 
 from embedway_gateway.web.error import HTTPError
 
-__all__ = ["while_connected"]
+__all__ = ["received_within", "while_connected"]
 
 Result = TypeVar("Result")
 
@@ -25,15 +25,13 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -
 
     The body must have been read: the next message is then the end of the connection.
     """
-    caller = asyncio.current_task()
-    assert caller is not None
-    watch = _Watch(receive, caller)
+    interruption = _Interruption()
+    watch = _Watch(receive, interruption)
     timer = asyncio.get_running_loop().call_later(_SOON, watch.begin)
-    asked_to_stop = caller.cancelling()
     try:
         return await work
     except asyncio.CancelledError:
-        if watch.gone and caller.uncancel() <= asked_to_stop:
+        if interruption.is_ours():
             # nginx's status for it; nobody is there to read it, but the log is.
             message = "The caller went away."
             raise HTTPError(499, message, code="client_closed_request") from None
@@ -43,25 +41,56 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -
         watch.end()
 
 
-class _Watch:
-    """Cancels the caller's work when its connection ends."""
+async def received_within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
+    """What a caller sends, unless that takes longer: a slow one must not hold its connection."""
+    interruption = _Interruption()
+    timer = asyncio.get_running_loop().call_later(seconds, interruption.make)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if interruption.is_ours():
+            message = f"The request's body did not come within {seconds:g} seconds."
+            raise HTTPError(408, message, code="body_timeout", retry=True) from None
+        raise
+    finally:
+        timer.cancel()
 
-    def __init__(self, receive: Receive, caller: asyncio.Task[object]) -> None:
+
+class _Interruption:
+    """Stops the task that made it, and tells whether it was this that stopped it."""
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._before = task.cancelling()
+        self._made = False
+
+    def make(self) -> None:
+        self._made = True
+        self._task.cancel()
+
+    def is_ours(self) -> bool:
+        return self._made and self._task.uncancel() <= self._before
+
+
+class _Watch:
+    """Interrupts the work when the caller's connection ends."""
+
+    def __init__(self, receive: Receive, interruption: _Interruption) -> None:
         self._receive = receive
-        self._caller: asyncio.Task[object] | None = caller
+        self._interruption: _Interruption | None = interruption
         self._task: asyncio.Task[None] | None = None
-        self.gone = False
 
     def begin(self) -> None:
         self._task = asyncio.create_task(self._wait())
 
     def end(self) -> None:
-        self._caller = None
+        self._interruption = None
         if self._task is not None:
             self._task.cancel()
 
     async def _wait(self) -> None:
         await self._receive()
-        if self._caller is not None:
-            self.gone = True
-            self._caller.cancel()
+        if self._interruption is not None:
+            self._interruption.make()

@@ -6,6 +6,7 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from embedway_gateway.layers.concurrency import Adaptive, Alone
 
 @dataclass
 class Upstream:
-    """Serves `servers` calls at once, each in `seconds` of so many texts; others wait their turn."""
+    """Serves so many calls at once, each in `seconds` of its texts; others wait their turn."""
 
     servers: int
     seconds: Callable[[int], float]
@@ -158,7 +159,7 @@ def test_what_is_seen_changes_only_with_the_whole_number() -> None:
     found.run(5)
 
     assert told[0] == 8
-    assert all(one != other for one, other in zip(told, told[1:], strict=False))
+    assert all(one != other for one, other in pairwise(told))
     assert told[-1] == found.limit.limit
 
 

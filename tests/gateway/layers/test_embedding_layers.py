@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 
 import numpy as np
 import pytest
@@ -50,6 +51,22 @@ async def test_gather_passes_a_cancellation_down() -> None:
         await task
 
     assert [True, True] == cancelled
+
+
+async def test_gather_closes_what_never_began() -> None:
+    """Else Python warns of each, sooner or later, that it was never awaited."""
+
+    async def part() -> None:
+        raise AssertionError
+
+    parts = [part(), part()]
+    task = asyncio.create_task(gather(parts, most=2))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert ["CORO_CLOSED"] * 2 == [inspect.getcoroutinestate(one) for one in parts]
 
 
 @pytest.mark.parametrize("size", [4, 6])

@@ -9,89 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from doubles.race import Runs, Stack
 from doubles.turns import turns
-from embedway_gateway.layers.breaker import Breaker
-from embedway_gateway.layers.hedge import Hedge, Hedging, Outcome
-from embedway_gateway.layers.limit import Fixed, Limit
-from embedway_gateway.layers.retry import Budget, Retry
-from embedway_gateway.layers.route import Route, Target
-from embedway_upstream import (
-    EmbeddingError,
-    EmbeddingRequest,
-    EmbeddingResponse,
-    InvalidRequest,
-    UpstreamFailed,
-)
-from embedway_upstream.embedding import InputType
-from embedway_upstream.testing import FakeEmbedder
-
-REQUEST = EmbeddingRequest("m", ("a",), "query")
-Embed = Target[EmbeddingRequest, EmbeddingResponse]
-
-
-class Runs(FakeEmbedder):
-    """Takes `seconds`, and knows how many are with it; `gone` counts those that were hung up on."""
-
-    def __init__(self, name: str, seconds: float, *, errors: list[Exception] | None = None) -> None:
-        super().__init__(name=name, errors=errors or [])
-        self.seconds = seconds
-        self.running = self.gone = 0
-
-    async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
-        self.running += 1
-        try:
-            await asyncio.sleep(self.seconds)
-            return await super().send(request)
-        except asyncio.CancelledError:
-            self.gone += 1
-            raise
-        finally:
-            self.running -= 1
-
-
-class Stack:
-    """Hedge → Retry → Route → Limit → the upstreams, of which the first is asked first."""
-
-    def __init__(
-        self, *inner: Runs, share: float = 9.0, attempts: int = 1, **hedging: float
-    ) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.inner = inner
-        self.limits = [
-            Limit(one, concurrency=Fixed(4), waiting=9, clock=self.loop.time) for one in inner
-        ]
-        self.targets: list[Embed] = [
-            Target(one.name, limit, priority=place, slots=lambda: 4)
-            for place, (one, limit) in enumerate(zip(inner, self.limits, strict=True))
-        ]
-        clock = self.loop.time
-        route = Route(self.targets, clock=clock)
-        self.budget = Budget(share=share, floor=0.0, clock=clock)
-        retry: Retry[EmbeddingRequest, EmbeddingResponse] = Retry(
-            route, self.budget, attempts=attempts, clock=clock
-        )
-        self.outcomes: list[Outcome] = []
-        self.hedge = Hedge(
-            retry,
-            route.spare,
-            self.budget,
-            hedging=Hedging(**{"least": 1.0, **hedging}),  # type: ignore[arg-type]
-            ended=self.outcomes.append,
-            clock=clock,
-        )
-
-    async def ask(self, input_type: InputType = "query") -> str:
-        request = EmbeddingRequest("m", ("a",), input_type)
-        return (await self.hedge.send(request)).served_by
-
-    async def require_nothing_left(self) -> None:
-        """Neither tasks, nor slots, nor calls."""
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert {asyncio.current_task()} == asyncio.all_tasks()
-        assert [0] * len(self.inner) == [one.running for one in self.inner]
-        assert [0] * len(self.inner) == [one.in_flight for one in self.targets]
-        assert [0] * len(self.inner) == [one._running for one in self.limits]
+from embedway_gateway.layers.breaker import Breaker, Patience
+from embedway_upstream import EmbeddingError, InvalidRequest, UpstreamFailed
 
 
 @turns
@@ -170,7 +91,7 @@ async def test_queries_wait_for_the_95th_percentile_and_documents_longer() -> No
     stack = Stack(a, b)
     for kind in ("query", "document"):
         for _ in range(20):
-            await stack.ask(kind)  # type: ignore[arg-type]
+            await stack.ask(kind)
     a.seconds, began = 60.0, stack.loop.time()
 
     await stack.ask("query")
@@ -205,6 +126,18 @@ async def test_queries_wait_as_documents_do_where_only_a_fallback_is_left() -> N
 
 
 @turns
+async def test_what_hangs_does_not_raise_the_percentile() -> None:
+    stack = Stack(Runs("a", 60.0), Runs("b", 0.1))
+    stack.targets[0].breaker = Breaker(Patience(failures=999))
+    for _ in range(20):
+        await stack.ask("query")
+    began = stack.loop.time()
+
+    await stack.ask("query")
+    assert 0.2 == pytest.approx(stack.loop.time() - began)
+
+
+@turns
 async def test_hedges_are_within_the_budget() -> None:
     stack = Stack(Runs("a", 1.5), Runs("b", 60.0), share=0.2)
     answers = await asyncio.gather(*(stack.ask() for _ in range(4)))
@@ -213,8 +146,8 @@ async def test_hedges_are_within_the_budget() -> None:
     slow = Stack(Runs("a", 1.5), Runs("b", 60.0), share=1.0)
     await asyncio.gather(*(slow.ask() for _ in range(4)))
 
-    # Of four requests in the last second, about: those of a moment ago count less.
-    assert 2 == len(slow.outcomes)
+    # Of four requests in the last ten seconds, about: those of a moment ago count less.
+    assert 3 == len(slow.outcomes)
     await stack.require_nothing_left()
 
 
@@ -242,16 +175,13 @@ async def test_nobody_is_asked_who_has_no_room_or_rests() -> None:
 @turns
 async def test_an_upstream_that_is_outrun_five_times_rests() -> None:
     stack = Stack(Runs("a", 60.0), Runs("b", 0.5))
-    stack.targets[0].breaker = breaker = Breaker()
-    stack.targets[1].priority = 0
-    for _ in range(4):
-        await stack.ask()
-        stack.targets[0].latency.last = 0.0
-    assert "closed" == breaker.state(stack.loop.time())
-    while breaker.state(stack.loop.time()) == "closed":
+    breaker, states = stack.targets[0].breaker, []
+    for _ in range(5):
+        states.append(breaker.state(stack.loop.time()))
         await stack.ask()
 
-    assert 5 == stack.inner[0].gone
+    assert ["closed"] * 5 == states
+    assert ("open", 5) == (breaker.state(stack.loop.time()), stack.inner[0].gone)
 
 
 def moments() -> Iterator[float]:

@@ -159,6 +159,8 @@ async def test_a_models_name_cannot_write_lines_into_log_or_headers(
     set_up_logging("text")
     name = "m\r\nx-injected: yes\r\n\r\nINFO forged line \x1b[31m\u2028"
     status, headers, said = await wire.post(json.dumps({"model": name, "input": "a"}).encode())
+    for handler in logging.getLogger("embedway").handlers:
+        handler.flush()
 
     assert 404 == status
     assert "x-injected" not in headers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["Drain"]
+__all__ = ["Backlog"]
 
 # Calls that are seen before anything is said.
 _ENOUGH = 8
@@ -13,7 +13,7 @@ _NEWEST = 0.2
 _SHORTEST = 1e-6
 
 
-class Drain:
+class Backlog:
     """
     The mean is geometric, so that one call that took a hundred times as long as the others counts
     little: to let texts wait in vain is better than to refuse what would have been served.
