@@ -20,6 +20,7 @@ from embedway_gateway.layers.boarding import (
 from embedway_gateway.layers.culprit import SUSPICIOUS, suspects
 from embedway_gateway.layers.flight import Call, Caller, Text, require_whole
 from embedway_gateway.layers.lane import MOST, Lane, charge
+from embedway_gateway.layers.linger import Linger
 from embedway_upstream import (
     DeadlineExceeded,
     EmbeddingRequest,
@@ -53,7 +54,8 @@ class Coalesce:
     """
     A request leaves at once while a slot is free. While none is, texts wait, and a call takes
     along as many as it may hold, whoever they are from, queries before documents (see `Lane`). A
-    request that is larger than a call is cut by the same rule.
+    request that is larger than a call is cut by the same rule. The last of several slots is kept
+    a moment for a full call (`Linger`).
 
     A text that somebody waits for already is not sent again: both get its vector. When the caller
     who carries it goes away, or his deadline comes, it is sent anew for the others.
@@ -82,6 +84,7 @@ class Coalesce:
         self._running = 0
         self._queried = float("-inf")
         self._backlog = Backlog()
+        self._linger = Linger(lambda: self._pump(lingered=True))
         # The event loop itself would forget them.
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -102,6 +105,8 @@ class Coalesce:
     def _may_go(self, lane: Lane, inputs: tuple[str, ...]) -> bool:
         """Whether a request can leave at once, and alone."""
         if self._query.waiting or self._document.waiting or not self._is_room(lane):
+            return False
+        if self._linger.concerns(self._running, self._room.slots()):
             return False
         for known in (lane.flying, lane.alone):
             if known and not known.keys().isdisjoint(inputs):
@@ -125,8 +130,10 @@ class Coalesce:
         call, inputs = Call([]), request.inputs
         lane.let_go(inputs, call)
         self._begin(lane)
+        begun = self._clock()
         try:
             response = await self._inner.send(request)
+            self._linger.note(self._clock() - begun)
             require_whole(response, len(inputs))
             if call.texts:
                 rows = {value: row for row, value in enumerate(inputs)}
@@ -185,9 +192,19 @@ class Coalesce:
     def _other(self, lane: Lane) -> Lane:
         return self._document if lane is self._query else self._query
 
-    def _pump(self) -> None:
+    def _lingers(self, lane: Lane) -> bool:
+        if not self._linger.concerns(self._running, self._room.slots()):
+            return False
+        if lane.waiting >= (self._room.bounds().max_inputs or MOST):
+            return False
+        self._linger.begin()
+        return True
+
+    def _pump(self, *, lingered: bool = False) -> None:
         """Begin as many calls as there are slots and texts for."""
         while (lane := self._next()) is not None:
+            if not lingered and self._lingers(lane):
+                return
             other = self._other(lane)
             rivals = other.waiting > 0
             texts = lane.take(self._room.bounds())
@@ -241,6 +258,7 @@ class Coalesce:
         request, begun = _merged(texts), self._clock()
         try:
             response = await self._inner.send(request)
+            self._linger.note(self._clock() - begun)
             require_whole(response, len(texts))
         except SUSPICIOUS as error:
             parts = suspects(texts, error, self._budget)

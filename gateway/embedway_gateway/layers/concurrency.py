@@ -8,12 +8,15 @@ from collections.abc import Callable
 __all__ = ["Adaptive", "Alone"]
 
 # Calls that may wait at the upstream: fewer, and it may be idle; more only wait (TCP Vegas).
-_ALPHA = 1.0
-_BETA = 3.0
+_ALPHA = 0.5
+_BETA = 1.5
+# What a call takes alone is known from a few, so that among many calls a share of them seems to
+# wait where times vary.
+_DOUBT = 0.2
 # Calls that are looked at before the limit is changed again.
 _ENOUGH = 5
 # Calls that ran alone, before it is believed what one takes.
-_KNOWN = 4
+_KNOWN = 8
 # How much the latest call counts in the mean.
 _NEWEST = 0.2
 # How long it is believed, while the upstream is busy, what a call takes alone; in seconds.
@@ -132,12 +135,13 @@ class Adaptive:
         self._seen += 1
         self._slowness += (slowness - self._slowness) * max(_NEWEST, 1 / self._seen)
         waiting = running * (1 - 1 / max(1.0, self._slowness))
-        if waiting > _BETA and self._seen >= _ENOUGH:
+        doubt = running * _DOUBT
+        if waiting > max(_BETA, doubt * 1.5) and self._seen >= _ENOUGH:
             self._growing = False
-            served = running - waiting + _ALPHA
+            served = running - waiting + 1
             self._set(max(min(served, self._limit), self._limit / 2))
             self._restart(now)
-        elif waiting < _ALPHA and pressed:
+        elif waiting < max(_ALPHA, doubt) and pressed:
             self._set(self._limit + (1.0 if self._growing else 1 / self._limit))
 
     def _learn(self, now: float) -> None:

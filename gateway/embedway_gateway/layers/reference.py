@@ -163,8 +163,6 @@ class Reference:
             try:
                 vectors = found if candidate.name == name else await self._ask(candidate)
             except EmbeddingError as error:
-                if not _is_away(error):
-                    raise self._nobody(candidate, error) from error
                 failure = failure or error
                 continue
             if self._vectors is None or self._agree(candidate, self._vectors, vectors):
@@ -226,9 +224,3 @@ class Reference:
             f"{candidate.name!r}, which defines the vector space, does not answer",
             detail=error.detail or error.message,
         )
-
-
-def _is_away(error: EmbeddingError) -> bool:
-    """Whether the upstream cannot be asked, rather than answers what it should not."""
-    away = isinstance(error, UpstreamUnreachable | UpstreamTimeout | UpstreamFailed)
-    return away and not isinstance(error, UpstreamDefect)

@@ -42,7 +42,8 @@ class SameSpace:
     longer than its deadline. An answer is held back while it may be of another model: when the
     upstream was seen to fail, or the model's space changed, since it was asked.
 
-    The upstream that defines the space serves before anything is known to compare it with.
+    The upstream that defines the space waits for its canaries like the others: what it served
+    before they were known could be of another model than they are.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class SameSpace:
     @property
     def problem(self) -> str:
         """Why it does not serve; empty when it does."""
-        return "" if self._defines else self._problem
+        return self._problem
 
     @property
     def quarantined(self) -> str:
@@ -85,11 +86,11 @@ class SameSpace:
     def may_serve(self) -> bool:
         """Whether a request would be sent, or wait for a comparison, and not be refused at once."""
         # The first is nearly always so, and every request asks.
-        return self._refused is None or not self._is_refused or self._is_proven or self._defines
+        return self._refused is None or not self._is_refused or self._is_proven
 
     async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
         """Send, when the upstream is proven."""
-        if not (self._is_proven or self._defines) or self._age > _STALE:
+        if not self._is_proven or self._age > _STALE:
             await self._wait(request.deadline)
         elif self._age > FRESH:
             self._begin()
@@ -125,17 +126,13 @@ class SameSpace:
         return self._refused == self.reference.mark and self._clock() < self._refused_until
 
     @property
-    def _defines(self) -> bool:
-        return self._upstream == self.reference.first.name and not self.reference.known
-
-    @property
     def _age(self) -> float:
         """Seconds since it was proven."""
         return 0.0 if self._mark is None else self._clock() - self._proven_at
 
     async def _require(self, mark: Mark, deadline: float | None) -> None:
         """Raise `SpaceChanged` unless the upstream is seen to be what it was when it was asked."""
-        if not (self._is_proven or self._defines):
+        if not self._is_proven:
             await self._wait(deadline)
         if self.reference.mark != mark:
             raise SpaceChanged(

@@ -191,7 +191,7 @@ def test_it_stays_between_one_and_the_most(
 @pytest.mark.parametrize("size", [100, 1000, 10_000])
 def test_what_a_call_takes_alone_is_a_line(size: int) -> None:
     alone = Alone()
-    for seen in (100, 2000, 300, 4000, 5000, 100):
+    for seen in (100, 2000, 300, 4000, 5000, 100, 700, 1500):
         alone.add(seen, 0.01 + seen * 1e-5)
 
     assert alone.known

@@ -60,7 +60,9 @@ def upstream(server: tuple[Serial, str]) -> Serial:
 
 
 @pytest.fixture(params=[1])
-async def app(server: tuple[Serial, str], request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
+async def app(
+    server: tuple[Serial, str], upstream: Serial, request: pytest.FixtureRequest
+) -> AsyncIterator[Gateway]:
     up = {"name": "up", "engine": "openai", "url": server[1], "max_inputs": 32, "timeout": "20s"}
     model = {
         "name": "m",
@@ -69,6 +71,12 @@ async def app(server: tuple[Serial, str], request: pytest.FixtureRequest) -> Asy
         "upstreams": [{**up, "max_concurrency": request.param}],
     }
     gateway = create_app(Config.model_validate({"models": [model]}))
+    space = gateway.models["m"].upstreams[0].space
+    assert space is not None
+    # What compares the upstream's space has been here.
+    upstream.open.set()
+    await space.prove()
+    upstream.reset()
     yield gateway
     await gateway.close()
 
