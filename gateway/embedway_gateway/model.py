@@ -75,8 +75,14 @@ class Model:
     """Where it is declared to chat."""
     witness: Witness | None = None
     """Where its vectors are cached: when they may be."""
+    reference: Reference | None = field(default=None, init=False, repr=False)
+    """What its upstreams are compared with; None where there is nothing to compare."""
     _fingerprint: str | None = field(default=None, init=False, repr=False)
     _mark: Mark | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        spaces = (state.space for state in self.upstreams if state.space)
+        self.reference = next((space.reference for space in spaces), None)
 
     @property
     def name(self) -> str:
@@ -119,11 +125,6 @@ class Model:
         if self._fingerprint is None or mark is not self._mark:
             self._fingerprint, self._mark = self._digested(), mark
         return self._fingerprint
-
-    @property
-    def reference(self) -> Reference | None:
-        """What its upstreams are compared with; None where there is nothing to compare."""
-        return next((state.space.reference for state in self.upstreams if state.space), None)
 
     @property
     def strays(self) -> int:

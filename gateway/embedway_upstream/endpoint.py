@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from embedway_upstream.call import HTTPCall, HTTPReply
@@ -69,7 +69,7 @@ class Endpoint:
             self.require_ok(reply)
             response = self.engine.decode(reply.body, request)
             dimensions = request.dimensions or self.dimensions
-            return replace(check(response, request, dimensions), served_by=self.name)
+            return _served(check(response, request, dimensions), self.name)
         except EmbeddingError as error:
             error.upstream = self.name
             raise
@@ -104,3 +104,10 @@ class Endpoint:
             if isinstance(known, InvalidRequest | UpstreamDefect | UpstreamRefused):
                 return known
         return said
+
+
+def _served(response: EmbeddingResponse, name: str) -> EmbeddingResponse:
+    # As `replace` does it, for a third of the time.
+    return type(response)(
+        response.model, response.vectors, response.usage, name, response.truncated
+    )

@@ -12,7 +12,7 @@ from embedway_gateway.layers.retry import Budget
 from embedway_upstream import BatchTooLarge, InputTooLong, UpstreamTimeout
 from embedway_upstream.gather import gather
 
-__all__ = ["Pieces"]
+__all__ = ["Pieces", "too_long"]
 
 Reply = TypeVar("Reply")
 
@@ -101,7 +101,7 @@ class Pieces(Generic[Reply]):
             return await one(piece.texts)
         except BatchTooLarge as error:
             if count == 1:
-                raise _too_long(error) from error
+                raise too_long(error) from error
             most = error.limit if error.limit and error.limit < count else (count + 1) // 2
         except UpstreamTimeout as error:
             late = deadline is not None and self._clock() >= deadline
@@ -112,7 +112,8 @@ class Pieces(Generic[Reply]):
         return _Cut(piece.cut(bounds, along))
 
 
-def _too_long(error: BatchTooLarge) -> InputTooLong:
+def too_long(error: BatchTooLarge) -> InputTooLong:
+    """What is said of a text that is too large alone."""
     return InputTooLong(
         "a text is larger than the upstream takes at once; send it in parts",
         param=error.param,

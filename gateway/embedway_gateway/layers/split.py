@@ -11,9 +11,9 @@ from operator import add
 import numpy as np
 
 from embedway_gateway.layers.bound import Bounds
-from embedway_gateway.layers.piece import Pieces
+from embedway_gateway.layers.piece import Pieces, too_long
 from embedway_gateway.layers.retry import Budget
-from embedway_upstream import EmbeddingRequest, EmbeddingResponse, Service
+from embedway_upstream import BatchTooLarge, EmbeddingRequest, EmbeddingResponse, Service
 
 __all__ = ["Split"]
 
@@ -34,6 +34,12 @@ class Split:
 
     async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
         """One response, in the order of the inputs, its usage summed."""
+        if len(request.inputs) == 1:
+            # Cannot be cut, and is most of the traffic.
+            try:
+                return await self._inner.send(request)
+            except BatchTooLarge as error:
+                raise too_long(error) from error
         parts = await self._pieces.send(
             request.inputs,
             lambda texts: self._inner.send(replace(request, inputs=texts)),

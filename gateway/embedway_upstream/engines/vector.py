@@ -64,6 +64,8 @@ def stack(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """(n, d) of n vectors that must be of one size."""
     if not rows:
         return np.empty((0, 0), dtype=np.float32)
+    if len(rows) == 1:
+        return rows[0][np.newaxis]
     if len({vector.size for vector in rows}) != 1:
         raise BadReply("the upstream gave vectors of different sizes")
     # Of one row, half the time that np.stack takes.
