@@ -216,7 +216,7 @@ class Discovered:
 
     async def _configured(self, found: DiscoveredModel) -> ModelConfig:
         upstreams = tuple(self._upstream(one) for one in found.replicas)
-        can = {name for one in found.replicas for name in one.capabilities}
+        can: set[Capability] = {name for one in found.replicas for name in one.capabilities}
         stated = {one.dimensions for one in found.replicas if one.dimensions is not None}
         dimensions = stated.pop() if len(stated) == 1 else None
         if "embed" in can and dimensions is None:

@@ -21,6 +21,7 @@ class Paper(Protocol):
 
     async def next(self) -> News:
         """The next one, waiting for it. Raises `Orphaned`."""
+        ...
 
 
 class FromFile:

@@ -20,6 +20,7 @@ from doubles.engine_answer import own
 from doubles.engine_columns import COLUMNS, row
 from doubles.engine_gateway import Town
 from doubles.engine_server import Answer, Asked, EngineServer
+from embedway_gateway.layers.canary import CANARIES
 
 TEXTS = ["a planted text", "another"]
 FORM = {"message", "type", "param", "code"}
@@ -45,8 +46,10 @@ CAN_BE_BUSY = [name for name in COLUMNS if not name.startswith(("ovms", "score")
 @row({"*": 429, "tei-1.8": 200, "tei-1.5": 200}, CAN_BE_BUSY)
 async def test_overload(town: Town, column: str, expected: int) -> None:
     """Of two texts: TEI refuses them from 1.9 on, earlier ones let a batch wait, as OVMS does."""
-    server = COLUMNS[column].server(**BUSY[column.partition("-")[0]])
+    server = COLUMNS[column].server()
     async with town.gateway(column, server) as caller:
+        await caller.begin()
+        vars(server).update(BUSY[column.partition("-")[0]])
         reply = await caller.post(input=TEXTS)
 
     assert expected == reply.status_code
@@ -65,7 +68,8 @@ async def test_overload_that_passes(town: Town, column: str) -> None:
         found = await caller.embed(TEXTS[:1])
 
     np.testing.assert_array_equal(found, own(column, server, TEXTS[:1]))
-    assert 2 == len(server.seen)
+    # One refused, and after it those by which its vectors are compared.
+    assert 1 + len(CANARIES) + 1 == len(server.seen)
 
 
 @pytest.mark.parametrize("column", [name for name in COLUMNS if name.startswith("tei")])
@@ -217,8 +221,14 @@ async def test_error_body(
     """OpenAI's form, our words, and a log without inputs, whatever the engine repeats of them."""
     caplog.set_level(logging.INFO)
     said = body if isinstance(body, bytes) else json.dumps(body).encode()
-    server = Saying(said=Answer(status, said))
-    async with town.gateway(column, server) as caller:
+    well, server = COLUMNS[column].server(), Saying(said=Answer(status, said))
+    async with town.gateway(column, well) as caller:
+        await caller.begin()
+        house = town.street.houses["up"]
+        if house is well:
+            town.street.houses["up"] = server
+        else:
+            house.inner = server
         reply = await caller.post(input=TEXTS)
 
     error = error_of(reply)

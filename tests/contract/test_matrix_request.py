@@ -140,6 +140,7 @@ PIECES = {"*": 2048, "tei": 32, "score-pooled": 32, "score-cls": 4, "score-mean"
 async def test_list_length(town: Town, column: str, expected: int) -> None:
     texts = [f"number {index}" for index in range(70)]
     async with town.gateway(column, COLUMNS[column].server()) as caller:
+        await caller.begin()
         await answered(caller, column, texts)
 
     sizes = [min(expected, 70 - start) for start in range(0, 70, expected)]
@@ -153,6 +154,7 @@ async def test_list_length(town: Town, column: str, expected: int) -> None:
 async def test_longest_list(town: Town, column: str, expected: int) -> None:
     texts = [f"number {index}" for index in range(2048)]
     async with town.gateway(column, COLUMNS[column].server()) as caller:
+        await caller.begin()
         await answered(caller, column, texts)
         with pytest.raises(openai.BadRequestError, match="2048"):
             await caller.embed([*texts, "one more"])
@@ -192,6 +194,7 @@ async def test_text_too_long(town: Town, column: str, expected: str) -> None:
     """Refused is 400 with OpenAI's own code, once; a long text never fails as our own 5xx."""
     text = "word " * 600
     async with town.gateway(column, COLUMNS[column].server()) as caller:
+        await caller.begin()
         if expected == "refused":
             with pytest.raises(openai.BadRequestError) as refused:
                 await caller.embed(["short", text])

@@ -19,6 +19,7 @@ from doubles.engine_server import EngineServer
 from doubles.oci_identity import FINGERPRINT, KEY_ID, TENANCY, USER, pem, private_key
 from doubles.oci_platform import OCIPlatform
 from doubles.openai_upstream import _lifespan
+from doubles.proven import prove
 from embedway_gateway.config.schema import Config
 from embedway_gateway.web.app import Gateway, create_app
 
@@ -53,6 +54,11 @@ class Caller:
         given: Any = texts if isinstance(texts, str) else list(texts)
         answer = await self.openai.embeddings.create(model=MODEL, input=given, **more)
         return rows_of(answer.data)
+
+    async def begin(self) -> None:
+        """Compare vector spaces, as the server does when it starts, and forget what that asked."""
+        await prove(self.app)
+        self.server.seen.clear()
 
     async def post(self, path: str = "/v1/embeddings", **body: Any) -> httpx2.Response:
         """As no client would, with whatever body."""

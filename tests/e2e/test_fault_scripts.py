@@ -198,5 +198,6 @@ async def test_the_right_vectors_or_an_error(first: int) -> None:
     statuses = sum((play.statuses for play in plays), Counter())
 
     assert {} == {play.script.seed: play.wrong for play in plays if play.wrong}
-    # They do ask, and are answered.
-    assert statuses[200] > statuses.total() / 3 > CHUNK
+    # They do ask, and are answered: fewer where upstreams fail so often that none gives all of its
+    # canary vectors at the start.
+    assert statuses[200] > statuses.total() / 5 > CHUNK / 2

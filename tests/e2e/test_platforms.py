@@ -15,6 +15,7 @@ from doubles.aicore_api import AICoreAPI
 from doubles.oci_identity import FINGERPRINT, KEY_ID, TENANCY, USER, pem, private_key
 from doubles.oci_platform import OCIPlatform
 from doubles.openai_upstream import OpenAIUpstream
+from doubles.proven import prove
 from doubles.serving import served
 from embedway_gateway.config.schema import Config
 from embedway_gateway.web.app import Gateway, create_app
@@ -114,10 +115,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Con
 
 @pytest.fixture
 async def gateway(world: tuple[World, Config]) -> AsyncIterator[Gateway]:
-    world[0].engine.reset()
     world[0].oci.faults.clear()
-    world[0].oci.verdicts.clear()
     gateway = create_app(world[1])
+    await prove(gateway)
+    world[0].engine.reset()
+    world[0].oci.verdicts.clear()
     yield gateway
     await gateway.close()
 

@@ -90,4 +90,5 @@ async def test_a_full_outage_is_not_amplified() -> None:
     assert sum(attempts) <= 1.2 * len(answers)
     assert 'embedway_upstream_breaker_state{model="m",upstream="r0"} 2.0' in metrics
     assert "embedway_retries_total" in metrics
-    assert "breaker is open" in ready.text
+    assert 503 == ready.status_code
+    assert "the upstream cannot be reached" in ready.text

@@ -20,6 +20,7 @@ from doubles.aicore_rotation import RotatingAICore
 from doubles.oci_identity import FINGERPRINT, TENANCY, Identity, Rotation, write_profile
 from doubles.oci_platform import OCIPlatform
 from doubles.openai_upstream import OpenAIUpstream
+from doubles.proven import prove
 from doubles.serving import served
 from embedway_gateway.config.schema import Config
 from embedway_gateway.web.app import create_app
@@ -44,7 +45,9 @@ def sap(url: str) -> dict[str, Any]:
 
 def model(name: str, engine: str, platform: str, url: str) -> dict[str, Any]:
     upstream = {"name": "up", "engine": engine, "platform": platform, "url": url}
-    return {"name": name, "dimensions": 8, "upstreams": [{**upstream, "credentials": name}]}
+    # One text a call, so that texts that wait together are not fewer calls.
+    upstream |= {"credentials": name, "max_inputs": 1}
+    return {"name": name, "dimensions": 8, "upstreams": [upstream]}
 
 
 @asynccontextmanager
@@ -62,6 +65,7 @@ async def asking(credentials: dict[str, Any], *models: dict[str, Any]) -> AsyncI
 
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         try:
+            await prove(gateway)
             yield ask
         finally:
             await gateway.close()
@@ -78,6 +82,7 @@ async def test_tokens_that_others_make_void(aicore: tuple[RotatingAICore, str]) 
     deployment = f"{url}/v2/inference/deployments/d1"
 
     async with asking({"sap": sap(url)}, model("sap", "infinity", "aicore", deployment)) as ask:
+        api.verdicts.clear()
 
         async def caller(number: int) -> None:
             for turn in range(40):

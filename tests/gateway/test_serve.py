@@ -42,9 +42,17 @@ def configured(tmp_path: Path, url: str, more: str = "") -> str:
     return str(path)
 
 
+def compared(gateway: GatewayProcess, upstream: OpenAIUpstream) -> None:
+    """What the gateway asks before the first answer is asked, and forgotten."""
+    post(gateway.base_url, "the first")
+    upstream.reset()
+
+
 def test_sigterm_finishes_what_was_begun_and_exits_with_0(tmp_path: Path) -> None:
-    upstream = OpenAIUpstream(delay=1.0)
+    upstream = OpenAIUpstream()
     with served(upstream) as url, running_gateway("--config", configured(tmp_path, url)) as gateway:
+        compared(gateway, upstream)
+        upstream.delay = 1.0
         answers: list[object] = []
         caller = threading.Thread(target=lambda: answers.append(post(gateway.base_url, "a")))
         caller.start()
@@ -92,12 +100,14 @@ def test_sigterm_lets_a_stream_go_on_to_its_end(tmp_path: Path) -> None:
 
 
 def test_the_grace_period_bounds_the_wait(tmp_path: Path) -> None:
-    upstream = OpenAIUpstream(delay=60.0)
+    upstream = OpenAIUpstream()
     config_of = configured
     with (
         served(upstream) as url,
         running_gateway("-c", config_of(tmp_path, url, "server: {grace: 500ms}")) as gateway,
     ):
+        compared(gateway, upstream)
+        upstream.delay = 60.0
         caller = threading.Thread(target=_ignore, args=(gateway,), daemon=True)
         caller.start()
         while not upstream.seen:
@@ -109,12 +119,13 @@ def test_the_grace_period_bounds_the_wait(tmp_path: Path) -> None:
 
 
 def test_a_caller_that_goes_away_frees_its_slot(tmp_path: Path) -> None:
-    upstream = OpenAIUpstream(delay=30.0)
+    upstream = OpenAIUpstream()
     with (
         served(upstream) as url,
         running_gateway("-c", configured(tmp_path, url)) as gateway,
     ):
-        gateway.wait_ready()
+        compared(gateway, upstream)
+        upstream.delay = 30.0
         with pytest.raises(OSError, match="timed out"):
             post(gateway.base_url, "a", timeout=0.3)
         assert 1 == len(upstream.seen)

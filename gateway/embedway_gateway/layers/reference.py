@@ -16,10 +16,7 @@ from embedway_upstream import (
     EmbeddingRequest,
     EmbeddingResponse,
     Service,
-    UpstreamDefect,
     UpstreamFailed,
-    UpstreamTimeout,
-    UpstreamUnreachable,
 )
 
 __all__ = ["FRESH", "Candidate", "Mark", "Reference", "Verdict"]
@@ -81,10 +78,10 @@ class Reference:
     """
     The canary vectors that every upstream of a model is held against.
 
-    The first candidate gives them. While it cannot be reached, and nobody gave any yet, the next
-    one does; the first takes its place back when it turns out to agree. Once there, they stay:
-    that their upstream is down later changes nothing, but that it is seen to give others makes
-    these the model's, and `mark` tells.
+    The first candidate gives them. While it does not, for whatever reason, and nobody gave any
+    yet, the next one does; the first takes its place back when it turns out to agree. Once there,
+    they stay: that their upstream is down later changes nothing, but that it is seen to give
+    others makes these the model's, and `mark` tells.
     """
 
     def __init__(
@@ -107,7 +104,7 @@ class Reference:
 
     @property
     def first(self) -> Candidate:
-        """Who defines the space, unless it cannot be reached when that is first asked."""
+        """Who defines the space, unless it gives no vectors when that is first asked."""
         return self._candidates[0]
 
     @property
@@ -156,7 +153,7 @@ class Reference:
         return self._vectors
 
     async def _establish(self, name: str | None, found: Canaries) -> None:
-        """By the first that can be reached; where a space is inherited, that agrees with it."""
+        """By the first that gives them; where a space is inherited, that agrees with it."""
         differing: list[tuple[Candidate, Canaries]] = []
         failure: EmbeddingError | None = None
         for candidate in self._candidates:
@@ -171,7 +168,7 @@ class Reference:
             differing.append((candidate, vectors))
         if not differing:
             assert failure is not None
-            raise self._nobody(self.first, failure) from failure
+            raise self._nobody(failure) from failure
         self._change(*differing[0])
 
     def _define(self, candidate: Candidate, vectors: Canaries) -> None:
@@ -181,7 +178,7 @@ class Reference:
             origin = ""
         elif not self.known:
             _log.warning(
-                "%s: upstream %r defines the vector space, because %r cannot be reached; state "
+                "%s: upstream %r defines the vector space, because %r gives no vectors; state "
                 "`reference:` to fix who does",
                 *(self.model, candidate.name, self.first.name),
             )
@@ -219,8 +216,8 @@ class Reference:
         least = needed(candidate.precision, candidate.precision, self._least)
         return agreement(one, other).worst >= least
 
-    def _nobody(self, candidate: Candidate, error: EmbeddingError) -> UpstreamFailed:
+    def _nobody(self, error: EmbeddingError) -> UpstreamFailed:
         return UpstreamFailed(
-            f"{candidate.name!r}, which defines the vector space, does not answer",
+            f"{self.first.name!r}, which defines the vector space, does not answer",
             detail=error.detail or error.message,
         )

@@ -17,9 +17,11 @@ from embedway_upstream import (
     EmbeddingError,
     EmbeddingRequest,
     EmbeddingResponse,
+    InvalidRequest,
     Service,
     UpstreamDefect,
     UpstreamError,
+    UpstreamRefused,
     UpstreamTimeout,
     WrongSpace,
 )
@@ -60,7 +62,7 @@ class SameSpace:
         self.reference = reference
         self._upstream = upstream
         self._quarantine = quarantine
-        self._precision = precision
+        self._precision: Precision = precision
         self._clock = clock
         self._proving: asyncio.Task[None] | None = None
         self._mark: Mark | None = None
@@ -71,12 +73,19 @@ class SameSpace:
         self._refused_until = 0.0
         self.strays = 0
         """How often it had served, and was then found to be of another space."""
-        self._problem = "its vectors have not been compared with the model's yet"
+        self._problem: str | None = None
 
     @property
     def problem(self) -> str:
-        """Why it does not serve; empty when it does."""
-        return self._problem
+        """
+        Why it does not serve; empty when it does, and for the one that is to define the space,
+        which only waits to be asked.
+        """
+        if self._problem is not None:
+            return self._problem
+        if self._upstream == self.reference.first.name and not self.reference.known:
+            return ""
+        return "its vectors have not been compared with the model's yet"
 
     @property
     def quarantined(self) -> str:
@@ -146,7 +155,7 @@ class SameSpace:
 
     async def _wait(self, deadline: float | None) -> None:
         if self._is_refused:
-            raise WrongSpace(self._problem, upstream=self._upstream)
+            raise WrongSpace(self.problem, upstream=self._upstream)
         left = None if deadline is None else deadline - self._clock()
         try:
             async with asyncio.timeout(left):
@@ -177,6 +186,13 @@ class SameSpace:
             except EmbeddingError as error:
                 self._doubt()
                 self._problem = f"its vectors could not be compared: {error.message}"
+                if isinstance(error, InvalidRequest):
+                    # The texts are ours, and no caller's mistake.
+                    raise UpstreamRefused(
+                        "the upstream refuses the texts by which vectors are compared",
+                        upstream=self._upstream,
+                        detail=error.detail or error.message,
+                    ) from error
                 raise
             if doubts == self._doubts:
                 break
@@ -191,7 +207,7 @@ class SameSpace:
         self._doubt()
         self._size = None
         self._refused, self._refused_until = verdict.mark, self._clock() + _AGAIN
-        raise WrongSpace(self._problem, upstream=self._upstream)
+        raise WrongSpace(verdict.reason, upstream=self._upstream)
 
 
 def _may_return_as_another(error: UpstreamError) -> bool:

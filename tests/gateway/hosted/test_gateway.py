@@ -55,8 +55,13 @@ def config(openai_url: str, cohere_url: str) -> Config:
     return config_of(openai_url, cohere_url)
 
 
-async def asking(config: Config) -> AsyncIterator[httpx.AsyncClient]:
+async def asking(config: Config, *, compared: bool) -> AsyncIterator[httpx.AsyncClient]:
     gateway = create_app(config)
+    for model in gateway.models.values():
+        for state in model.upstreams:
+            # What compares the upstream's space has been here.
+            if compared and state.space is not None and "embed" in model.config.capabilities:
+                await state.space.prove()
     transport = httpx.ASGITransport(gateway)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         yield client
@@ -64,8 +69,12 @@ async def asking(config: Config) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def client(config: Config) -> AsyncIterator[httpx.AsyncClient]:
-    async for client in asking(config):
+async def client(
+    config: Config, openai: OpenAIUpstream, cohere: CohereUpstream
+) -> AsyncIterator[httpx.AsyncClient]:
+    async for client in asking(config, compared=True):
+        openai.seen.clear()
+        cohere.seen.clear()
         yield client
 
 
@@ -132,7 +141,7 @@ async def test_a_failure(
 
 async def test_nobody_there() -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
-    async for client in asking(config_of(nowhere, nowhere)):
+    async for client in asking(config_of(nowhere, nowhere), compared=False):
         answer = await client.post("/v1/embeddings", json={"model": "embed-v3", "input": "a"})
 
     assert 503 == answer.status_code
@@ -143,7 +152,11 @@ async def test_it_is_ready_when_litellm_is_loaded(config: Config) -> None:
     model = gateway.models["small"]
     before = model.problems(0.0)
 
-    await warm(model)
+    async def enough(_seconds: float) -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await warm(model, sleep=enough)
 
     assert ["up: LiteLLM is being loaded"] == before
     assert [] == model.problems(0.0)

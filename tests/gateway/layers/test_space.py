@@ -17,7 +17,9 @@ from embedway_upstream import (
     DeadlineExceeded,
     EmbeddingRequest,
     EmbeddingResponse,
+    InputTooLong,
     UpstreamFailed,
+    UpstreamRefused,
     UpstreamUnreachable,
     WrongSpace,
 )
@@ -117,14 +119,36 @@ async def test_nobody_waits_for_a_comparison_past_the_deadline() -> None:
         await space.send(request)
 
 
-async def test_before_anything_is_known_the_first_serves_without_a_comparison() -> None:
+async def test_the_one_that_defines_the_space_serves_after_its_canaries_are_known() -> None:
+    """Else what it served before could be of another model than they are."""
     inner = FakeEmbedder()
-    space = guard("only", inner, Reference("m", [candidate("only", inner)]))
+    reference = Reference("m", [candidate("only", inner)])
+    space = guard("only", inner, reference)
+    assert "" == space.problem, "it waits for the first request, and refuses none"
 
     await space.send(REQUEST)
 
-    assert [REQUEST] == inner.requests
-    assert "" == space.problem
+    assert reference.known
+    assert REQUEST == inner.requests[-1]
+    assert len(CANARIES) + 1 == len(inner.requests)
+
+
+async def test_one_that_gives_no_canaries_has_a_problem() -> None:
+    inner = FakeEmbedder(errors=[UpstreamUnreachable("gone")])
+    space = guard("only", inner, Reference("m", [candidate("only", inner)]))
+
+    with pytest.raises(UpstreamUnreachable):
+        await space.send(REQUEST)
+
+    assert "its vectors could not be compared: gone" == space.problem
+
+
+async def test_a_canary_that_is_refused_is_not_the_callers_mistake() -> None:
+    inner = FakeEmbedder(errors=[InputTooLong("x")])
+    space = guard("only", inner, Reference("m", [candidate("only", inner)]))
+
+    with pytest.raises(UpstreamRefused, match="by which vectors are compared"):
+        await space.send(REQUEST)
 
 
 async def test_a_change_beside_the_traffic_is_noticed_after_five_minutes() -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from doubles.openai_upstream import OpenAIUpstream
+from doubles.proven import prove
 from doubles.serving import served
 from embedway_gateway.config.schema import Config
 from embedway_gateway.web.app import Gateway, create_app
@@ -61,8 +62,9 @@ def config(upstream_server: tuple[OpenAIUpstream, str]) -> Config:
 
 @pytest.fixture
 async def app(config: Config, upstream: OpenAIUpstream) -> AsyncIterator[Gateway]:
-    # httpx's ASGI transport knows no lifespan; nothing of a remote model needs the start.
     gateway = create_app(config)
+    await prove(gateway)
+    upstream.reset()
     yield gateway
     await gateway.close()
 

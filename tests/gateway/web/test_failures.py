@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from doubles.openai_upstream import OpenAIUpstream
+from doubles.proven import prove
 from doubles.serving import free_port, served
 from embedway_gateway.config.schema import Config
 from embedway_gateway.layers.canary import CANARIES
@@ -81,6 +82,8 @@ class Client:
 @pytest.fixture
 async def single(replicas: list[tuple[OpenAIUpstream, str]]) -> AsyncIterator[Client]:
     async with Client(config_of(replicas[0][1])) as client:
+        await prove(client.app)
+        replicas[0][0].reset()
         yield client
 
 
@@ -95,7 +98,7 @@ async def test_a_spoiled_reply_is_tried_again_and_never_passed_on(
     assert 200 == response.status_code, response.text
     rows = [item["embedding"] for item in response.json()["data"]]
     np.testing.assert_array_equal(fake_vectors(TEXTS, 8), np.array(rows, np.float32))
-    assert 2 == len(replicas[0][0].seen)
+    assert 2 == sum(seen.body["input"] == TEXTS for seen in replicas[0][0].seen)
 
 
 @pytest.mark.parametrize("fault", SPOILED)

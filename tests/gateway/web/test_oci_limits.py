@@ -14,6 +14,7 @@ import pytest
 from doubles.oci_identity import FINGERPRINT, KEY_ID, TENANCY, USER, pem, private_key
 from doubles.oci_platform import TENANCY_LIMIT, OCIPlatform
 from doubles.openai_upstream import OpenAIUpstream
+from doubles.proven import prove
 from doubles.serving import served
 from doubles.time import Time
 from embedway_gateway.config.schema import Config
@@ -88,6 +89,9 @@ def world(servers: World) -> World:
 @pytest.fixture
 async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
     gateway: Gateway = create_app(world.config())
+    await prove(gateway)
+    world.engine.reset()
+    world.oci.seen.clear()
     transport = httpx.ASGITransport(gateway)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
         yield http

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from doubles.openai_upstream import OpenAIUpstream
+from doubles.proven import prove
 from doubles.tei_answer import refused, vectors_of
 from embedway_gateway.config.schema import Config
 from embedway_gateway.web.app import Gateway, create_app
@@ -102,6 +103,8 @@ async def test_a_caller_that_leaves_frees_its_slot(
     slot = {"name": "up", "engine": "openai", "url": upstream_server[1], "max_concurrency": 1}
     model = {"name": "m", "dimensions": 8, "upstreams": [{**slot, "timeout": "20s"}]}
     app = create_app(Config.model_validate({"models": [model]}))
+    await prove(app)
+    upstream.reset()
     upstream.faults.append("hang")
     inbox = [{"type": "http.request", "body": json.dumps({"inputs": "a"}).encode()}]
     outbox: list[Any] = []

@@ -106,7 +106,9 @@ def test_the_two_limits_have_their_scopes() -> None:
     assert ("deployment", None) == (bandwidth.scope, bandwidth.retry_after)
 
 
-@pytest.mark.parametrize(("off", "words"), [(600, "600 seconds behind"), (-420, "420 seconds ahead")])
+@pytest.mark.parametrize(
+    ("off", "words"), [(600, "600 seconds behind"), (-420, "420 seconds ahead")]
+)
 def test_a_clock_that_is_wrong_is_seen(off: float, words: str) -> None:
     assert words in said(401, date=formatdate(NOW + off, usegmt=True)).message
 
