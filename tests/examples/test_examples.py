@@ -24,7 +24,7 @@ NO_NETWORK = {
     "PIP_NO_INDEX": "1",
 }
 QUESTIONS = [
-    ("What happens on SIGTERM?", "gateway.md", "Starting and stopping"),
+    ("How does the gateway drain before it stops?", "gateway.md", "Starting and stopping"),
     ("How do the classes fall back when the gateway is down?", "classes.md", "Falling back"),
     ("When can two vectors be compared?", "concepts.md", "Vector space"),
 ]

@@ -23,6 +23,7 @@ from embedway_upstream import (
     UpstreamUnreachable,
     WrongSpace,
 )
+from embedway_upstream.credentials.error import LoginDown
 
 __all__ = [
     "HTTPError",
@@ -77,6 +78,7 @@ _TABLE: tuple[tuple[type[EmbeddingError], _Row], ...] = (
     (UpstreamTimeout, _Row(504, "timeout_error", "upstream_timeout", retry=True)),
     (UpstreamUnreachable, _Row(503, "upstream_error", "upstream_unreachable", retry=True)),
     (WrongSpace, _Row(503, "upstream_error", "wrong_vector_space", retry=False)),
+    (LoginDown, _Row(502, "upstream_error", "upstream_error", retry=True)),
     (UpstreamRefused, _Row(502, "upstream_error", "upstream_error", retry=False)),
     (UpstreamDefect, _Row(502, "upstream_error", "upstream_error", retry=False)),
     (UpstreamError, _Row(502, "upstream_error", "upstream_error", retry=True)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from embedway_upstream.error import UpstreamRefused
 
-__all__ = ["CredentialsError"]
+__all__ = ["CredentialsError", "LoginDown"]
 
 
 class CredentialsError(UpstreamRefused):
@@ -30,6 +30,10 @@ class CredentialsError(UpstreamRefused):
 
     def again(self) -> CredentialsError:
         """The same for another caller: an exception that is raised twice mixes two tracebacks."""
-        return CredentialsError(
+        return type(self)(
             self.message, upstream=self.upstream, retry_after=self.retry_after, detail=self.detail
         )
+
+
+class LoginDown(CredentialsError):
+    """Whoever gives the tokens does not answer now; unlike a refusal, that may pass."""

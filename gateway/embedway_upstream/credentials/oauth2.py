@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from embedway_upstream.credentials.certificate import tls_context
-from embedway_upstream.credentials.error import CredentialsError
+from embedway_upstream.credentials.error import CredentialsError, LoginDown
 from embedway_upstream.engines.status import retry_after
 from embedway_upstream.error import (
     BadReply,
@@ -45,6 +45,7 @@ _DEFAULT_LIFE = 600.0
 # The only words of a refusal that are ours to repeat (RFC 6749 §5.2).
 _CODES = {"invalid_client", "invalid_grant", "invalid_request", "invalid_scope"}
 _CODES |= {"unauthorized_client", "unsupported_grant_type", "unauthorized"}
+_PASSING = (UpstreamFailed, UpstreamUnreachable, UpstreamTimeout)
 
 _SLOW = "the token server took too long: check the host in token_url, and the network"
 _NO_ENDPOINT = "token_url is not a token endpoint; on SAP BTP it ends in /oauth/token"
@@ -94,7 +95,8 @@ class ClientCredentials:
 
     `sign` does no I/O and takes the token as one snapshot. `refresh` blocks, may be called from
     any thread, and asks the token server once however many call it. It raises `CredentialsError`
-    unless the token at hand still holds; a failure is kept for 5 s instead of asking again.
+    unless the token at hand still holds, a `LoginDown` where asking again may help; a failure is
+    kept for 5 s instead of asking again.
     `again` reads the login anew for each token, for service keys that are replaced where they
     lie; it raises `ValueError`.
     """
@@ -181,7 +183,7 @@ class ClientCredentials:
             try:
                 started = self._clock()
                 return _token(self._ask(), started)
-            except (UpstreamFailed, UpstreamUnreachable, UpstreamTimeout) as error:
+            except _PASSING as error:
                 wait = error.retry_after
                 wait = _FIRST_WAIT * 2.0 ** (attempt - 1) if wait is None else wait
                 if attempt == _ATTEMPTS or wait > _LONGEST_WAIT:
@@ -246,7 +248,8 @@ class ClientCredentials:
 
 def _again(error: EmbeddingError) -> CredentialsError:
     """One to raise: an exception that is raised twice mixes two tracebacks."""
-    return CredentialsError(error.message, retry_after=error.retry_after, detail=error.detail)
+    kind = LoginDown if isinstance(error, (*_PASSING, LoginDown)) else CredentialsError
+    return kind(error.message, retry_after=error.retry_after, detail=error.detail)
 
 
 def _token(body: bytes, started: float) -> _Token:
