@@ -1,8 +1,8 @@
 """
 Retrieval with LangChain: which passages of the documentation answer a question?
 
-    python examples/rag_langchain.py "How does the gateway drain before it stops?"
-    python examples/rag_langchain.py --base-url local "How does the gateway drain before it stops?"
+    python examples/rag_langchain.py "Where are models downloaded from?"
+    python examples/rag_langchain.py --base-url local "Where are models downloaded from?"
 
 Give what it prints to a language model of your choice, and it is RAG.
 """
@@ -36,7 +36,7 @@ def passages(folder: Path) -> Iterator[Document]:
 def main() -> None:
     """Index the folder, retrieve, print."""
     parser = argparse.ArgumentParser(description="Find passages that answer a question.")
-    parser.add_argument("question", nargs="?", default="How does the gateway drain before it stops?")
+    parser.add_argument("question", nargs="?", default="Where are models downloaded from?")
     parser.add_argument("--base-url", help='the gateway, or "local"; default: EMBEDWAY_BASE_URL')
     parser.add_argument("--model", default="minilm")
     parser.add_argument("--folder", type=Path, default=DOCS, help="Markdown files to search")

@@ -1,8 +1,8 @@
 """
 Retrieval with LlamaIndex: which passages of the documentation answer a question?
 
-    python examples/rag_llama_index.py "How does the gateway drain before it stops?"
-    python examples/rag_llama_index.py --base-url local "How does the gateway drain before it stops?"
+    python examples/rag_llama_index.py "Where are models downloaded from?"
+    python examples/rag_llama_index.py --base-url local "Where are models downloaded from?"
 
 Give the index a language model of your choice (`index.as_query_engine(llm=…)`), and it is RAG.
 """
@@ -24,7 +24,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 def main() -> None:
     """Index the folder, retrieve, print."""
     parser = argparse.ArgumentParser(description="Find passages that answer a question.")
-    parser.add_argument("question", nargs="?", default="How does the gateway drain before it stops?")
+    parser.add_argument("question", nargs="?", default="Where are models downloaded from?")
     parser.add_argument("--base-url", help='the gateway, or "local"; default: EMBEDWAY_BASE_URL')
     parser.add_argument("--model", default="minilm")
     parser.add_argument("--folder", type=Path, default=DOCS, help="Markdown files to search")

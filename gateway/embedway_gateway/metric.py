@@ -21,6 +21,21 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
+        self._count_requests()
+        self._count_attempts()
+        self._watch_spaces()
+        self._count_cache()
+        self._count_reloads()
+
+    def collected(self) -> CollectorRegistry:
+        """What `/metrics` shows: of all workers when there are several, which share a folder."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return self.registry
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return together
+
+    def _count_requests(self) -> None:
         self.requests = self._counter(
             "requests", "Requests, by outcome: ok, or the error's code.", "model", "outcome"
         )
@@ -33,6 +48,8 @@ class Metrics:
         self.fallbacks = self._counter(
             "fallbacks", "Requests that an upstream of a lower priority answered.", "model"
         )
+
+    def _count_attempts(self) -> None:
         self.attempts = self._counter(
             "upstream_attempts",
             "Calls of an upstream, by outcome: ok, or the kind of error.",
@@ -62,6 +79,8 @@ class Metrics:
             *("model", "outcome"),
         )
         self.retries = self._counter("retries", "Attempts after a first that failed.", "model")
+
+    def _watch_spaces(self) -> None:
         self.agreement = Gauge(
             "embedway_upstream_agreement",
             "The smallest cosine with the model's vectors, of the last comparison.",
@@ -76,6 +95,8 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livemax",
         )
+
+    def _count_cache(self) -> None:
         self.cache_texts = self._counter(
             "cache_texts",
             "Texts that were looked for in the cache, or would have been, by result: hit or miss.",
@@ -91,6 +112,8 @@ class Metrics:
         )
         self.cache_bytes = self._gauge("cache_bytes", "Memory that the cache takes.")
         self.cache_entries = self._gauge("cache_entries", "Texts in the cache in memory.")
+
+    def _count_reloads(self) -> None:
         self.reloads = self._counter(
             "config_reloads", "New configurations, by outcome: ok or refused.", "outcome"
         )
@@ -101,14 +124,6 @@ class Metrics:
             multiprocess_mode="livemin",
         )
         self.reloaded.set(1)
-
-    def collected(self) -> CollectorRegistry:
-        """What `/metrics` shows: of all workers when there are several, which share a folder."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            return self.registry
-        together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
-        return together
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"embedway_{name}", text, labels, registry=self.registry)

@@ -24,7 +24,7 @@ NO_NETWORK = {
     "PIP_NO_INDEX": "1",
 }
 QUESTIONS = [
-    ("How does the gateway drain before it stops?", "gateway.md", "Starting and stopping"),
+    ("Where are models downloaded from?", "local-runtime.md", "Where models come from"),
     ("How do the classes fall back when the gateway is down?", "classes.md", "Falling back"),
     ("When can two vectors be compared?", "concepts.md", "Vector space"),
 ]

@@ -70,7 +70,7 @@ def test_tries_again_when_nobody_listens_and_says_the_last_error(nowhere, ask, s
 
 
 def test_tries_again_after_a_timeout_and_a_broken_reply(server, ask, sleeper):
-    server.vectors.faults.extend(["hang", "reset", "dropped"])
+    server.vectors.faults.extend(["dropped", "hang", "reset"])
     with Client("m", base_url=server.url, timeout=0.2, max_retries=3, pace=sleeper.pace) as client:
         assert ask(client, ["a", "b"]).vectors.shape == (2, 8)
 

@@ -16,7 +16,7 @@ from doubles.aicore_api import AICoreAPI
 from doubles.serving import free_port, served
 from doubles.time import Time
 from embedway_upstream.credentials.credentials import Credentials
-from embedway_upstream.credentials.error import CredentialsError
+from embedway_upstream.credentials.error import CredentialsError, LoginDown
 from embedway_upstream.credentials.oauth2 import ClientCredentials, Login
 
 SECRETS = ("planted-secret", "planted-token", "PRIVATE KEY")
@@ -155,7 +155,7 @@ def test_a_long_pause_is_told_on(server: tuple[AICoreAPI, str]) -> None:
     assert 120.0 == caught.value.retry_after
     assert [] == slept
     clock.now += 100
-    with pytest.raises(CredentialsError):
+    with pytest.raises(LoginDown):
         credentials.refresh()
     assert 1 == len(api.forms)
     clock.now += 21
@@ -171,6 +171,7 @@ def test_a_wrong_secret_names_the_cure_and_is_not_hammered(server: tuple[AICoreA
         with pytest.raises(CredentialsError, match="service key") as caught:
             credentials.refresh()
 
+    assert not isinstance(caught.value, LoginDown)
     assert "status 401, invalid_client" == caught.value.detail
     assert 1 == len(api.forms)
     clock.now += 6
@@ -257,14 +258,14 @@ def test_a_token_without_a_life_is_given_one(server: tuple[AICoreAPI, str]) -> N
 
 def test_nobody_at_the_address() -> None:
     credentials = made(f"http://127.0.0.1:{free_port()}/oauth/token")
-    with pytest.raises(CredentialsError, match="cannot be reached"):
+    with pytest.raises(LoginDown, match="cannot be reached"):
         credentials.refresh()
 
 
 def test_a_server_that_drips_is_given_up(server: tuple[AICoreAPI, str]) -> None:
     api, url = server
     api.token_delay = 1.0
-    with pytest.raises(CredentialsError, match="too long"):
+    with pytest.raises(LoginDown, match="too long"):
         made(url, timeout=0.05).refresh()
 
 
