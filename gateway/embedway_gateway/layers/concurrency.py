@@ -71,9 +71,11 @@ class Adaptive:
     A limit between 1 and `most` that follows the upstream.
 
     A call that takes longer than it would alone waited behind others: of `n` calls that run,
-    `n · (1 - alone / seconds)` wait. The limit grows while that is less than one call and all
-    slots are used, and falls to what is served at once when it is more than three (TCP Vegas, on
-    means: shortest times are far from typical where times vary). A refusal or a timeout halves it.
+    `n · (1 - alone / seconds)` wait. The limit grows while that is less than half a call, or a
+    fifth of many, and all slots are used. It falls to one more than what is served at once when
+    that is more than one and a half, or three tenths of many (TCP Vegas, on means: shortest times
+    are far from typical where times vary). A refusal or a timeout halves it.
+
     To learn what a call takes alone, it is 1 at the start of pressure and, after each minute of it,
     for a few calls; later where these take long, so that it is a twentieth of the time at most.
     """
