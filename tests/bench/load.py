@@ -20,11 +20,20 @@ import numpy as np
 import uvloop
 from upstream import vectors, which
 
-# wrk sends one request again and again; what it found it tells in a line of JSON.
+# Every text is sent once: requests for the same text at the same time would be one call upstream.
+# What wrk found it tells in a line of JSON.
 _SCRIPT = """
+local sent = 0
+local body = %s
+local function another()
+  sent = sent + 1
+  return string.format("text %%09d", sent)
+end
 wrk.method = "POST"
-wrk.body = %s
 wrk.headers["Content-Type"] = "application/json"
+request = function()
+  return wrk.format(nil, nil, nil, (body:gsub("text %%d+", another)))
+end
 done = function(summary, latency, requests)
   local e = summary.errors
   io.write(string.format(
@@ -66,7 +75,7 @@ class Ask:
 
 def texts(count: int) -> tuple[str, ...]:
     """As many, each another."""
-    return tuple(f"text {number:06} of those that are embedded here" for number in range(count))
+    return tuple(f"text {number:09} of those that are embedded here" for number in range(count))
 
 
 @dataclass(frozen=True, slots=True)
