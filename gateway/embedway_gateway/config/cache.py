@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from embedway_gateway.cache.memory import Memory
+from embedway_gateway.config.strict import Strict
 from embedway_gateway.config.value import Duration, Size
 
 if TYPE_CHECKING:
@@ -17,18 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["CacheConfig", "MemoryCacheConfig", "RedisCacheConfig", "make_store"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class MemoryCacheConfig(_Strict):
+class MemoryCacheConfig(Strict):
     """In the process; each worker has its own."""
 
     type: Literal["memory"]
     max_bytes: Size = 256 * 1024 * 1024
 
 
-class RedisCacheConfig(_Strict):
+class RedisCacheConfig(Strict):
     """In a Redis server, which gateways may share."""
 
     type: Literal["redis"]

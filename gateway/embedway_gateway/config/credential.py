@@ -6,8 +6,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
+from embedway_gateway.config.strict import Strict
 from embedway_upstream import Bearer, Credentials
 
 if TYPE_CHECKING:
@@ -23,11 +24,7 @@ __all__ = [
 ]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class BearerConfig(_Strict):
+class BearerConfig(Strict):
     """A fixed bearer token."""
 
     type: Literal["bearer"]
@@ -39,7 +36,7 @@ class BearerConfig(_Strict):
         return self
 
 
-class OCIConfig(_Strict):
+class OCIConfig(Strict):
     """An OCI principal; requests are signed one by one."""
 
     type: Literal["oci"]
@@ -84,7 +81,7 @@ class OCIConfig(_Strict):
         return self
 
 
-class OAuth2Config(_Strict):
+class OAuth2Config(Strict):
     """OAuth2 client credentials, as SAP AI Core wants them."""
 
     type: Literal["oauth2"]
@@ -119,7 +116,7 @@ def _as_text(value: object) -> object:
     return json.dumps(value, default=str) if isinstance(value, dict) else value
 
 
-class AICoreConfig(_Strict):
+class AICoreConfig(Strict):
     """The login of a service key of SAP AI Core; with nothing stated, where SAP's SDK looks."""
 
     type: Literal["aicore"]

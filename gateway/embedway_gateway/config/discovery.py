@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from embedway_gateway.config.strict import Strict
 from embedway_gateway.config.value import Duration
 
 __all__ = ["AICoreDiscoveryConfig", "DiscoveryConfig", "OCIDiscoveryConfig"]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-class OCIDiscoveryConfig(_Strict):
+class OCIDiscoveryConfig(Strict):
     """The model deployments of one or more compartments of OCI Data Science."""
 
     type: Literal["oci"]
@@ -36,7 +33,7 @@ class OCIDiscoveryConfig(_Strict):
         return self
 
 
-class AICoreDiscoveryConfig(_Strict):
+class AICoreDiscoveryConfig(Strict):
     """The running deployments of one scenario on SAP AI Core."""
 
     type: Literal["aicore"]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from embedway_gateway.config.strict import Strict
 from embedway_gateway.config.value import Duration
 
 __all__ = ["RoutingConfig"]
 
 
-class RoutingConfig(BaseModel):
+class RoutingConfig(Strict):
     """
     Defaults are those of Finagle (failure accrual: 5 failures, 5 s to 300 s; retry budget: 20 % and
     10 a second), of Envoy (5 failures in a row; waits from 25 ms), and for hedges of Dean and
     Barroso, The Tail at Scale (the 95th percentile). Where they say nothing, ours.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     attempts: int = Field(default=3, ge=1)
     """Of one request, or piece of one."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from embedway_gateway.config.cache import CacheConfig
 from embedway_gateway.config.contradiction import contradictions
 from embedway_gateway.config.credential import CredentialConfig
 from embedway_gateway.config.discovery import DiscoveryConfig
 from embedway_gateway.config.routing import RoutingConfig
+from embedway_gateway.config.strict import Strict
 from embedway_gateway.config.value import Duration, Pause, Size
 from embedway_gateway.precision import Precision
 from embedway_upstream.loopback import is_loopback
@@ -31,10 +32,6 @@ __all__ = [
 Capability: TypeAlias = Literal["embed", "rerank", "chat"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
 def _only_loopback(host: str) -> str:
     if not is_loopback(host):
         raise ValueError(
@@ -44,7 +41,7 @@ def _only_loopback(host: str) -> str:
     return host
 
 
-class ServerConfig(_Strict):
+class ServerConfig(Strict):
     """How the gateway listens."""
 
     host: Annotated[str, AfterValidator(_only_loopback)] = "127.0.0.1"
@@ -59,14 +56,14 @@ class ServerConfig(_Strict):
     log: Literal["auto", "json", "text"] = "auto"
 
 
-class PromptConfig(_Strict):
+class PromptConfig(Strict):
     """What is put before a text, by its input type."""
 
     query: str = ""
     document: str = ""
 
 
-class UpstreamConfig(_Strict):
+class UpstreamConfig(Strict):
     """One deployment."""
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -142,7 +139,7 @@ def require_address(url: str, *, insecure: bool) -> None:
         raise ValueError("url is plain http beyond this machine; use https, or insecure: true")
 
 
-class ModelConfig(_Strict):
+class ModelConfig(Strict):
     """What clients name."""
 
     name: str = Field(min_length=1)
@@ -192,11 +189,11 @@ class ModelConfig(_Strict):
         return self
 
 
-class Config(_Strict):
+class Config(Strict):
     """The whole file."""
 
     server: ServerConfig = ServerConfig()
-    credentials: dict[str, CredentialConfig] = {}
+    credentials: dict[str, CredentialConfig] = Field(default_factory=dict)
     models: tuple[ModelConfig, ...] = ()
     discovery: tuple[DiscoveryConfig, ...] = ()
     cache: CacheConfig | None = None

@@ -10,6 +10,7 @@ import msgspec
 
 from embedway_gateway.web.error import HTTPError
 from embedway_upstream.chat import ChatTask
+from embedway_upstream.engines.form import UNREADABLE
 
 __all__ = ["ChatBody", "read_chat_body"]
 
@@ -18,7 +19,6 @@ Value = TypeVar("Value", str, bool)
 _NEEDED: Mapping[ChatTask, str] = {"chat": "messages", "completions": "prompt"}
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def read_chat_body(body: bytes, task: ChatTask) -> ChatBody:
         fields = _decode(body)
     except msgspec.ValidationError:
         raise _invalid("The body must be a JSON object.", None) from None
-    except _UNREADABLE:
+    except UNREADABLE:
         raise _invalid("The body is not JSON in UTF-8.", None) from None
     model = _value(fields, "model", str)
     if model is None:
@@ -53,7 +53,7 @@ def _value(fields: Mapping[str, msgspec.Raw], name: str, kind: type[Value]) -> V
         return None
     try:
         return msgspec.json.decode(fields[name], type=kind | None)
-    except _UNREADABLE:
+    except UNREADABLE:
         word = "a string" if kind is str else "true or false"
         raise _invalid(f"{name} must be {word}.", name) from None
 

@@ -10,6 +10,7 @@ import msgspec
 
 from embedway_gateway.web.error import HTTPError
 from embedway_upstream import InputType
+from embedway_upstream.engines.form import UNREADABLE
 
 __all__ = ["MAX_INPUTS", "EmbeddingBody", "read_embedding_body"]
 
@@ -51,7 +52,7 @@ def read_embedding_body(body: bytes) -> EmbeddingBody:
     """
     try:
         read = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise _refusal(body) from None
     inputs = (read.input,) if isinstance(read.input, str) else tuple(read.input)
     _require_texts(inputs)
@@ -82,7 +83,7 @@ def _refusal(body: bytes) -> HTTPError:
     """Read again without a schema: the way to a message that names the cure."""
     try:
         return _explain(_decode_any(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         return _not_json(body, error)
 
 

@@ -7,6 +7,8 @@ from typing import ClassVar
 
 import msgspec
 
+from embedway_upstream.engines.form import UNREADABLE
+
 __all__ = ["Events", "Single", "renamed"]
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
@@ -98,6 +100,6 @@ class Events:
 def _tokens(document: bytes) -> int:
     try:
         usage = _decode(document).usage
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return 0
     return max(0, usage.total_tokens) if usage else 0

@@ -12,6 +12,7 @@ from embedway_gateway.web.error import HTTPError
 from embedway_gateway.web.intake import Intake
 from embedway_gateway.web.patience import while_connected
 from embedway_upstream import RerankRequest, RerankResponse
+from embedway_upstream.engines.form import UNREADABLE
 
 __all__ = ["MAX_DOCUMENTS", "Rerank", "RerankBody", "read_rerank_body"]
 
@@ -47,7 +48,7 @@ def read_rerank_body(body: bytes) -> RerankBody:
     except msgspec.ValidationError as error:
         # msgspec's messages name types and places, never values.
         raise _invalid(f"The body is not a rerank request: {error}.", _field(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise _invalid("The body is not JSON in UTF-8.", None) from None
     if not read.query:
         raise _invalid("query is an empty string.", "query")

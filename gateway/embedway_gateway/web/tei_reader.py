@@ -11,6 +11,7 @@ from embedway_gateway.web.reader import MAX_INPUTS
 from embedway_gateway.web.rerank import MAX_DOCUMENTS
 from embedway_gateway.web.tei_error import TEIError
 from embedway_upstream import InputType
+from embedway_upstream.engines.form import UNREADABLE
 
 __all__ = ["EmbedBody", "TEIRerankBody", "read_embed_body", "read_tei_rerank_body"]
 
@@ -101,7 +102,7 @@ def _decode(decode: Callable[[bytes], Body], body: bytes) -> Body:
     except msgspec.ValidationError as error:
         # msgspec's messages name types and places, never values.
         raise TEIError(422, _explain(str(error))) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise TEIError(400, "The body is not JSON of Unicode text in UTF-8.") from None
 
 

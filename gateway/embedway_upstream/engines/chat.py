@@ -9,6 +9,7 @@ from types import MappingProxyType
 import msgspec
 
 from embedway_upstream.chat import ChatRequest, ChatTask
+from embedway_upstream.engines.form import UNREADABLE
 from embedway_upstream.engines.verdict import (
     Finding,
     Rule,
@@ -103,6 +104,6 @@ def chat_error(status: int, headers: Mapping[str, str], body: bytes) -> Embeddin
 def _param(body: bytes) -> str | None:
     try:
         param = _decode(body).error.param
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return param if param and _NAME.fullmatch(param) else None

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
+from embedway_upstream.engines.form import UNREADABLE
 from embedway_upstream.engines.status import from_status, retry_after
 from embedway_upstream.error import (
     BatchTooLarge,
@@ -55,7 +56,7 @@ def oci_error(
     """
     try:
         said = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     if not _CODE.fullmatch(said.code):
         return None
