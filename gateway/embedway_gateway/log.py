@@ -62,14 +62,13 @@ class _Gathering(logging.StreamHandler[TextIO]):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._lines: list[str] = []
+        self._lines: list[str | tuple[float, dict[str, object]]] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, created: float, facts: dict[str, object]) -> None:
         """The line of a request."""
-        formatter = self.formatter
-        assert isinstance(formatter, _Json | _Text)
-        self._lines.append(formatter.line(created, "info", "request", facts))
+        # Put into words when it is written: no answer need wait for that.
+        self._lines.append((created, facts))
         if not self._later():
             self.flush()
 
@@ -82,8 +81,14 @@ class _Gathering(logging.StreamHandler[TextIO]):
     def flush(self) -> None:
         lines, self._lines = self._lines, []
         if lines:
-            self.stream.write("\n".join([*lines, ""]))
+            words = [line if isinstance(line, str) else self._worded(*line) for line in lines]
+            self.stream.write("\n".join([*words, ""]))
             self.stream.flush()
+
+    def _worded(self, created: float, facts: dict[str, object]) -> str:
+        formatter = self.formatter
+        assert isinstance(formatter, _Json | _Text)
+        return formatter.line(created, "info", "request", facts)
 
     def _later(self) -> bool:
         """Whether it will be written by the event loop that runs here."""

@@ -128,12 +128,13 @@ def _work(
     # Imported here: a supervisor of several workers needs none of it.
     from embedway_gateway.drain import DrainingServer
     from embedway_gateway.web.app import create_app
+    from embedway_gateway.web.protocol import Protocol
 
     gateway = create_app(config)
     options = uvicorn.Config(
         gateway,
         loop=_loop(),
-        http="httptools",
+        http=Protocol,
         lifespan="on",
         log_config=None,
         access_log=False,

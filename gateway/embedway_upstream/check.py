@@ -37,7 +37,12 @@ def check(
         )
     # Squares summed: one pass that any NaN, infinity or row of zeros shows in.
     # As Python's numbers: of the few that there are, NumPy's functions cost more than they do.
-    squares: list[float] = np.einsum("ij,ij->i", vectors, vectors).tolist()
+    squares: list[float]
+    if len(vectors) == 1:
+        # A quarter of the time that einsum takes to find out what is asked.
+        squares = [float(vectors[0].dot(vectors[0]))]
+    else:
+        squares = np.einsum("ij,ij->i", vectors, vectors).tolist()
     if not all(map(math.isfinite, squares)):
         raise BadReply("the upstream gave a vector with a number that is not finite")
     if squares and min(squares) < _SHORTEST**2:

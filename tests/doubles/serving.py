@@ -10,6 +10,8 @@ from typing import Any
 
 import uvicorn
 
+from embedway_gateway.web.protocol import Protocol
+
 
 @contextlib.contextmanager
 def served(app: Any) -> Iterator[str]:
@@ -37,7 +39,7 @@ async def serving(app: Any) -> AsyncIterator[str]:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=Protocol,
             log_config=None,
             access_log=False,
             timeout_keep_alive=75,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from embedway_gateway.interruption import Interruption
 from embedway_upstream import DeadlineExceeded, Service, UpstreamTimeout
 
 __all__ = ["Timeout"]
@@ -42,13 +43,20 @@ class Timeout(Generic[Request, Reply]):
         seconds = self._seconds
         if request.deadline is not None:
             seconds = min(seconds, request.deadline - self._clock())
+        loop = asyncio.get_running_loop()
+        interruption = Interruption(loop)
+        timer = loop.call_later(seconds, interruption.make)
         try:
-            async with asyncio.timeout(seconds):
-                return await self._inner.send(request)
-        except TimeoutError:
+            return await self._inner.send(request)
+        except asyncio.CancelledError:
+            if not interruption.end():
+                raise
             if seconds < self._seconds:
                 # Ours was up, not the upstream's, which may have begun late.
                 raise DeadlineExceeded("the request's deadline passed") from None
             raise UpstreamTimeout(
                 "the upstream did not answer in time", upstream=self._upstream
             ) from None
+        finally:
+            timer.cancel()
+            interruption.end()

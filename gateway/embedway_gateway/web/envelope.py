@@ -7,7 +7,8 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
-from secrets import token_hex
+from functools import partial
+from random import Random
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -37,6 +38,9 @@ class Envelope:
     ) -> None:
         self._app = app
         self._forms = forms or {}
+        # Of a request's id nothing depends on that it cannot be guessed, and the system's own
+        # source of chance is a system call.
+        self.number = partial(Random().getrandbits, 128)  # noqa: S311
         self._running: set[_Exchange] = set()
         self._ended = asyncio.Event()
         self.leaving = False
@@ -87,7 +91,7 @@ class _Exchange:
         self._detail = ""
         stated = header(scope, b"x-request-id")
         valid = stated is not None and _ID.fullmatch(stated)
-        self._id = stated if stated and valid else token_hex(16).encode()
+        self._id = stated if stated and valid else b"%032x" % envelope.number()
 
     async def answer(self, app: ASGIApp, receive: Receive) -> None:
         try:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import types
+from collections.abc import Coroutine, Generator
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.types import Receive
 
+from embedway_gateway.interruption import Interruption
 from embedway_gateway.web.error import HTTPError
 
 __all__ = ["received_within", "while_connected"]
@@ -25,61 +28,70 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -
 
     The body must have been read: the next message is then the end of the connection.
     """
-    interruption = _Interruption()
+    loop = asyncio.get_running_loop()
+    interruption = Interruption(loop)
     watch = _Watch(receive, interruption)
-    timer = asyncio.get_running_loop().call_later(_SOON, watch.begin)
+    timer = loop.call_later(_SOON, watch.begin)
     try:
         return await work
     except asyncio.CancelledError:
-        if interruption.is_ours():
+        if interruption.end():
             # nginx's status for it; nobody is there to read it, but the log is.
             message = "The caller went away."
             raise HTTPError(499, message, code="client_closed_request") from None
         raise
     finally:
         timer.cancel()
+        interruption.end()
         watch.end()
 
 
 async def received_within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
     """What a caller sends, unless that takes longer: a slow one must not hold its connection."""
-    interruption = _Interruption()
-    timer = asyncio.get_running_loop().call_later(seconds, interruption.make)
     try:
-        return await work
+        waited_for = work.send(None)
+    except StopIteration as end:
+        # It was here already, as nearly all are: nothing to watch.
+        return end.value  # type: ignore[no-any-return]
+    loop = asyncio.get_running_loop()
+    interruption = Interruption(loop)
+    timer = loop.call_later(seconds, interruption.make)
+    try:
+        return await _rest(work, waited_for)
     except asyncio.CancelledError:
-        if interruption.is_ours():
+        if interruption.end():
             message = f"The request's body did not come within {seconds:g} seconds."
             raise HTTPError(408, message, code="body_timeout", retry=True) from None
         raise
     finally:
         timer.cancel()
+        interruption.end()
 
 
-class _Interruption:
-    """Stops the task that made it, and tells whether it was this that stopped it."""
-
-    def __init__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task = task
-        self._before = task.cancelling()
-        self._made = False
-
-    def make(self) -> None:
-        self._made = True
-        self._task.cancel()
-
-    def is_ours(self) -> bool:
-        return self._made and self._task.uncancel() <= self._before
+@types.coroutine
+def _rest(
+    work: Coroutine[Any, Any, Result], waited_for: object
+) -> Generator[object, object, Result]:
+    """The rest of a coroutine that waits for something after its first step."""
+    while True:
+        try:
+            value = yield waited_for
+        except BaseException as error:  # noqa: BLE001 – whatever it is, it is for the work
+            step = partial(work.throw, error)
+        else:
+            step = partial(work.send, value)
+        try:
+            waited_for = step()
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
 
 
 class _Watch:
     """Interrupts the work when the caller's connection ends."""
 
-    def __init__(self, receive: Receive, interruption: _Interruption) -> None:
+    def __init__(self, receive: Receive, interruption: Interruption) -> None:
         self._receive = receive
-        self._interruption: _Interruption | None = interruption
+        self._interruption: Interruption | None = interruption
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:

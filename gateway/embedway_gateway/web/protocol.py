@@ -1,0 +1,84 @@
+"""Writes the head of an answer together with its body, in one system call."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+__all__ = ["Protocol"]
+
+# Up to here one copy is cheaper than a second buffer for the system call.
+_SMALL = 64 * 1024
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's, on a transport that joins what uvicorn writes in two steps."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin with a connection."""
+        super().connection_made(_Joined(transport, asyncio.get_running_loop()))
+
+
+class _Joined(asyncio.Transport):
+    """
+    Keeps a head until what follows it, which is nearly always written at once, or until the event
+    loop turns: a stream's first piece may be long in coming, and some answers have no body.
+
+    On loopback one write costs 6 µs, as much as a twentieth of all that a request takes.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+
+    def write(self, data: bytes | bytearray | memoryview[int]) -> None:
+        """Write, or keep it if it is a head."""
+        if self._head:
+            head, self._head = self._head, b""
+            if len(data) < _SMALL:
+                self._transport.write(head + data)
+            else:
+                self._transport.writelines((head, data))
+        elif isinstance(data, bytes) and data.endswith(b"\r\n\r\n"):
+            self._head = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Write what is left and close."""
+        self._flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close without ceremony."""
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        """Whether it is closed or will be."""
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        """What is known of the connection."""
+        return self._transport.get_extra_info(name, default)
+
+    def pause_reading(self) -> None:
+        """Let the client wait."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on reading."""
+        self._transport.resume_reading()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hand the connection over to another protocol."""
+        self._flush()
+        self._transport.set_protocol(protocol)
+
+    def _flush(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
