@@ -18,7 +18,8 @@ _AGAIN = 30.0
 
 async def warm(model: Model, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
     """
-    Load the local runtime, or LiteLLM, and compare the upstreams' vector spaces, until cancelled.
+    Load the local runtime, or LiteLLM, compare the upstreams' vector spaces, and let the cache
+    learn its name, until cancelled.
 
     What fails is said once, and tried again every half minute; so is whatever failed since, which
     thus comes back without a request that would have to wait for it.
@@ -27,6 +28,9 @@ async def warm(model: Model, *, sleep: Callable[[float], Awaitable[None]] = asyn
     while True:
         for state in model.upstreams:
             await _attempt(model, state, said)
+        if model.witness is not None:
+            # It asks beside the traffic, so that the first texts are in the cache already.
+            model.witness.space()
         await sleep(_AGAIN)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -112,6 +113,20 @@ def test_one_of_ten_texts_is_asked_for_and_the_header_says_so(
         assert fake_vectors(texts, 8).tolist() == client.embed(*texts).tolist()
         assert ("hit", "cache") == (client.cache, client.headers["x-embedway-upstream"])
         assert before == len(upstream.seen)
+
+
+async def test_the_cache_gets_ready_before_the_first_request(address: str) -> None:
+    up = {"name": "up", "engine": "openai", "url": address}
+    model = {"name": "m", "dimensions": 8, "upstreams": [up]}
+    app = create_app(Config.model_validate({"models": [model], "cache": MEMORY}))
+    app.start()
+    (served_model,) = app.models.values()
+    witness = served_model.witness
+    assert witness is not None
+    async with asyncio.timeout(10):
+        while witness._settled is None:  # noqa: ASYNC110 – seen from inside, where nothing is told
+            await asyncio.sleep(0)
+    await app.close()
 
 
 def test_all_forms_of_an_answer_share_what_is_known(upstream: OpenAIUpstream, address: str) -> None:
