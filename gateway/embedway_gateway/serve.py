@@ -19,6 +19,7 @@ import uvicorn
 
 from embedway_gateway.config.schema import Config
 from embedway_gateway.config.watch import Watch
+from embedway_gateway.heap import keep_freed_memory
 from embedway_gateway.log import set_up_logging
 from embedway_gateway.reload import FromFile, FromSupervisor
 from embedway_gateway.supervise import supervise
@@ -147,6 +148,7 @@ def _work(
         timeout_graceful_shutdown=1,
         backlog=_BACKLOG,
     )
+    keep_freed_memory()
     # What is here now lives as long as the process; collecting it again costs tail latency.
     gc.collect()
     gc.freeze()
