@@ -13,9 +13,11 @@ from embedway_gateway.assemble import Assembly, put_together
 from embedway_gateway.config.schema import Config
 from embedway_gateway.discovered import Discovered, stated_names
 from embedway_gateway.health import Health
-from embedway_gateway.local import Runtime
+from embedway_gateway.in_process import in_process
 from embedway_gateway.metric import Metrics
 from embedway_gateway.model import Model, Models
+from embedway_gateway.runtime import Runtime
+from embedway_gateway.runtimes import Make
 from embedway_gateway.warm import warm
 from embedway_upstream.flow import StreamTransport
 
@@ -45,14 +47,16 @@ class Fleet:
         transport: StreamTransport,
         metrics: Metrics,
         *,
+        make: Make = in_process,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._transport = transport
+        self._make = make
         self._metrics = metrics
         self._clock = clock
         self._sleep = sleep
-        self._now = put_together(config, transport, metrics)
+        self._now = put_together(config, transport, metrics, make=make)
         self._warming: dict[str, asyncio.Task[None]] = {}
         self._finding: asyncio.Task[None] | None = None
         self._health: asyncio.Task[None] | None = None
@@ -89,7 +93,7 @@ class Fleet:
         Raises what `put_together` does, and then nothing has changed.
         """
         old = self._now
-        new = put_together(config, self._transport, self._metrics, before=old)
+        new = put_together(config, self._transport, self._metrics, before=old, make=self._make)
         known = {id(model) for model in old.models}
         built = [model for model in new.models if id(model) not in known]
         warming = _warmed(built)
@@ -121,7 +125,7 @@ class Fleet:
         """Let go of the models."""
         found = [task for task in (self._finding, self._health) if task is not None]
         await _end([*self._warming.values(), *found, *self._retiring])
-        for runtime in (*(self._now.shared.runtimes or {}).values(), *self._retired):
+        for runtime in (*self._now.shared.runtimes.all(), *self._retired):
             await runtime.close()
         for model in self.models.values():
             if model.witness is not None:
@@ -171,14 +175,9 @@ class Fleet:
 
     def _let_go(self, new: Assembly) -> list[Runtime]:
         """Forget, and return, the local runtimes that no model has any more."""
-        runtimes = new.shared.runtimes
-        if runtimes is None:
-            return []
-        used = {id(one.local.runtime) for item in new.models for one in item.upstreams if one.local}
-        gone = {loads: one for loads, one in runtimes.items() if id(one) not in used}
-        for loads in gone:
-            del runtimes[loads]
-        return list(gone.values())
+        return new.shared.runtimes.keep(
+            one.local.runtime for item in new.models for one in item.upstreams if one.local
+        )
 
     def _retire(
         self,
@@ -205,8 +204,8 @@ class Fleet:
 
 
 def _added(old: Assembly, new: Assembly) -> list[Runtime]:
-    before = {id(one) for one in (old.shared.runtimes or {}).values()}
-    return [one for one in (new.shared.runtimes or {}).values() if id(one) not in before]
+    before = {id(one) for one in old.shared.runtimes.all()}
+    return [one for one in new.shared.runtimes.all() if id(one) not in before]
 
 
 def _warmed(models: Iterable[Model]) -> dict[str, asyncio.Task[None]]:

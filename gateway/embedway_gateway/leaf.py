@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from embedway_gateway.config.schema import ModelConfig, UpstreamConfig
 from embedway_gateway.layers.bound import Bounds
 from embedway_gateway.layers.capacity import Capacity
 from embedway_gateway.layers.timeout import Timeout
-from embedway_gateway.local import Local, Runtime
+from embedway_gateway.local import Local
+from embedway_gateway.runtime import Loads, Runtime
+from embedway_gateway.runtimes import Runtimes
 from embedway_upstream import (
     Anonymous,
     Credentials,
@@ -39,12 +40,8 @@ from embedway_upstream.rerank_endpoint import RerankEndpoint
 
 if TYPE_CHECKING:
     from embedway_gateway.hosted.service import Account, Hosted
-    from embedway_local import LocalEmbedder
 
-__all__ = ["Leaf", "Runtimes", "chat_leaf", "embedding_leaf", "measure", "rerank_leaf"]
-
-Runtimes: TypeAlias = MutableMapping[tuple[object, ...], Runtime]
-"""The local runtimes by what they load: no model is loaded twice."""
+__all__ = ["Leaf", "chat_leaf", "embedding_leaf", "measure", "rerank_leaf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ def embedding_leaf(
 ) -> Leaf:
     """The upstream as something that embeds; a runtime that is not in `runtimes` is put there."""
     if item.engine == "local":
-        runtime = _runtime(item, config, {} if runtimes is None else runtimes)
+        runtime = _runtime(item, config, runtimes or Runtimes())
         local = Local(item.name, runtime, dimensions=config.dimensions)
         return Leaf(local, _counted(item, None), local)
     if item.engine == "litellm":
@@ -219,16 +216,5 @@ def _capacity(item: UpstreamConfig, limits: Limits, platform: Platform) -> Capac
 
 
 def _runtime(item: UpstreamConfig, config: ModelConfig, runtimes: Runtimes) -> Runtime:
-    loads = (item.model or config.name, item.device, config.max_tokens)
-    if loads not in runtimes:
-        runtimes[loads] = Runtime(item.name, partial(_open_local, *loads))
-    return runtimes[loads]
-
-
-def _open_local(
-    model: str, device: Literal["auto", "cpu", "cuda"], max_tokens: int | None
-) -> LocalEmbedder:
-    # Imported here: it costs 0.1 s, and a gateway without a local model never needs it.
-    from embedway_local import LocalEmbedder
-
-    return LocalEmbedder(model, device=device, max_tokens=max_tokens)
+    loads = Loads(item.model or config.name, item.device, config.max_tokens)
+    return runtimes.of(item.name, loads)

@@ -26,6 +26,7 @@ class Metrics:
         self._watch_spaces()
         self._count_cache()
         self._count_reloads()
+        self._count_local()
 
     def collected(self) -> CollectorRegistry:
         """What `/metrics` shows: of all workers when there are several, which share a folder."""
@@ -124,6 +125,17 @@ class Metrics:
             multiprocess_mode="livemin",
         )
         self.reloaded.set(1)
+
+    def _count_local(self) -> None:
+        self.local_starts = self._counter(
+            "model_process_starts", "Times that the process of the local models was started."
+        )
+        self.local_models = self._gauge(
+            "model_process_models", "Local models that their process holds now."
+        )
+        self.local_calls = self._gauge(
+            "model_process_calls", "Calls that the process of the local models computes now."
+        )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"embedway_{name}", text, labels, registry=self.registry)

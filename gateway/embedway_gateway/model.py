@@ -41,7 +41,7 @@ class UpstreamState:
 
     @property
     def local(self) -> Local | None:
-        """The in-process runtime, where this is one."""
+        """The local runtime, where this is one."""
         return self.leaf.local
 
     def problem(self, now: float) -> str:
@@ -91,7 +91,7 @@ class Model:
 
     @property
     def local(self) -> Local | None:
-        """The in-process runtime, where it is one of the upstreams."""
+        """The local runtime, where it is one of the upstreams."""
         return next((state.local for state in self.upstreams if state.local), None)
 
     @property
@@ -100,14 +100,14 @@ class Model:
         if self.config.dimensions is not None:
             return self.config.dimensions
         local = self.local
-        return local.embedder.dimensions if local and local.embedder else None
+        return local.facts.dimensions if local and local.facts else None
 
     @property
     def max_tokens(self) -> int | None:
         """Longer texts are cut, or refused, by the upstreams; None where nobody said."""
         local = self.local
-        if local and local.embedder:
-            return local.embedder.max_tokens
+        if local and local.facts:
+            return local.facts.max_tokens
         return self.config.max_tokens
 
     @property
@@ -161,9 +161,9 @@ class Model:
         local, reference = self.local, self.reference
         if local is None or (reference is not None and not reference.first.lasting):
             return declared(self.config, Mark() if reference is None else reference.mark)
-        if local.embedder is None:
+        if local.facts is None:
             return None
-        space = local.embedder.space
+        space = local.facts.space
         if self.prompts is not None:
             space = replace(
                 space, query_prompt=self.prompts.query, document_prompt=self.prompts.document

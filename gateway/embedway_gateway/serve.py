@@ -11,6 +11,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from types import FrameType
 
@@ -21,6 +22,7 @@ from embedway_gateway.config.schema import Config
 from embedway_gateway.config.watch import Watch
 from embedway_gateway.heap import keep_freed_memory
 from embedway_gateway.log import set_up_logging
+from embedway_gateway.model_process.keeper import Keeper, NoSocket, keeping
 from embedway_gateway.reload import FromFile, FromSupervisor
 from embedway_gateway.supervise import supervise
 
@@ -50,8 +52,9 @@ def serve(config: Config, *, workers: int = 1, watch: Watch | None = None) -> No
         if workers == 1:
             _work(config, listener, None if watch is None else FromFile(watch))
             return
-        with _shared_metrics():
-            supervise(_worker, config, listener, workers, watch=watch)
+        with _shared_metrics(), _beside() as (keeper, path):
+            work = partial(_worker, models=path)
+            supervise(work, config, listener, workers, watch=watch, keeper=keeper)
 
 
 def try_out(config: Config) -> None:
@@ -87,13 +90,13 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _worker(config: Config, listener: socket.socket, line: Connection) -> None:
+def _worker(config: Config, listener: socket.socket, line: Connection, *, models: str) -> None:
     _prepare(config)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     # Blocked by the supervisor until now.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
-    _work(config, listener, FromSupervisor(line))
+    _work(config, listener, FromSupervisor(line), models=models)
 
 
 def _prepare(config: Config) -> None:
@@ -111,6 +114,15 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
+def _beside() -> Iterator[tuple[Keeper, str]]:
+    try:
+        with keeping() as kept:
+            yield kept
+    except NoSocket as error:
+        raise CannotListen(str(error)) from error
+
+
+@contextlib.contextmanager
 def _shared_metrics() -> Iterator[None]:
     """A folder that the workers count in, so that /metrics of any of them shows them all."""
     folder = tempfile.mkdtemp(prefix="embedway-metrics-")
@@ -124,14 +136,19 @@ def _shared_metrics() -> Iterator[None]:
 
 
 def _work(
-    config: Config, listener: socket.socket, source: FromFile | FromSupervisor | None
+    config: Config,
+    listener: socket.socket,
+    source: FromFile | FromSupervisor | None,
+    *,
+    models: str | None = None,
 ) -> None:
+    """`models` is the socket of the model process; None is to compute them here."""
     # Imported here: a supervisor of several workers needs none of it.
     from embedway_gateway.drain import DrainingServer
     from embedway_gateway.web.app import create_app
     from embedway_gateway.web.protocol import Protocol
 
-    gateway = create_app(config)
+    gateway = create_app(config, models=models)
     options = uvicorn.Config(
         gateway,
         loop=_loop(),

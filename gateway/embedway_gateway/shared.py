@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from embedway_gateway.cache.store import Store
 from embedway_gateway.config.routing import RoutingConfig
 from embedway_gateway.layers.pace import Pace
 from embedway_gateway.layers.retry import Budget
-from embedway_gateway.leaf import Runtimes
 from embedway_gateway.metric import Metrics
+from embedway_gateway.runtimes import Runtimes
 from embedway_upstream import Credentials
 from embedway_upstream.flow import StreamTransport
 
@@ -28,6 +28,6 @@ class Shared:
     """One for all models: an outage of one platform is an outage of them all."""
     paces: Mapping[str, Pace]
     routing: RoutingConfig
-    runtimes: Runtimes | None = None
+    runtimes: Runtimes = field(default_factory=Runtimes)
     store: Store | None = None
     """Where vectors are cached."""

@@ -18,6 +18,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from embedway_gateway.config.schema import Config
 from embedway_gateway.config.watch import News, Watch
+from embedway_gateway.model_process.keeper import Keeper
 
 __all__ = ["Patience", "Work", "WorkersFail", "supervise"]
 
@@ -61,11 +62,13 @@ def supervise(
     *,
     watch: Watch | None = None,
     patience: Patience = Patience(),
+    keeper: Keeper | None = None,
 ) -> None:
     """
     Run `work(config, listener, line)` in `count` processes until SIGTERM or SIGINT, which is
     passed on to them; returns when all have finished. `work` must be picklable. What `watch` finds
-    is sent to all of them, over `line`; SIGHUP asks it, and without it ends them.
+    is sent to all of them, over `line`; SIGHUP asks it, and without it ends them. `keeper` keeps
+    a process beside them, which ends after the last of them.
 
     Raises `WorkersFail` after too many died early.
     """
@@ -74,8 +77,10 @@ def supervise(
     look = time.monotonic()
     try:
         while orders.stops == 0:
+            if keeper is not None:
+                keeper.look(crew.config)
             crew.fill()
-            wait([one.process.sentinel for one in crew.workers], timeout=_GLANCE)
+            wait([*crew.sentinels, *(keeper.sentinels if keeper else ())], timeout=_GLANCE)
             crew.bury()
             asked, orders.asked = orders.asked, False
             if watch is None:
@@ -85,6 +90,8 @@ def supervise(
                 crew.tell(watch.look(asked=asked))
     finally:
         crew.end(orders)
+        if keeper is not None:
+            keeper.end()
 
 
 class _Orders:
@@ -113,7 +120,7 @@ class _Crew:
         # Spawned, not forked: threads and event loops do not survive a fork.
         self._context = multiprocessing.get_context("spawn")
         self._work = work
-        self._config = config
+        self.config = config
         self._listener = listener
         self._count = count
         self._patience = patience
@@ -121,6 +128,11 @@ class _Crew:
         self._died_at = 0.0
         self._again_at = 0.0
         self.workers: list[_Worker] = []
+
+    @property
+    def sentinels(self) -> list[int]:
+        """What tells that one died."""
+        return [one.process.sentinel for one in self.workers]
 
     def fill(self) -> None:
         """Start those that are missing, unless the last ones died a moment ago."""
@@ -130,7 +142,7 @@ class _Crew:
     def _started(self) -> _Worker:
         theirs, ours = self._context.Pipe(duplex=False)
         process = self._context.Process(
-            target=self._work, args=(self._config, self._listener, theirs), name="embedway-worker"
+            target=self._work, args=(self.config, self._listener, theirs), name="embedway-worker"
         )
         # They reach the whole process group from a terminal, but are for the supervisor alone.
         # A worker starts with them blocked, until it ignores them.
@@ -174,7 +186,7 @@ class _Crew:
         if news is None:
             return
         if news.config is not None:
-            self._config = news.config
+            self.config = news.config
         for worker in self.workers:
             # One that just died is replaced soon.
             with contextlib.suppress(OSError):

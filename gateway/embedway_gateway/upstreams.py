@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -75,8 +75,7 @@ def embedding_upstreams(config: ModelConfig, shared: Shared) -> list[UpstreamSta
         breaker = _breaker(item, config, shared)
         target = _target(service, item, config, shared, limit=limits[index], breaker=breaker)
         target.capacity = leaves[index].capacity
-        if space is not None:
-            target.ready = space.may_serve
+        target.ready = _ready(leaves[index], space) or target.ready
         states.append(_state(item, leaves[index], bounded[index], target, space))
     return states
 
@@ -108,6 +107,14 @@ def chat_targets(
         service = _bounded(_timed(leaf, item), item, config, shared, limit)
         targets.append(_target(service, item, config, shared, limit=limit, breaker=breaker))
     return targets
+
+
+def _ready(leaf: Leaf, space: SameSpace | None) -> Callable[[], bool] | None:
+    """Whether it would be asked at all; None where nothing of ours may speak against it."""
+    local = leaf.local
+    if local is None or space is None:
+        return local.present if local else space.may_serve if space else None
+    return lambda: local.present() and space.may_serve()
 
 
 def _state(

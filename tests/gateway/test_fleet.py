@@ -113,7 +113,7 @@ async def test_a_local_model_is_loaded_once_whatever_else_changes_about_it() -> 
         await fleet.change(config(local(aliases=["x"], dimensions=384)), settled=at_once)
 
         assert fleet.models["x"] is not model
-        assert local_of(fleet).embedder is before
+        assert local_of(fleet).facts is before
 
 
 @pytest.mark.usefixtures("model_in_store")
@@ -125,7 +125,7 @@ async def test_a_new_local_model_is_loaded_before_it_serves() -> None:
         assert fleet.models["local"] is before
         await change
 
-        assert local_of(fleet).embedder is not None
+        assert local_of(fleet).facts is not None
 
 
 @pytest.mark.usefixtures("model_in_store")

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from doubles.time import Time
-from embedway_gateway.local import Local, Runtime
+from embedway_gateway.in_process import InProcess
+from embedway_gateway.local import Local
 from embedway_local import LocalEmbedder, ModelNotFound
 from embedway_upstream import EmbeddingRequest, UpstreamFailed
 
@@ -24,7 +25,7 @@ async def test_a_load_that_fails_is_told_and_not_repeated_at_once(
         opened.append(True)
         raise error("why not")
 
-    local = Local("local", Runtime("local", open_, clock=time), dimensions=None)
+    local = Local("local", InProcess("local", open_, clock=time), dimensions=None)
     for _ in range(3):
         with pytest.raises(UpstreamFailed):
             await local.send(REQUEST)
@@ -45,7 +46,7 @@ async def test_a_caller_that_leaves_does_not_stop_the_loading_for_others() -> No
         asyncio.run_coroutine_threadsafe(release.wait(), loop).result(10)
         raise ModelNotFound("done")
 
-    local = Local("local", Runtime("local", open_), dimensions=None)
+    local = Local("local", InProcess("local", open_), dimensions=None)
     first = asyncio.create_task(local.send(REQUEST))
     second = asyncio.create_task(local.send(REQUEST))
     await asyncio.sleep(0.05)

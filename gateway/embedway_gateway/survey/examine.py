@@ -66,8 +66,8 @@ async def _heard(
     leaf: Leaf, item: UpstreamConfig, config: ModelConfig, means: Means
 ) -> tuple[Told, list[Called]]:
     if leaf.local is not None:
-        embedder = await leaf.local.load()
-        facts = Facts(limits=Limits(max_tokens=embedder.max_tokens), truncates=True)
+        loaded = await leaf.local.load()
+        facts = Facts(limits=Limits(max_tokens=loaded.max_tokens), truncates=True)
         return Told(facts, reachable=True), [await embed(leaf, item, config, means)]
     tasks = []
     if "embed" in config.capabilities:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -15,7 +16,10 @@ from embedway_gateway.config.proxy import read_proxies
 from embedway_gateway.config.schema import Config
 from embedway_gateway.config.watch import News
 from embedway_gateway.fleet import Fleet
+from embedway_gateway.in_process import in_process
 from embedway_gateway.metric import Metrics
+from embedway_gateway.model_process.line import Line
+from embedway_gateway.model_process.out_of_process import OutOfProcess
 from embedway_gateway.web.catalogue import catalogue_routes
 from embedway_gateway.web.chat import Chat
 from embedway_gateway.web.embeddings import Embeddings
@@ -43,12 +47,20 @@ _log = logging.getLogger("embedway.gateway")
 class Gateway(Envelope):
     """The ASGI application of one process."""
 
-    def __init__(self, app: ASGIApp, fleet: Fleet, transport: Carrier, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        fleet: Fleet,
+        transport: Carrier,
+        metrics: Metrics,
+        line: Line | None = None,
+    ) -> None:
         super().__init__(app, forms=dict.fromkeys(("/embed", "/rerank"), tei_error_reply))
         self.models = fleet.models
         self._fleet = fleet
         self._transport = transport
         self._metrics = metrics
+        self._line = line
 
     @property
     def config(self) -> Config:
@@ -81,14 +93,23 @@ class Gateway(Envelope):
         """Let go of the models and of all connections; the server does so when it ends."""
         await self._fleet.close()
         await self._transport.close()
+        if self._line is not None:
+            self._line.close()
 
 
-def create_app(config: Config, *, metrics: Metrics | None = None) -> Gateway:
-    """The application that a configuration describes; nothing is loaded before it starts."""
+def create_app(
+    config: Config, *, metrics: Metrics | None = None, models: str | None = None
+) -> Gateway:
+    """
+    The application that a configuration describes; nothing is loaded before it starts.
+
+    `models` is the socket of the process that has the local models; None is this one.
+    """
     metrics = metrics or Metrics()
     transport = make_transport(read_proxies())
-    fleet = Fleet(config, transport, metrics)
-    models = fleet.models
+    line = None if models is None else Line(models)
+    make = in_process if line is None else partial(OutOfProcess, line=line)
+    fleet = Fleet(config, transport, metrics, make=make)
     app = FastAPI(
         title="Embedway",
         version=__version__,
@@ -102,10 +123,10 @@ def create_app(config: Config, *, metrics: Metrics | None = None) -> Gateway:
             EmbeddingError: _on_embedding_error,
         },
     )
-    intake = Intake(models=models, server=lambda: fleet.config.server)
-    gateway = Gateway(_Hot(_routes(intake, metrics), app), fleet, transport, metrics)
-    app.include_router(catalogue_routes(models))
-    app.include_router(health_routes(models, metrics))
+    intake = Intake(models=fleet.models, server=lambda: fleet.config.server)
+    gateway = Gateway(_Hot(_routes(intake, metrics), app), fleet, transport, metrics, line)
+    app.include_router(catalogue_routes(fleet.models))
+    app.include_router(health_routes(fleet.models, metrics))
     describe(app)
     return gateway
 

@@ -1,0 +1,88 @@
+"""What the gateway knows of a local model, in whichever process it is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from embedway_local import LocalEmbedding, VectorSpace
+
+__all__ = ["Facts", "Loads", "Runtime", "require_unicode"]
+
+
+class Loads(NamedTuple):
+    """What is loaded: the same twice is one model in memory."""
+
+    model: str
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Of a model that is loaded."""
+
+    model: str
+    device: str
+    """Where it really runs."""
+    dimensions: int
+    max_tokens: int
+    space: VectorSpace
+
+
+class Runtime(Protocol):
+    """One local model, whoever uses it."""
+
+    @property
+    def name(self) -> str:
+        """The upstream that had it first, for the log."""
+        ...
+
+    @property
+    def facts(self) -> Facts | None:
+        """None until it was loaded."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Why it does not serve; empty when it does."""
+        ...
+
+    @property
+    def gone(self) -> bool:
+        """Whether the process that had loaded it ended, and another is being started."""
+        ...
+
+    async def load(self) -> Facts:
+        """Loaded once, whoever asks first. Raises an `UpstreamError`."""
+        ...
+
+    async def encode(
+        self, texts: Sequence[str], *, deadline: float | None = None
+    ) -> LocalEmbedding:
+        """
+        Embed the texts as they are; a caller that is cancelled stops the work.
+
+        `deadline` is on the monotonic clock. Raises `ValueError` for a text that has no UTF-8 form,
+        `LocalError` or `RuntimeError` when the device fails, and an `EmbeddingError` where nothing
+        was computed at all.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Stop loading and working."""
+        ...
+
+
+def require_unicode(texts: Sequence[str]) -> None:
+    """Raise the runtime's `ValueError` for a text with a lone surrogate."""
+    for index, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"text {index} has a lone surrogate at character {error.start}, "
+                "which is no Unicode text; decode its source with errors='replace'"
+            ) from None
