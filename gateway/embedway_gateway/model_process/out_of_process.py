@@ -102,7 +102,9 @@ class OutOfProcess:
     async def _loaded(self) -> int:
         """The number under which it is loaded."""
         if self._closed:
-            raise RuntimeError("the model was unloaded")
+            raise UpstreamFailed(
+                "the local runtime failed", upstream=self.name, detail="the model was unloaded"
+            )
         if self._load_number is not None:
             return self._load_number
         failed = self._loading is not None and self._loading.done()
