@@ -9,7 +9,7 @@ from embedway_gateway.web.error import HTTPError
 from embedway_gateway.web.intake import Intake
 from embedway_gateway.web.reader import read_embedding_body
 from embedway_gateway.web.space import embed
-from embedway_gateway.web.writer import write_embeddings
+from embedway_gateway.web.writer import write_embeddings_in_turns
 from embedway_upstream import EmbeddingRequest
 
 __all__ = ["Embeddings"]
@@ -30,10 +30,11 @@ class Embeddings:
             model.name, body.inputs, body.input_type, body.dimensions, self._intake.deadline()
         )
         response, space = await embed(model, request, receive)
+        written = await write_embeddings_in_turns(response, model=body.model, base64=body.base64)
         await send_answer(
             scope,
             send,
-            body=write_embeddings(response, model=body.model, base64=body.base64),
+            body=written,
             model=model,
             response=response,
             texts=len(body.inputs),

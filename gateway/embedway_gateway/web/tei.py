@@ -16,7 +16,7 @@ from embedway_gateway.web.patience import while_connected
 from embedway_gateway.web.space import embed
 from embedway_gateway.web.tei_error import TEIError
 from embedway_gateway.web.tei_reader import read_embed_body, read_tei_rerank_body
-from embedway_gateway.web.writer import write_rows
+from embedway_gateway.web.writer import write_rows_in_turns
 from embedway_upstream import EmbeddingRequest, RerankRequest, RerankResponse
 
 __all__ = ["TEIEmbed", "TEIRerank"]
@@ -40,10 +40,11 @@ class TEIEmbed:
         )
         response, space = await embed(model, request, receive)
         vectors = _unit(response.vectors)
+        written = await write_rows_in_turns(vectors)
         await send_answer(
             scope,
             send,
-            body=write_rows(vectors),
+            body=written,
             model=model,
             response=response,
             texts=len(texts),
