@@ -63,6 +63,9 @@ class Caller:
             case Cancel():
                 if call := self._calls.get(ask.number):
                     call.cancel()
+                elif runtime := self._models.pop(ask.number, None):
+                    # The answer was on its way.
+                    self._give_back(runtime)
             case Unload():
                 if runtime := self._models.pop(ask.number, None):
                     self._give_back(runtime)

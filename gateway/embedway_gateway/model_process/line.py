@@ -46,6 +46,8 @@ class Line:
         self._frames: Frames | None = None
         self._connecting = asyncio.Lock()
         self._closed = False
+        self.breaks = 0
+        """How often the connection broke."""
         self.watchers: set[Callable[[], None]] = set()
 
     def number(self) -> int:
@@ -113,6 +115,7 @@ class Line:
     def _lost(self, frames: Frames) -> None:
         if self._frames is frames:
             self._frames = None
+        self.breaks += 1
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(_ended())

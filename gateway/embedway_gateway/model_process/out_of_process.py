@@ -16,7 +16,7 @@ from embedway_gateway.model_process.frame import Payload
 from embedway_gateway.model_process.line import Line, ProcessEnded
 from embedway_gateway.model_process.message import Embed, Embedded, Failed, Load, Loaded, Unload
 from embedway_gateway.runtime import Facts, Loads, require_unicode
-from embedway_upstream import BadReply, DeadlineExceeded, UpstreamFailed
+from embedway_upstream import BadReply, DeadlineExceeded, UpstreamFailed, UpstreamUnreachable
 
 if TYPE_CHECKING:
     from embedway_local import LocalEmbedding
@@ -35,7 +35,7 @@ class OutOfProcess:
     """
     The same as `InProcess`, with the same errors. When the model process ends, what runs fails with
     `ProcessEnded`, and the model is loaded again as soon as there is another; what comes meanwhile
-    waits for that.
+    waits for that, for `patience` seconds at most.
 
     A model that is found changed then is refused: its vectors are not those given until now.
     """
@@ -46,12 +46,14 @@ class OutOfProcess:
         loads: Loads,
         line: Line,
         *,
+        patience: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.name = name
         self._loads = loads
         self._line = line
+        self._patience = patience
         self._clock = clock
         self._sleep = sleep
         self._load_number: int | None = None
@@ -110,8 +112,12 @@ class OutOfProcess:
         failed = self._loading is not None and self._loading.done()
         if self._loading is None or (failed and self._clock() - self._failed_at > _AGAIN):
             self._loading = asyncio.create_task(self._load())
-        # Shielded: a caller that goes away does not stop the loading for the others.
-        return await asyncio.shield(self._loading)
+        try:
+            async with asyncio.timeout(self._patience if self.gone else None):
+                # Shielded: a caller that goes away does not stop the loading for the others.
+                return await asyncio.shield(self._loading)
+        except TimeoutError:
+            raise UpstreamUnreachable(_ENDED, upstream=self.name) from None
 
     async def _load(self) -> int:
         # Imported in a thread, before anybody needs it: it takes 0.1 s.
@@ -138,9 +144,11 @@ class OutOfProcess:
         while True:
             with contextlib.suppress(OSError, ProcessEnded):
                 await self._line.connect()
-                number = self._line.number()
+                number, breaks = self._line.number(), self._line.breaks
                 answer, _ = await self._line.ask(Load(number, self._loads))
-                return number, answer
+                # Else it ended right after it had answered.
+                if breaks == self._line.breaks:
+                    return number, answer
             await self._sleep(_PAUSE)
 
     def _refused(self, detail: str, problem: str) -> UpstreamFailed:

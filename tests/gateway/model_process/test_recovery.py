@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,7 +21,13 @@ from embedway_gateway.model_process.out_of_process import OutOfProcess
 from embedway_gateway.runtime import Loads
 from embedway_gateway.runtimes import Make
 from embedway_local import LocalEmbedder
-from embedway_upstream import BatchTooLarge, DeadlineExceeded, EmbeddingRequest, UpstreamFailed
+from embedway_upstream import (
+    BatchTooLarge,
+    DeadlineExceeded,
+    EmbeddingRequest,
+    UpstreamFailed,
+    UpstreamUnreachable,
+)
 
 REQUEST = EmbeddingRequest("m", ("a",))
 
@@ -32,9 +39,10 @@ def made(*fakes: FakeEmbedder) -> Make:
 
 
 @asynccontextmanager
-async def worker(process: ModelProcess) -> AsyncIterator[Local]:
+async def worker(process: ModelProcess, *, patience: float = 10.0) -> AsyncIterator[Local]:
     line = Line(process.path)
-    local = Local("up", OutOfProcess("up", Loads("m"), line), dimensions=None)
+    runtime = OutOfProcess("up", Loads("m"), line, patience=patience)
+    local = Local("up", runtime, dimensions=None)
     try:
         yield local
     finally:
@@ -87,6 +95,44 @@ async def test_what_comes_meanwhile_waits_for_the_next_process() -> None:
         await process.start()
 
         assert (await call).vectors.shape == (1, 4)
+
+
+async def test_nobody_waits_for_ever_for_the_next_process() -> None:
+    fakes = FakeEmbedder(), FakeEmbedder()
+    async with model_process(made(*fakes)) as process, worker(process, patience=0.01) as local:
+        await local.load()
+        await process.die()
+        await until(lambda: local.problem)
+        with pytest.raises(UpstreamUnreachable) as caught:
+            await local.send(REQUEST)
+        await process.start()
+        await until(lambda: not local.problem)
+
+        assert not caught.value.reached, "which opens the breaker: there is no doubt"
+        assert caught.value.upstream == "up"
+        assert (await local.send(REQUEST)).vectors.shape == (1, 4)
+
+
+async def test_a_load_that_is_given_up_leaves_no_model_behind() -> None:
+    fake, opening, release = FakeEmbedder(), threading.Event(), threading.Event()
+
+    def open_() -> FakeEmbedder:
+        opening.set()
+        assert release.wait(10)
+        return fake
+
+    def make(name: str, _: Loads) -> InProcess:
+        return InProcess(name, cast("Callable[[], LocalEmbedder]", open_))
+
+    async with model_process(make) as process:
+        async with worker(process) as local:
+            loading = asyncio.create_task(local.load())
+            await until(opening.is_set)
+            await local.close()
+            await asyncio.wait([loading])
+            await until(lambda: process.models == 0)
+            release.set()
+        await until(fake.closed.is_set)
 
 
 async def test_a_model_that_changed_on_the_disk_is_refused() -> None:
