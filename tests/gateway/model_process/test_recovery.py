@@ -202,6 +202,7 @@ async def test_a_model_that_was_unloaded_answers_as_one_that_was_closed() -> Non
         await local.close()
         with pytest.raises(UpstreamFailed, match="local runtime failed"):
             await local.send(REQUEST)
+        await until(lambda: process.models == 0)
 
 
 async def test_more_than_a_frame_holds_is_cut_by_those_above() -> None:
