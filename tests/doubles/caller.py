@@ -55,11 +55,10 @@ class Callers:
 
     def _call(self, number: int) -> None:
         with httpx.Client(timeout=20) as client:
-            turn = 0
-            while not self._over.is_set():
+            turn = 1
+            # Once at least, however long the client took to be made.
+            while self._ask(client, f"caller {number} turn {turn}") and not self._over.is_set():
                 turn += 1
-                if not self._ask(client, f"caller {number} turn {turn}"):
-                    return
 
     def _ask(self, client: httpx.Client, text: str) -> bool:
         name = uuid.uuid4().hex
