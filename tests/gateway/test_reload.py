@@ -74,9 +74,10 @@ def test_a_bad_configuration_is_refused_and_the_old_one_stays(file: File) -> Non
         file.path.write_text("models: [{name: m}]\nservr: {}\n")
         gateway.process.send_signal(signal.SIGHUP)
         wait_for(gateway, "models[0].upstreams: is missing")
-        refused = gateway.get("/metrics")[1].decode()
         with Callers(gateway.base_url, count=1) as callers:
             time.sleep(0.1)
+        # It is told by who reads the file, before the one who serves has taken note.
+        refused = gateway.get("/metrics")[1].decode()
         file.name("b")
         gateway.process.send_signal(signal.SIGHUP)
         wait_for(gateway, "the new configuration is served")
