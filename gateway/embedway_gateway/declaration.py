@@ -17,7 +17,8 @@ def declared(config: ModelConfig, mark: Mark | None = None) -> str:
     `vs1d-` and 16 hexadecimal digits. Addresses and names of upstreams do not count, which change
     with every new deployment of the same model, but who is stated to define the space does.
     """
-    prompts = config.prompts
+    # `auto`, where nobody wrote them out: what they are is then the local model's to tell.
+    prompts = config.known_prompts or config.prompts
     facts = {
         "name": config.name,
         "revision": config.revision,

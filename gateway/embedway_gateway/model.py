@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from embedway_gateway.cache.witness import Witness
 from embedway_gateway.config.schema import ModelConfig
@@ -23,6 +24,9 @@ from embedway_upstream import (
     UnknownModel,
 )
 from embedway_upstream.chat import ChatReply, ChatRequest
+
+if TYPE_CHECKING:
+    from embedway_local import VectorSpace
 
 __all__ = ["Model", "Models", "UpstreamState"]
 
@@ -164,11 +168,16 @@ class Model:
         if local.facts is None:
             return None
         space = local.facts.space
-        if self.prompts is not None:
-            space = replace(
-                space, query_prompt=self.prompts.query, document_prompt=self.prompts.document
-            )
+        prompts = self.own_prompts(space) if self.prompts is None else self.prompts
+        space = replace(space, query_prompt=prompts.query, document_prompt=prompts.document)
         return space.fingerprint
+
+    def own_prompts(self, space: VectorSpace) -> PromptTexts:
+        """Those of the local model's own files; with `auto`, where there are none, the known."""
+        known = self.config.known_prompts
+        if known is None or space.query_prompt or space.document_prompt:
+            return PromptTexts(space.query_prompt, space.document_prompt)
+        return PromptTexts(known.query, known.document)
 
     def problems(self, now: float) -> list[str]:
         """Why the model is not ready, one sentence an upstream; empty when one may serve."""

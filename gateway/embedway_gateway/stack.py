@@ -82,7 +82,7 @@ def build_model(config: ModelConfig, shared: Shared) -> Model:
         witness = _witness(model, shared.store)
         stack = _cache(stack, shared.store, witness, config, shared)
     if prompts is None and model.local is not None:
-        stack = Prompt(stack, partial(_own_prompts, model.local))
+        stack = Prompt(stack, partial(_own_prompts, model, model.local))
     elif prompts is not None and prompts != PromptTexts():
         stack = Prompt(stack, partial(_same, prompts))
     stack = Shorten(stack, sizes=config.matryoshka, full=lambda: model.dimensions)
@@ -190,9 +190,8 @@ def _prompts(config: ModelConfig) -> PromptTexts | None:
     return None if local else PromptTexts()
 
 
-async def _own_prompts(local: Local) -> PromptTexts:
-    space = (await local.load()).space
-    return PromptTexts(space.query_prompt, space.document_prompt)
+async def _own_prompts(model: Model, local: Local) -> PromptTexts:
+    return model.own_prompts((await local.load()).space)
 
 
 async def _same(prompts: PromptTexts) -> PromptTexts:

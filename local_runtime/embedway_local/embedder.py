@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from embedway_local.file import digest
 from embedway_local.graph.cache import built, weights_digest
 from embedway_local.home import embedway_home
 from embedway_local.pooling import Pooling
+from embedway_local.prompt import InputType, automatic, by_type
 from embedway_local.provider import Device, Loaded, load
 from embedway_local.source.find import find
 from embedway_local.space import VectorSpace
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from embedway_local.checkpoint import Checkpoint
 
 __all__ = ["InputType", "LocalEmbedder", "LocalEmbedding"]
-
-InputType: TypeAlias = Literal["query", "document"]
 
 # Texts tokenised at a time: bounds memory, and is enough to sort by length within.
 _WINDOW = 2048
@@ -76,7 +75,8 @@ class LocalEmbedder:
     `device`: "auto" takes a CUDA card that works, else the processor; "cuda" insists.
     `threads`: cores to use, by default all that this process may use.
     `max_tokens`, `pooling`: replace what the model's folder says.
-    `prompts`: texts put before a "query" or a "document"; by default the model's own.
+    `prompts`: texts put before a "query" or a "document"; by default those of the model's
+    own files; "auto" takes those of the catalogue where the files declare none.
     `home`: the model store; by default `EMBEDWAY_HOME`.
 
     Raises `ModelNotFound`, `ModelCorrupt`, `ModelUnsupported` or `DeviceUnavailable`.
@@ -90,7 +90,7 @@ class LocalEmbedder:
         threads: int | None = None,
         max_tokens: int | None = None,
         pooling: Pooling | None = None,
-        prompts: Mapping[str, str] | None = None,
+        prompts: Mapping[str, str] | Literal["auto"] | None = None,
         home: Path | None = None,
     ) -> None:
         if threads is not None and threads < 1:
@@ -104,13 +104,18 @@ class LocalEmbedder:
             threads=threads,
             max_tokens=max_tokens,
             pooling=pooling,
-            prompts=None if prompts is None else dict(prompts),
+            prompts=dict(prompts) if isinstance(prompts, Mapping) else prompts,
             home=home,
         )
         home = home or embedway_home()
         checkpoint = find(model, Store(home), pooling=pooling, max_tokens=max_tokens)
         self.model = str(model)
-        self._prompts = _prompts(checkpoint.prompts if prompts is None else prompts)
+        if isinstance(prompts, Mapping):
+            self._prompts = by_type(prompts)
+        elif prompts == "auto":
+            self._prompts = automatic(self.model, checkpoint.prompts)
+        else:
+            self._prompts = by_type(checkpoint.prompts)
         self._open = partial(_open, checkpoint, built(checkpoint, home), threads)
         self._opened = self._open(device)
         self.device = self._opened.loaded.device
@@ -219,15 +224,3 @@ def _space(
 
 def _run(loaded: Loaded, ids: list[list[int]], batch: list[int], rows: NDArray[np.float32]) -> None:
     rows[batch] = loaded.session.run([ids[index] for index in batch])
-
-
-def _prompts(prompts: Mapping[str, str]) -> dict[InputType, str]:
-    """The prompt of each input type, under the names that models use for them."""
-
-    def first(*names: str) -> str:
-        return next((prompts[name] for name in names if name in prompts), "")
-
-    return {
-        "query": first("query", "search_query"),
-        "document": first("document", "passage", "corpus", "search_document"),
-    }

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from embedway_local.catalogue import CATALOGUE
+from embedway_local.catalogue import known
 from embedway_local.error import ModelCorrupt, ModelNotFound
 from embedway_local.file import alone, aside, digest, write_text
 from embedway_local.setting import read_settings
@@ -104,9 +104,9 @@ class Store:
         """
         folder = self.folder(model)
         wanted = dict(self.manifest(model).files)
-        known = CATALOGUE.get(model)
-        if known is not None:
-            wanted.update(known.files)
+        listed = known(model)
+        if listed is not None and listed.pin is not None:
+            wanted.update(listed.pin.files)
         problems = []
         for name, expected in sorted(wanted.items()):
             path = folder / name
@@ -132,10 +132,10 @@ class _Arrival:
 
 
 def _hold_against_pins(model: str, files: dict[str, str], source: str) -> None:
-    known = CATALOGUE.get(model)
-    if known is None:
+    listed = known(model)
+    if listed is None or listed.pin is None:
         return
-    for name, expected in known.files.items():
+    for name, expected in listed.pin.files.items():
         found = files.get(name)
         if found is None:
             raise ModelCorrupt(f"{model} from {source}: {name} is missing; nothing was kept")

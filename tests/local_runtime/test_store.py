@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from embedway_local import DEFAULT_MODEL, Manifest, ModelCorrupt, ModelNotFound, Store, pull
-from embedway_local.catalogue import CATALOGUE
+from embedway_local.catalogue import known_models
 
 
 def fill(store: Store, model: str = "org/model", files: dict[str, str] | None = None) -> None:
@@ -79,7 +79,9 @@ def test_a_known_model_is_verified_against_the_pins_not_the_manifest(
     problems = store.verify(DEFAULT_MODEL)
 
     assert 1 == len(problems)
-    assert CATALOGUE[DEFAULT_MODEL].files["config.json"] in problems[0]
+    pin = known_models()[DEFAULT_MODEL].pin
+    assert pin is not None
+    assert pin.files["config.json"] in problems[0]
 
 
 @pytest.mark.parametrize("files", [{"config.json": "{}"}, {"README.md": "no model"}])

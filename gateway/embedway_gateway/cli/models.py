@@ -40,13 +40,24 @@ def _models() -> None:
 
 
 def list_(
-    *, json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False
+    *,
+    json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    known: Annotated[
+        bool, typer.Option("--known", help="The catalogue of well-known models instead.")
+    ] = False,
 ) -> None:
     """
     List the models on this machine: revision, source, size, dimensions and folder.
 
+    With `--known`, what the catalogue says of well-known models, here or not.
+
     Example: `embedway models list --json`
     """
+    if known:
+        from embedway_gateway.cli.known import show
+
+        show(json=json)
+        return
     store = _store()
     found = [_facts(store, manifest) for manifest in store.models()]
     if json:
@@ -173,12 +184,12 @@ def _facts(store: Store, manifest: Manifest) -> dict[str, object]:
 
 
 def _dimensions(model: str, folder: Path) -> int | None:
-    from embedway_local.catalogue import CATALOGUE
+    from embedway_local.catalogue import known
     from embedway_local.setting import read_settings
 
-    known = CATALOGUE.get(model)
-    if known is not None:
-        return known.dimensions
+    entry = known(model)
+    if entry is not None and entry.pin is not None:
+        return entry.dimensions
     value = read_settings(folder / "config.json").values.get("hidden_size")
     return value if isinstance(value, int) else None
 

@@ -11,6 +11,7 @@ from embedway_gateway.config.cache import CacheConfig
 from embedway_gateway.config.contradiction import contradictions
 from embedway_gateway.config.credential import CredentialConfig
 from embedway_gateway.config.discovery import DiscoveryConfig
+from embedway_gateway.config.known import completed, listed
 from embedway_gateway.config.routing import RoutingConfig
 from embedway_gateway.config.strict import Strict
 from embedway_gateway.config.value import Duration, Pause, Size
@@ -159,6 +160,11 @@ class ModelConfig(Strict):
     """Whether its vectors are cached where the others' are."""
     upstreams: tuple[UpstreamConfig, ...] = Field(min_length=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_what_is_known(cls, values: object) -> object:
+        return completed(values) if isinstance(values, dict) else values
+
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         names = [upstream.name for upstream in self.upstreams]
@@ -171,7 +177,8 @@ class ModelConfig(Strict):
         local = any(upstream.engine == "local" for upstream in self.upstreams)
         if "embed" in self.capabilities and self.dimensions is None and not local:
             raise ValueError(
-                "dimensions is needed: every reply is checked against it "
+                "dimensions is needed, for a model that the catalogue does not know: "
+                "every reply is checked against it "
                 "(a model that only reranks or chats says so: capabilities: [rerank])"
             )
         if "rerank" in self.capabilities and any(
@@ -183,10 +190,23 @@ class ModelConfig(Strict):
         ):
             raise ValueError("only engines vllm, ovms and openai (which TGI speaks) chat")
         if self.prompts == "auto" and not local:
-            raise ValueError("prompts: auto is read from a local model; write the prompts out")
+            raise ValueError(
+                f"prompts: auto, but the catalogue knows no prompts for {self.name} (`embedway "
+                "models list --known` shows it); write them out: {query: …, document: …}"
+            )
         if self.dimensions is not None and any(n >= self.dimensions for n in self.matryoshka):
             raise ValueError("matryoshka sizes must be smaller than dimensions")
         return self
+
+    @property
+    def known_prompts(self) -> PromptConfig | None:
+        """Of a model with a local upstream: what `auto` means where its files say nothing."""
+        if self.prompts != "auto":
+            return None
+        entry = listed(self.name, (upstream.model for upstream in self.upstreams))
+        if entry is None or entry.prompts is None:
+            return None
+        return PromptConfig.model_validate(dict(entry.prompts))
 
 
 class Config(Strict):
@@ -211,8 +231,8 @@ def default_config(model: str) -> Config:
     """What `embedway serve` does without a file: one model on the local runtime."""
     upstream = UpstreamConfig(name="local", engine="local")
     # Imported here: a configuration that names no local model has no need of the runtime.
-    from embedway_local.catalogue import CATALOGUE
+    from embedway_local.catalogue import known
 
-    known = CATALOGUE.get(model)
-    aliases = known.aliases if known else ()
+    entry = known(model)
+    aliases = entry.aliases if entry and entry.name == model else ()
     return Config(models=(ModelConfig(name=model, aliases=aliases, upstreams=(upstream,)),))

