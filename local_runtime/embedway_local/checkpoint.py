@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from embedway_local.error import ModelCorrupt, ModelNotFound, ModelUnsupported
@@ -11,12 +13,13 @@ from embedway_local.setting import Settings, read_list, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
 # A model's ONNX export, in the places where the hub keeps it.
 _ONNX = ("onnx/model.onnx", "model.onnx")
+# What protobuf can read; of itself it refuses more only after it was read into memory.
+_MAX_GRAPH_BYTES = 2**31 - 1
 # Modules of a sentence-transformers pipeline whose work the graph does.
 _MODULES = {"Transformer", "Pooling", "Normalize"}
 # sentence-transformers 5 writes one `pooling_mode`; before, there was a flag for each.
@@ -83,6 +86,7 @@ def read_checkpoint(
             "(transformers: AutoTokenizer.from_pretrained(…).save_pretrained(…))"
         )
     config = read_settings(folder / "config.json")
+    config.text("model_type", default="")  # what follows asks for it by value
     sentence = read_settings(folder / "sentence_bert_config.json")
     prompts = read_settings(folder / "config_sentence_transformers.json").texts("prompts")
     modules = _modules(folder)
@@ -106,6 +110,11 @@ def _graph(folder: Path, *, built: bool) -> tuple[tuple[Path, ...], Path | None]
     weights = _weights(folder)
     onnx = next((path for name in _ONNX if (path := folder / name).is_file()), None)
     if onnx is not None and not (built and weights):
+        if onnx.stat().st_size > _MAX_GRAPH_BYTES:
+            raise ModelCorrupt(
+                f"{onnx}: larger than {_MAX_GRAPH_BYTES} bytes, which no ONNX file can be; "
+                f"export its tensors into {onnx.name}_data"
+            )
         return (), onnx
     if not weights:
         raise ModelNotFound(
@@ -129,6 +138,8 @@ def _modules(folder: Path) -> list[Settings]:
 
 def _pooling(folder: Path, modules: list[Settings], *, prompted: bool) -> Pooling:
     place = next((m.text("path") for m in modules if m.text("type").endswith("Pooling")), None)
+    if place is not None and (".." in place or Path(place).parts not in {(), (Path(place).name,)}):
+        raise ModelCorrupt(f"{folder}: its modules.json names {place!r}, which is not in it")
     settings = read_settings(folder / (place or "1_Pooling") / "config.json")
     if prompted and not settings.flag("include_prompt", default=True):
         raise ModelUnsupported(f"{folder}: pooling that leaves out the prompt is not supported")
@@ -183,9 +194,10 @@ def _weights(folder: Path) -> tuple[Path, ...]:
     index = folder / "model.safetensors.index.json"
     names = sorted(set(read_settings(index).texts("weight_map").values()))
     paths = tuple(folder / name for name in names)
-    for path in paths:
-        if path.parent != folder or not path.is_file():
-            raise ModelCorrupt(f"{index}: names {path.name}, which is not beside it")
+    for name, path in zip(names, paths, strict=True):
+        # Listed, not asked for: a name from outside may be no name of a file at all.
+        if name not in os.listdir(folder) or not path.is_file():  # noqa: PTH208 - names
+            raise ModelCorrupt(f"{index}: names {name[:99]!r}, which is not beside it")
     return paths
 
 

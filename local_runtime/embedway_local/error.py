@@ -8,6 +8,7 @@ __all__ = [
     "ModelCorrupt",
     "ModelNotFound",
     "ModelUnsupported",
+    "NoRoom",
 ]
 
 
@@ -25,6 +26,10 @@ class ModelCorrupt(LocalError):
 
 class ModelUnsupported(LocalError):
     """The checkpoint is of a kind that this runtime cannot run exactly."""
+
+
+class NoRoom(ModelUnsupported, ValueError):
+    """`max_tokens` is so low that no text has room, whether a file or the caller said it."""
 
 
 class DeviceUnavailable(LocalError):

@@ -45,8 +45,11 @@ class Session:
         lengths = np.array([len(item) for item in ids], dtype=np.int32)
         # A tokenizer without special tokens makes nothing of an empty text.
         padded = np.full((len(ids), max(1, int(lengths.max()))), self._pad, dtype=np.int32)
-        for row, item in enumerate(ids):
-            padded[row, : len(item)] = item
+        try:
+            for row, item in enumerate(ids):
+                padded[row, : len(item)] = item
+        except OverflowError as error:
+            raise ModelCorrupt(f"the tokenizer made a token of no vocabulary ({error})") from error
         feeds = {
             name: feed(padded, lengths).astype(kind, copy=False)
             for name, (feed, kind) in self._feeds.items()
@@ -58,6 +61,8 @@ class Session:
         vectors: NDArray[np.float32] = np.asarray(found, dtype=np.float32)
         if vectors.shape != (len(ids), self.dimensions):
             raise ModelCorrupt(f"the graph made {vectors.shape} of {len(ids)} texts")
+        if not np.isfinite(vectors).all():
+            raise LocalError("the graph made vectors that are not numbers (NaN or infinite)")
         return vectors
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from embedway_local.error import ModelCorrupt
 
@@ -47,7 +47,7 @@ class Settings:
     def text(self, key: str, *, default: str | None = None) -> str:
         """A string."""
         value = self.values.get(key, default)
-        if not isinstance(value, str):
+        if not _is_text(value):
             raise self._wrong(key, "a string")
         return value
 
@@ -62,7 +62,7 @@ class Settings:
         """A string or a list of strings, as a list; empty when absent."""
         value = self.values.get(key)
         items = value if isinstance(value, list) else [] if value is None else [value]
-        names = [item for item in items if isinstance(item, str)]
+        names = [item for item in items if _is_text(item)]
         if len(names) != len(items):
             raise self._wrong(key, "a string or a list of strings")
         return names
@@ -75,7 +75,7 @@ class Settings:
         if not isinstance(value, dict):
             raise self._wrong(key, "an object of strings")
         stated = {name: text for name, text in value.items() if text is not None}
-        texts = {name: text for name, text in stated.items() if isinstance(text, str)}
+        texts = {name: text for name, text in stated.items() if _is_text(text)}
         if len(texts) != len(stated):
             raise self._wrong(key, "an object of strings")
         return texts
@@ -107,6 +107,17 @@ def read_list(path: Path) -> list[Settings]:
             raise ModelCorrupt(f"{path}: item {index} is not an object")
         items.append(Settings(item, f"{path}[{index}]"))
     return items
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """JSON can write halves of characters (lone surrogates), which no text is made of."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read(path: Path, *, default: object) -> object:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
-from embedway_local.error import ModelCorrupt
+from embedway_local.error import LocalError, ModelCorrupt, NoRoom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,19 +17,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Tokeniser"]
 
+# The largest in use, of vocabularies of 256,000 tokens, are 35 MB.
+_MAX_BYTES = 256 * 1024 * 1024
+
 
 class Tokeniser:
     """A model's tokenizer; safe to use from many threads at once."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        try:
-            self._tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer))
-        except Exception as error:  # the library raises bare Exception for a damaged file
-            raise ModelCorrupt(f"{checkpoint.tokenizer}: {error}") from error
+        self._source = checkpoint.tokenizer
+        if self._source.stat().st_size > _MAX_BYTES:
+            raise ModelCorrupt(f"{self._source}: larger than {_MAX_BYTES} bytes, not a tokenizer")
+        with self._corrupt():
+            self._tokenizer = Tokenizer.from_file(str(self._source))
         special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
         # The library silently does not cut at all when a text's own tokens get no room.
         if checkpoint.max_tokens <= special:
-            raise ValueError(
+            raise NoRoom(
                 f"max_tokens={checkpoint.max_tokens} leaves no room for a text: "
                 f"{special} are special tokens"
             )
@@ -53,12 +59,24 @@ class Tokeniser:
         if self._lowercase:
             prepared = [text.lower() for text in prepared]
         try:
-            encodings = self._tokenizer.encode_batch_fast(prepared)
-        except (TypeError, UnicodeEncodeError):
+            with self._corrupt():
+                encodings = self._tokenizer.encode_batch_fast(prepared)
+        except LocalError:
             _require_unicode(texts, first)
             raise
         cut = sum(1 for encoding in encodings if encoding.overflowing)
         return [encoding.ids for encoding in encodings], cut
+
+    @contextmanager
+    def _corrupt(self) -> Iterator[None]:
+        """Whatever the library raises here is the file's fault, once the texts are known good."""
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit, MemoryError):
+            raise
+        # Of a damaged file it raises bare Exception, and BaseException where Rust panicked.
+        except BaseException as error:
+            raise ModelCorrupt(f"{self._source}: {error}") from error
 
 
 def _require_unicode(texts: Sequence[str], first: int) -> None:

@@ -13,6 +13,7 @@ from embedway_local.graph.parts import OUTPUT, Graph, embedding_output
 from embedway_local.graph.pool import normalize, pool
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from embedway_local.checkpoint import Checkpoint
@@ -75,7 +76,7 @@ def _require_known(model: onnx.ModelProto, path: Path, files: tuple[Path, ...]) 
     """Tensors in a file not among `files` would not count in the vector space's fingerprint."""
     outside = {
         entry.value
-        for tensor in model.graph.initializer
+        for tensor in _tensors(model)
         if uses_external_data(tensor)
         for entry in tensor.external_data
         if entry.key == "location"
@@ -86,6 +87,22 @@ def _require_known(model: onnx.ModelProto, path: Path, files: tuple[Path, ...]) 
             f"{path}: its tensors are in {', '.join(unknown)}; "
             f"export them into one file, {path.name}_data"
         )
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """All constants, those inside of nodes, of branches and of the model's own functions too."""
+    graphs = [model.graph]
+    nodes = [node for function in model.functions for node in function.node]
+    while graphs or nodes:
+        if graphs:
+            graph = graphs.pop()
+            yield from graph.initializer
+            nodes += graph.node
+        else:
+            for attribute in nodes.pop().attribute:
+                yield from (attribute.t, *attribute.tensors)
+                graphs += [attribute.g] if attribute.HasField("g") else []
+                graphs += attribute.graphs
 
 
 def _tokens(outputs: dict[str, onnx.ValueInfoProto], path: Path) -> str:

@@ -51,9 +51,14 @@ class Weights:
                     )
                 if kind not in _TYPES:
                     raise ModelCorrupt(f"{path}: {stored!r} is of type {kind}, no floating point")
-                return np.asarray(file.get_tensor(stored), dtype=np.float32)
+                with np.errstate(over="ignore"):  # F64 beyond F32; what comes out is looked at
+                    values = np.asarray(file.get_tensor(stored), dtype=np.float32)
         except (SafetensorError, OSError) as error:
             raise _unreadable(path, error) from error
+        # One such number makes NaN of every vector, without an error anywhere.
+        if not np.isfinite(values).all():
+            raise ModelCorrupt(f"{path}: {stored!r} holds values that are not finite")
+        return values
 
 
 def read_weights(paths: list[Path], anchor: str) -> Weights:
@@ -67,7 +72,10 @@ def read_weights(paths: list[Path], anchor: str) -> Weights:
         try:
             with safe_open(path, framework="np") as file:
                 for stored in file.keys():  # noqa: SIM118 - it is no dictionary
-                    places[_today(stored)] = (path, stored)
+                    name = _today(stored)
+                    if name in places:
+                        raise ModelCorrupt(f"{path}: {stored!r} is there twice, as {name!r}")
+                    places[name] = (path, stored)
         except (SafetensorError, OSError) as error:
             raise _unreadable(path, error) from error
     anchors = [name for name in places if name == anchor or name.endswith(f".{anchor}")]

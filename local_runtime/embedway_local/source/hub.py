@@ -66,7 +66,7 @@ def _download_current(model: str, folder: Path, partial: Path, buildable: frozen
     names = [item.rfilename for item in about.siblings or []]
     for name in _matching(names, _SETTINGS):
         _fetch(model, commit, name, folder, partial)
-    kind = read_settings(folder / "config.json").values.get("model_type")
+    kind = read_settings(folder / "config.json").text("model_type", default="")
     safetensors = list(_matching(names, _SAFETENSORS))
     onnx = list(_matching(names, _ONNX))
     weights = safetensors if safetensors and (kind in buildable or not onnx) else onnx

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from embedway_local import LocalEmbedder, ModelCorrupt, ModelUnsupported
+from embedway_local import LocalEmbedder, LocalError, ModelCorrupt, ModelUnsupported
 
 TEXTS = ["", "a", "z y x w", "a b c d e f", "q q"]
 HIDDEN = 24
@@ -226,3 +226,47 @@ def test_a_file_that_is_no_onnx_is_corrupt(folder: Path, home: Path, body: bytes
 
     with pytest.raises((ModelCorrupt, ModelUnsupported), match=r"model\.onnx"):
         LocalEmbedder(folder, home=home)
+
+
+@pytest.mark.parametrize("where", ["initializer", "attribute", "branch", "function"])
+@pytest.mark.parametrize("name", ["elsewhere.bin", "../secret", "/etc/passwd"])
+def test_tensors_elsewhere_are_refused_wherever_they_hide(
+    folder: Path, home: Path, where: str, name: str
+) -> None:
+    """They would not count in the fingerprint, and could be any file of this machine."""
+    model = export()
+    tensor = onnx.TensorProto(name="t", data_type=TensorProto.FLOAT, dims=[1])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=name)
+    constant = helper.make_node("Constant", [], ["c"], value=tensor)
+    if where == "initializer":
+        model.graph.initializer.append(tensor)
+    elif where == "attribute":
+        model.graph.node.append(constant)
+    elif where == "branch":
+        branch = helper.make_graph([constant], "b", [], [info("c", TensorProto.FLOAT, [1])])
+        node = helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch)
+        model.graph.node.append(node)
+    else:
+        opset = [helper.make_opsetid("", 17)]
+        function = helper.make_function("own", "f", [], ["c"], [constant], opset)
+        model.functions.append(function)
+    path = folder / "onnx" / "model.onnx"
+    path.parent.mkdir()
+    path.write_bytes(model.SerializeToString())
+
+    with pytest.raises(ModelUnsupported, match="its tensors are in"):
+        LocalEmbedder(folder, home=home)
+
+
+def test_vectors_that_are_no_numbers_are_an_error(folder: Path, home: Path) -> None:
+    model = export()
+    table = TABLE.copy()
+    table[4] = np.nan
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(table, "table"))
+    put(model, folder)
+
+    with LocalEmbedder(folder, home=home, device="cpu") as made:
+        made.embed(["b c"])
+        with pytest.raises(LocalError, match="not numbers"):
+            made.embed(["b", "a"])

@@ -95,3 +95,74 @@ def test_integers_are_no_weights(tmp_path: Path) -> None:
 
     with pytest.raises(ModelCorrupt, match="I32"):
         read_weights([path], ANCHOR).take(ANCHOR, None, None)
+
+
+HUGE = 2**60
+TENSOR = {"dtype": "F32", "shape": [1, 1], "data_offsets": [0, 4]}
+
+
+def packed(header: str, body: bytes = b"\0" * 8, size: int | None = None) -> bytes:
+    head = header.encode()
+    return struct.pack("<Q", len(head) if size is None else size) + head + body
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        packed("{}", size=HUGE),
+        packed("{}", size=2**64 - 1),
+        packed("[" * 100_000),
+        packed('{"a":' * 50_000),
+        packed(json.dumps({ANCHOR: {**TENSOR, "shape": [2**32, 2**32, 2**32]}})),
+        packed(json.dumps({ANCHOR: {**TENSOR, "shape": [2**63, 2]}})),
+        packed(json.dumps({ANCHOR: {**TENSOR, "data_offsets": [0, HUGE]}})),
+        packed(json.dumps({ANCHOR: {**TENSOR, "data_offsets": [4, 0]}})),
+        packed(json.dumps({ANCHOR: {**TENSOR, "data_offsets": [-4, 0]}})),
+        packed(json.dumps({ANCHOR: TENSOR, "other": TENSOR}), b"\0" * 4),
+        packed(json.dumps({ANCHOR: TENSOR, "other": {**TENSOR, "data_offsets": [2, 6]}})),
+        packed(json.dumps({ANCHOR: {**TENSOR, "dtype": "F128"}})),
+        packed(json.dumps({ANCHOR: {**TENSOR, "shape": [float("nan"), 1]}})),
+        packed(json.dumps({ANCHOR: {**TENSOR, "shape": [10**400, 1]}})),
+        packed('{"' + ANCHOR + '": {}, "' + ANCHOR + '": ' + json.dumps(TENSOR) + "}"),
+    ],
+)
+def test_headers_that_lie_are_corrupt(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(data)
+
+    with pytest.raises(ModelCorrupt, match=r"w\.safetensors"):
+        read_weights([path], ANCHOR).take(ANCHOR, None, None)
+
+
+def test_tensors_without_values_are_read_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    empty = {"dtype": "F32", "shape": [0, 24], "data_offsets": [0, 0]}
+    path.write_bytes(packed(json.dumps({ANCHOR: empty}), b""))
+
+    assert read_weights([path], ANCHOR).take(ANCHOR, None, 24).shape == (0, 24)
+    with pytest.raises(ModelCorrupt, match="shape"):
+        read_weights([path], ANCHOR).take(ANCHOR, 30, 24)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("F32", np.float32("nan")), ("F32", np.float32("inf")), ("F64", np.float64(1e300))],
+)
+def test_weights_that_are_not_finite_are_refused(
+    tmp_path: Path, kind: str, value: np.generic
+) -> None:
+    path = tmp_path / "w.safetensors"
+    about = {"dtype": kind, "shape": [1, 1], "data_offsets": [0, value.itemsize]}
+    path.write_bytes(packed(json.dumps({ANCHOR: about}), value.tobytes()))
+
+    with pytest.raises(ModelCorrupt, match="not finite"):
+        read_weights([path], ANCHOR).take(ANCHOR, None, None)
+
+
+def test_a_tensor_that_two_files_have_is_refused(tiny: Callable, tmp_path: Path) -> None:
+    path = tiny().folder / "model.safetensors"
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(path.read_bytes())
+
+    with pytest.raises(ModelCorrupt, match="there twice"):
+        read_weights([path, other], ANCHOR)
