@@ -104,6 +104,13 @@ def test_the_local_runtime_knows_nobody(tmp_path: Path) -> None:
     assert loaded & {"onnx", "torch", "transformers", "fastapi", "httpx", "aiohttp"} == set()
 
 
+def test_the_catalogue_needs_no_runtime(tmp_path: Path) -> None:
+    """A gateway without the extra `local` asks it for prompts."""
+    loaded = loaded_by(tmp_path, "from embedway_local import known; assert known('minilm')")
+
+    assert loaded & {"numpy", "tokenizers", "onnxruntime", "safetensors", "filelock"} == set()
+
+
 @pytest.mark.parametrize(
     "root", ["gateway", "integrations", "local_runtime", "tests", "examples", "doubles"]
 )

@@ -34,6 +34,13 @@ def extend(checkpoint: Checkpoint) -> onnx.ModelProto:
     """
     path = checkpoint.onnx
     assert path is not None
+    try:
+        return _extended(path, checkpoint)
+    except UnicodeDecodeError as error:  # protobuf reads a name's bytes when it is asked for it
+        raise ModelCorrupt(f"{path}: not a readable ONNX file ({error})") from error
+
+
+def _extended(path: Path, checkpoint: Checkpoint) -> onnx.ModelProto:
     model = _load(path, checkpoint.graph_files)
     if any(item.domain in {"", "ai.onnx"} and item.version < 13 for item in model.opset_import):
         raise ModelUnsupported(f"{path}: opset older than 13; export the model again")

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from embedway_local import LocalEmbedder, LocalError, ModelCorrupt, ModelUnsupported
@@ -270,3 +272,44 @@ def test_vectors_that_are_no_numbers_are_an_error(folder: Path, home: Path) -> N
         made.embed(["b c"])
         with pytest.raises(LocalError, match="not numbers"):
             made.embed(["b", "a"])
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.integers(0, 900), st.integers(0, 255)), min_size=1, max_size=4),
+    st.none() | st.integers(0, 900),
+)
+def test_an_export_with_any_bytes_changed_embeds_or_is_a_local_error(
+    folder: Path, home: Path, changes: list[tuple[int, int]], end: int | None
+) -> None:
+    put(export(), folder)
+    path = folder / "onnx" / "model.onnx"
+    body = bytearray(path.read_bytes())
+    names = body.rindex(b"types")  # behind the numbers, of which any are fine
+    for place, value in changes:
+        body[place if place < 300 else names + place % (len(body) - names)] = value
+    path.write_bytes(body[:end])
+    try:
+        with LocalEmbedder(folder, home=home, device="cpu", threads=1) as made:
+            vectors = made.embed(TEXTS)
+    except LocalError:
+        return
+    assert np.isfinite(vectors).all()
+
+
+def test_tensors_behind_a_link_out_of_the_folder_are_refused(folder: Path, home: Path) -> None:
+    (folder / "onnx").mkdir()
+    data = folder / "onnx" / "model.onnx_data"
+    onnx.save_model(
+        export(),
+        folder / "onnx" / "model.onnx",
+        save_as_external_data=True,
+        location=data.name,
+        size_threshold=0,
+    )
+    secret = folder.parent / "secret"
+    data.rename(secret)
+    data.symlink_to(secret)
+
+    with pytest.raises(LocalError, match="symbolic link"):
+        LocalEmbedder(folder, home=home)
