@@ -34,6 +34,9 @@ _SETTINGS = (
 _SAFETENSORS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
 _ONNX = ("onnx/model.onnx", "onnx/model.onnx_data*", "onnx/model.onnx.data")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+# A name of the hub's becomes a path of ours, which must not lead out of the model's folder.
+_INSIDE = re.compile(r"(?!.*\.\.)\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)
 
 
 def download(
@@ -63,6 +66,8 @@ def _download_current(model: str, folder: Path, partial: Path, buildable: frozen
 
     about = HfApi().model_info(model)
     commit = str(about.sha)
+    if not _COMMIT.fullmatch(commit):
+        raise ModelNotFound(f"the hub names {commit[:99]!r} as its commit, which is none")
     names = [item.rfilename for item in about.siblings or []]
     for name in _matching(names, _SETTINGS):
         _fetch(model, commit, name, folder, partial)
@@ -79,8 +84,7 @@ def _download_current(model: str, folder: Path, partial: Path, buildable: frozen
 
 def _matching(names: list[str], patterns: tuple[str, ...]) -> Iterator[str]:
     for name in names:
-        # A name of the hub's becomes a path of ours.
-        if ".." not in name and any(fnmatchcase(name, pattern) for pattern in patterns):
+        if _INSIDE.fullmatch(name) and any(fnmatchcase(name, pattern) for pattern in patterns):
             yield name
 
 

@@ -46,6 +46,7 @@ class Hub:
     released: threading.Event = field(default_factory=threading.Event)
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
     address: str = ""
+    commit: str = COMMIT
     tokens: list[str | None] = field(default_factory=list)
 
 
@@ -79,7 +80,7 @@ class Answer(BaseHTTPRequestHandler):
             self.reply(404, b"{}", {"X-Error-Code": "RepoNotFound"})
             return
         siblings = [{"rfilename": file} for file in files]
-        body = {"id": name, "modelId": name, "sha": COMMIT, "siblings": siblings, "private": False}
+        body = {"id": name, "modelId": name, "sha": self.hub.commit, "siblings": siblings}
         self.reply(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
     def file(self, name: str, file: str) -> None:

@@ -241,3 +241,24 @@ def test_the_token_is_sent_to_the_hub_and_not_said(
     assert {"Bearer hf_secret"} >= {token for token in hub.tokens if token}
     assert "Bearer hf_secret" in hub.tokens
     assert "hf_secret" not in said
+
+
+def test_a_hub_cannot_write_outside_of_the_models_folder(
+    hub: "Hub", repository: dict, pulled: Callable, home: Path, tmp_path: Path
+) -> None:
+    names = [f"{tmp_path}/evil_Pooling/config.json", "../evil_Pooling/config.json"]
+    repository |= dict.fromkeys([*names, "a\\evil_Pooling/config.json"], b"{}")
+
+    assert "" == pulled("org/tiny", HF_ENDPOINT=hub.address)
+
+    assert not any("evil" in str(path) for path in tmp_path.rglob("*"))
+    assert not any("evil" in name for name in Store(home).manifest("org/tiny").files)
+
+
+def test_a_commit_that_is_none_is_refused(
+    hub: "Hub", repository: dict, pulled: Callable, left: Callable
+) -> None:
+    hub.commit = "../../../evil"
+
+    assert "which is none" in pulled("org/tiny", HF_ENDPOINT=hub.address)
+    assert [] == left()
