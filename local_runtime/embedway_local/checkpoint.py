@@ -96,7 +96,7 @@ def read_checkpoint(
         config=config,
         hidden=config.number("hidden_size"),
         max_tokens=_max_tokens(folder, config, sentence, max_tokens),
-        pooling=pooling or _pooling(folder, modules, prompted=any(prompts.values())),
+        pooling=_pooling(folder, modules, pooling),
         lowercase=sentence.flag("do_lower_case"),
         prompts=prompts,
         tokenizer=tokenizer,
@@ -136,13 +136,16 @@ def _modules(folder: Path) -> list[Settings]:
     return modules
 
 
-def _pooling(folder: Path, modules: list[Settings], *, prompted: bool) -> Pooling:
+def _pooling(folder: Path, modules: list[Settings], asked: Pooling | None) -> Pooling:
     place = next((m.text("path") for m in modules if m.text("type").endswith("Pooling")), None)
     if place is not None and (".." in place or Path(place).parts not in {(), (Path(place).name,)}):
         raise ModelCorrupt(f"{folder}: its modules.json names {place!r}, which is not in it")
     settings = read_settings(folder / (place or "1_Pooling") / "config.json")
-    if prompted and not settings.flag("include_prompt", default=True):
+    # Also where its files declare no prompt: one may come from the caller or the catalogue.
+    if not settings.flag("include_prompt", default=True):
         raise ModelUnsupported(f"{folder}: pooling that leaves out the prompt is not supported")
+    if asked is not None:
+        return asked
     modes = [mode.removesuffix("token") for mode in settings.names("pooling_mode")]
     modes = modes or [mode for key, mode in _POOLING.items() if settings.flag(key)]
     if not modes:

@@ -97,6 +97,8 @@ class LocalEmbedder:
             raise ValueError(f"threads={threads}: at least 1 is needed")
         if pooling is not None and pooling not in get_args(Pooling):
             raise ValueError(f'pooling={pooling!r}: "cls", "mean" and "last" are known')
+        if isinstance(prompts, str) and prompts != "auto":
+            raise ValueError(f'prompts={prompts!r}: a mapping, "auto" and None are known')
         self._again = partial(
             LocalEmbedder,
             model,

@@ -140,6 +140,11 @@ def test_auto_takes_the_files_prompts_where_they_have_some(stored: Callable, hom
     assert space(stored(prompts={"query": "q: "}), home, prompts="auto") == ("q: ", "")
 
 
+def test_no_other_word_stands_for_prompts(tiny: Callable, home: Path) -> None:
+    with pytest.raises(ValueError, match="prompts='own'"):
+        space(str(tiny().folder), home, prompts="own")
+
+
 def test_auto_of_a_model_that_nobody_knows_has_its_own_prompts(tiny: Callable, home: Path) -> None:
     assert space(str(tiny().folder), home, prompts="auto") == ("", "")
 

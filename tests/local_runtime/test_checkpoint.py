@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from embedway_local import LocalError, ModelCorrupt, ModelNotFound, ModelUnsupported
+from embedway_local import LocalError, ModelCorrupt, ModelNotFound, ModelUnsupported, Pooling
 from embedway_local.checkpoint import read_checkpoint
 
 
@@ -52,14 +52,15 @@ def test_pooling_that_we_do_not_have_is_refused(tiny: Callable, settings: dict, 
         read_checkpoint(folder)
 
 
-def test_pooling_without_the_prompt_is_refused_only_where_there_is_one(tiny: Callable) -> None:
+@pytest.mark.parametrize("pooling", [None, "mean"])
+def test_pooling_without_the_prompt_is_refused_for_one_may_come_from_the_caller(
+    tiny: Callable, pooling: Pooling | None
+) -> None:
     folder = tiny().folder
     write(folder, "1_Pooling/config.json", {"pooling_mode": "mean", "include_prompt": False})
 
-    assert "mean" == read_checkpoint(folder).pooling
-    write(folder, "config_sentence_transformers.json", {"prompts": {"query": "q: "}})
     with pytest.raises(ModelUnsupported, match="leaves out the prompt"):
-        read_checkpoint(folder)
+        read_checkpoint(folder, pooling=pooling)
 
 
 def test_the_place_of_the_pooling_is_read_from_the_modules(tiny: Callable) -> None:
