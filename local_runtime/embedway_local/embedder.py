@@ -16,7 +16,10 @@ from embedway_local.batch import plan
 from embedway_local.catalogue import DEFAULT_MODEL
 from embedway_local.error import DeviceUnavailable
 from embedway_local.file import digest
+from embedway_local.gpu.cuda import Plan
+from embedway_local.gpu.trial import TEXTS
 from embedway_local.graph.cache import built, weights_digest
+from embedway_local.graph.card import card_graph
 from embedway_local.home import embedway_home
 from embedway_local.pooling import Pooling
 from embedway_local.prompt import InputType, automatic, by_type
@@ -72,7 +75,8 @@ class LocalEmbedder:
         embedder = LocalEmbedder("sentence-transformers/all-MiniLM-L6-v2")
         embedder.embed(["a text", "another"])  # float32 (2, 384)
 
-    `device`: "auto" takes a CUDA card that works, else the processor; "cuda" insists.
+    `device`: "auto" takes a CUDA card that works, else the processor; "cuda" insists, "cuda:1",
+    "cuda:0,1" and "cuda:all" choose cards, "tensorrt" is an alternative that is slow to start.
     `threads`: cores to use, by default all that this process may use.
     `max_tokens`, `pooling`: replace what the model's folder says.
     `prompts`: texts put before a "query" or a "document"; by default those of the model's
@@ -118,12 +122,12 @@ class LocalEmbedder:
             self._prompts = automatic(self.model, checkpoint.prompts)
         else:
             self._prompts = by_type(checkpoint.prompts)
-        self._open = partial(_open, checkpoint, built(checkpoint, home), threads)
+        self._open = partial(_open, checkpoint, home, threads)
         self._opened = self._open(device)
         self.device = self._opened.loaded.device
         self.max_tokens = checkpoint.max_tokens
         self.dimensions = self._opened.loaded.session.dimensions
-        self.space = _space(checkpoint, home, self.dimensions, self._prompts)
+        self.space = _space(checkpoint, home, self._opened.loaded, self._prompts)
 
     def embed(
         self, texts: Sequence[str], *, input_type: InputType | None = "document"
@@ -191,7 +195,7 @@ class LocalEmbedder:
         opened = self._opened
         if opened.pid == os.getpid():
             return opened
-        if self.device == "cuda":
+        if self.device != "cpu":
             raise DeviceUnavailable(
                 "CUDA cannot be used in a process that was forked after it was started",
                 'start processes with multiprocessing.get_context("spawn")',
@@ -203,24 +207,32 @@ class LocalEmbedder:
         return opened
 
 
-def _open(checkpoint: Checkpoint, graph: Path, threads: int | None, device: Device) -> _Opened:
+def _open(checkpoint: Checkpoint, home: Path, threads: int | None, device: Device) -> _Opened:
     tokeniser = Tokeniser(checkpoint)
-    loaded = load(graph, device, threads, pad=checkpoint.pad)
+    plan = Plan(
+        fused=partial(card_graph, checkpoint, home),
+        trial=tokeniser.encode(TEXTS)[0],
+        longest=checkpoint.max_tokens,
+        engines=home / "engines",
+    )
+    graph = built(checkpoint, home)
+    loaded = load(graph, device, threads, pad=checkpoint.pad, plan=plan)
     return _Opened(os.getpid(), tokeniser, loaded, Workers(loaded.callers))
 
 
 def _space(
-    checkpoint: Checkpoint, home: Path, dimensions: int, prompts: Mapping[InputType, str]
+    checkpoint: Checkpoint, home: Path, loaded: Loaded, prompts: Mapping[InputType, str]
 ) -> VectorSpace:
     return VectorSpace(
         weights=weights_digest(checkpoint, home),
         tokenizer=digest(checkpoint.tokenizer),
-        dimensions=dimensions,
+        dimensions=loaded.session.dimensions,
         pooling=checkpoint.pooling,
         max_tokens=checkpoint.max_tokens,
         lowercase=checkpoint.lowercase,
         query_prompt=prompts["query"],
         document_prompt=prompts["document"],
+        precision=loaded.precision,
     )
 
 

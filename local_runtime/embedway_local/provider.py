@@ -2,68 +2,89 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from embedway_local.error import DeviceUnavailable, LocalError, ModelCorrupt
+from embedway_local.error import DeviceUnavailable, ModelCorrupt
+from embedway_local.gpu.bound import CALLERS
+from embedway_local.gpu.cards import Cards
+from embedway_local.gpu.cuda import Plan, on_card
+from embedway_local.gpu.start import ready
+from embedway_local.gpu.target import Target, read_target
+from embedway_local.gpu.tensorrt import on_tensorrt
 from embedway_local.machine import usable_cores
 from embedway_local.session import Session
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from embedway_local.gpu.compute import Compute
+    from embedway_local.gpu.trial import Precision
+
 __all__ = ["Device", "Loaded", "load"]
 
 _log = logging.getLogger("embedway.local")
 
-Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+# "auto", "cpu", "cuda", "cuda:1", "cuda:0,1", "cuda:all", and "tensorrt" like "cuda".
+Device: TypeAlias = str
 
 # Padded tokens in one call. On a processor the activations then stay in the second-level cache;
 # a card needs many more to be busy.
 _CPU_TOKENS = 384
 _CUDA_TOKENS = 16_384
 
-_INSTALL = '`pip uninstall -y onnxruntime onnxruntime-gpu && pip install "embedway[gpu]"`'
-
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A session, where it runs, and how it is best fed."""
 
-    session: Session
-    device: Literal["cpu", "cuda"]
+    session: Compute
+    device: str
+    """"cpu", or the card or cards in the words of `Device`."""
     callers: int
     """How many calls may run at once."""
     tokens: int
     """How many padded tokens one call should hold."""
+    precision: Precision = "fp32"
+    """In which it really runs."""
 
 
-def load(path: Path, device: Device, threads: int | None, *, pad: int = 0) -> Loaded:
+def load(
+    path: Path, device: Device, threads: int | None, *, pad: int = 0, plan: Plan | None = None
+) -> Loaded:
     """
     Load a built graph; `threads` bounds the cores used, by default all that this process may use.
 
-    "auto" takes the card when the session that was made really runs there, and says in one log
-    line what it took and why. "cuda" raises `DeviceUnavailable` with the cure instead of falling
-    back. `pad` is the token that fills a batch's shorter rows.
+    "auto" takes the card when the session that was made really runs there and gives the vectors
+    of the processor, and says in one log line what it took and why. Any other device than "cpu"
+    raises `DeviceUnavailable` with the cure instead of falling back. `pad` is the token that
+    fills a batch's shorter rows; `plan` says how cards are used.
     """
-    if device == "cpu":
+    target, plan = read_target(device), plan or Plan()
+    if target.kind == "cpu":
+        _require_single(plan, "the processor was asked for")
         _log.info("running on the processor: asked for")
         return _on_cpu(path, threads, pad)
-    if device not in {"auto", "cuda"}:
-        raise ValueError(f'device={device!r}: "auto", "cpu" and "cuda" are known')
     try:
-        loaded = _on_cuda(path, pad)
+        loaded, form = _on_cards(path, target, pad, plan)
     except DeviceUnavailable as error:
-        if device == "cuda":
+        if target.kind != "auto":
             raise
-        _log.info("running on the processor: %s", error.reason)
+        _require_single(plan, error.reason)
+        _log.info("running on the processor: %s; for the card: %s", error.reason, error.cure)
         return _on_cpu(path, threads, pad)
-    _log.info("running on CUDA: %s", "asked for" if device == "cuda" else "a card works")
+    why = "a card works" if target.kind == "auto" else "asked for"
+    _log.info("running on %s: %s (%s)", loaded.device, why, form)
     return loaded
+
+
+def _require_single(plan: Plan, reason: str) -> None:
+    """A precision that was asked for is part of the vector space, and never changed silently."""
+    if plan.precision != "fp32":
+        raise DeviceUnavailable(
+            f"{plan.precision} runs on a card only, and {reason}", 'use precision="fp32"'
+        )
 
 
 def _on_cpu(path: Path, threads: int | None, pad: int) -> Loaded:
@@ -87,60 +108,27 @@ def _on_cpu(path: Path, threads: int | None, pad: int) -> Loaded:
     return Loaded(Session(session, pad=pad), "cpu", threads or usable_cores(), _CPU_TOKENS)
 
 
-def _on_cuda(path: Path, pad: int) -> Loaded:
-    import onnxruntime
-
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        raise DeviceUnavailable(_without_cuda(), _INSTALL)
-    _preload()
-    options = onnxruntime.SessionOptions()
-    options.enable_mem_pattern = False
-    # 4: fatal only. The failure is reported by us, in one sentence.
-    options.log_severity_level = 4
-    cuda = ("CUDAExecutionProvider", {"arena_extend_strategy": "kSameAsRequested"})
-    cure = (
-        f"check that `nvidia-smi` shows a card and driver 580 or later (CUDA 13); then {_INSTALL}"
-    )
-    try:
-        made = onnxruntime.InferenceSession(path, options, providers=[cuda, "CPUExecutionProvider"])
-    except Exception as error:  # the same; some versions raise when a library is missing
-        raise DeviceUnavailable(f"CUDA did not start ({error})", cure) from error
-    # `get_available_providers` lists what was compiled in; only the session knows what works.
-    if made.get_providers()[0] != "CUDAExecutionProvider":
-        raise DeviceUnavailable("onnxruntime-gpu is installed, but CUDA did not start", cure)
-    session = Session(made, pad=pad)
-    try:
-        # A card that is too old, or full, fails on its first kernel and not before.
-        session.run([[pad]])
-    except LocalError as error:
-        raise DeviceUnavailable(f"the card failed its first run ({error})", cure) from error
-    return Loaded(session, "cuda", 2, _CUDA_TOKENS)
+def _on_cards(path: Path, target: Target, pad: int, plan: Plan) -> tuple[Loaded, str]:
+    """The model on the cards, and in which form."""
+    start = ready()
+    numbers = start.cards(target.cards)
+    # Its memory goes back when the cards have been held against it.
+    trusted = _on_cpu(path, 1, pad).session
+    on = on_tensorrt if target.kind == "tensorrt" else on_card
+    cards = [on(path, start, number, plan=plan, trusted=trusted, pad=pad) for number in numbers]
+    precision = cards[0].precision
+    if any(card.precision != precision for card in cards):
+        raise DeviceUnavailable(
+            "the cards do not all run the model in the same precision",
+            'name those that do, as in device="cuda:0"',
+        )
+    session = cards[0] if len(cards) == 1 else Cards(cards)
+    loaded = Loaded(session, _told(target), CALLERS * len(cards), _CUDA_TOKENS, precision)
+    return loaded, cards[0].form
 
 
-def _preload() -> None:
-    """Load CUDA's libraries from the packages that carry them."""
-    import onnxruntime
-
-    # Since 1.21; before, only LD_LIBRARY_PATH finds them.
-    preload = getattr(onnxruntime, "preload_dlls", None)
-    if preload is not None:
-        # It prints what it misses, and stdout belongs to our caller.
-        with contextlib.redirect_stdout(sys.stderr):
-            preload()
-
-
-def _without_cuda() -> str:
-    """Why the ONNX Runtime that was imported has no CUDA."""
-    if _installed("onnxruntime") and _installed("onnxruntime-gpu"):
-        # Both write site-packages/onnxruntime, and the last one wins:
-        # https://github.com/microsoft/onnxruntime/issues/26996
-        return "onnxruntime overwrote onnxruntime-gpu, which cannot be installed beside it"
-    return "the installed onnxruntime is built without CUDA"
-
-
-def _installed(name: str) -> bool:
-    try:
-        version(name)
-    except PackageNotFoundError:
-        return False
-    return True
+def _told(target: Target) -> str:
+    kind: Literal["cuda", "tensorrt"] = "tensorrt" if target.kind == "tensorrt" else "cuda"
+    if target.cards == (0,):
+        return kind
+    return f"{kind}:{'all' if target.cards is None else ','.join(map(str, target.cards))}"

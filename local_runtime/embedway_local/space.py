@@ -30,7 +30,7 @@ class VectorSpace:
     lowercase: bool
     query_prompt: str
     document_prompt: str
-    precision: Literal["fp32"] = "fp32"
+    precision: Literal["fp32", "fp16"] = "fp32"
 
     @property
     def fingerprint(self) -> str:

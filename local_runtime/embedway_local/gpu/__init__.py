@@ -1,0 +1,1 @@
+"""Runs models on CUDA cards, and finds out why it cannot."""

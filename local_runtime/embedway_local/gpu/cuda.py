@@ -1,0 +1,200 @@
+"""Runs a model on a CUDA card in the fastest of the ways that give the right vectors there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from embedway_local.error import DeviceUnavailable, LocalError
+from embedway_local.gpu.bound import Bound
+from embedway_local.gpu.captured import LENGTHS, Captured
+from embedway_local.gpu.feed import feed_of
+from embedway_local.gpu.memory import pinned
+from embedway_local.gpu.start import CUDA, Start, cuda_options, memory_limit
+from embedway_local.gpu.trial import Precision, hold
+from embedway_local.session import Session
+
+if TYPE_CHECKING:
+    import onnxruntime
+    from numpy.typing import NDArray
+
+    from embedway_local.gpu.compute import Compute
+
+__all__ = ["CudaCard", "Plan", "on_card"]
+
+_log = logging.getLogger("embedway.local")
+
+# Where nobody says what to try with. Ids that every vocabulary has, of lengths on both sides of
+# a captured one and of a kernel's blocks.
+_TRIAL: Sequence[Sequence[int]] = ((1,), (2, 3), tuple(range(1, 18)), tuple(range(3, 15)))
+# The processor computes them too, with one thread: 0.2 s for a model of 6 layers.
+_TRIED = 256
+
+
+class FusedGraph(Protocol):
+    """Makes the fused graph of the model that is loaded; raises `LocalError` where it has none."""
+
+    def __call__(self, *, packed: bool, half: bool) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a model is to be run on cards."""
+
+    precision: Precision = "fp32"
+    memory: int | None = None
+    """Bytes that the arena of one card may take; by default 80 % of what is free."""
+    capture: bool = True
+    """Are short queries answered with CUDA graphs?"""
+    fused: FusedGraph | None = None
+    trial: Sequence[Sequence[int]] = _TRIAL
+    """Token ids of the texts on which every way must give the right vectors."""
+    longest: int = 128
+    """Tokens of the model's longest text."""
+    engines: Path | None = None
+    """Where TensorRT keeps what it built."""
+
+
+@dataclass(frozen=True, slots=True)
+class CudaCard:
+    """One card: a way for batches, and perhaps another one for short queries."""
+
+    batches: Compute
+    queries: Captured | None
+    precision: Precision
+    form: str
+    """In words, for the log."""
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers of a vector."""
+        return self.batches.dimensions
+
+    def run(self, ids: list[list[int]], /) -> NDArray[np.float32]:
+        """
+        One vector for each list of token ids.
+
+        Raises `LocalError` when the card fails, or makes of a text what is no number.
+        """
+        queries = self.queries
+        ours = queries if queries is not None and queries.takes(ids) else self.batches
+        vectors = ours.run(ids)
+        if not np.isfinite(vectors).all():
+            raise LocalError(
+                "the card made vectors that are no numbers"
+                + ('; use precision="fp32"' if self.precision == "fp16" else "")
+            )
+        return vectors
+
+
+def on_card(
+    path: Path, start: Start, card: int, *, plan: Plan, trusted: Compute, pad: int
+) -> CudaCard:
+    """
+    Load the plain graph at `path`, and what is faster on this card and gives the same vectors.
+
+    `trusted` is the plain graph on the processor. The plain graph must work, else it raises
+    `DeviceUnavailable`; all else that fails or differs is left out, with a line in the log.
+    """
+    one = _One(start, card, plan, pad)
+    plain = one.plain(path, trusted)
+    if plan.precision == "fp16":
+        for form in ("packed", "padded"):
+            half = one.tried(f"fp16, {form}", partial(one.fused, form, half=True), plain, "fp16")
+            if half is not None:
+                queries = one.captured(plain, half=True)
+                return CudaCard(half, queries, "fp16", f"fp16, {form}")
+        _log.warning("card %d runs in fp32, because no graph in fp16 works on it", card)
+    return CudaCard(plain, one.captured(plain, half=False), "fp32", "fp32")
+
+
+@dataclass(frozen=True, slots=True)
+class _One:
+    """Makes the ways to run on one card."""
+
+    start: Start
+    card: int
+    plan: Plan
+    pad: int
+
+    def plain(self, path: Path, trusted: Compute) -> Compute:
+        """The plain graph in single precision, held against the processor."""
+        session = self.start.session(path, CUDA, self._options())
+        bound = self.tried("buffers that stay", partial(self._bound, session), trusted, "fp32")
+        if bound is not None:
+            return bound
+        plain = Session(session, pad=self.pad)
+        try:
+            hold(plain, trusted, self.texts(), "fp32")
+        except LocalError as error:
+            # One that is too old, or full, fails on its first kernel and not before.
+            raise DeviceUnavailable(
+                f"the card failed its first run ({error})", self.start.cure
+            ) from error
+        return plain
+
+    def texts(self, longest: int | None = None) -> list[Sequence[int]]:
+        """What to try with, cut where the model's own texts are."""
+        most = min(longest or _TRIED, self.plan.longest, _TRIED)
+        return [ids[:most] for ids in self.plan.trial]
+
+    def fused(self, form: str, *, half: bool) -> Compute:
+        """The fused graph."""
+        make = self.plan.fused
+        if make is None:
+            raise LocalError("there is no fused graph of this model")
+        path = make(packed=form == "packed", half=half)
+        return self._bound(self.start.session(path, CUDA, self._options()))
+
+    def captured(self, plain: Compute, *, half: bool) -> Captured | None:
+        """The way for short queries; None where it is switched off or does not work."""
+        make = self.plan.fused
+        if not self.plan.capture or make is None or self.plan.longest < LENGTHS[0]:
+            return None
+
+        def capture() -> Captured:
+            path = make(packed=False, half=half)
+            session = self.start.session(path, CUDA, self._options(capture=True))
+            return Captured(
+                session,
+                pad=self.pad,
+                longest=self.plan.longest,
+                card=self.card,
+                allocate=partial(pinned, card=self.card),
+            )
+
+        precision: Precision = "fp16" if half else "fp32"
+        made = self.tried("captured queries", capture, plain, precision, self.texts(LENGTHS[-1]))
+        assert made is None or isinstance(made, Captured)
+        return made
+
+    def tried(
+        self,
+        name: str,
+        make: Callable[[], Compute],
+        trusted: Compute,
+        precision: Precision,
+        texts: Sequence[Sequence[int]] | None = None,
+    ) -> Compute | None:
+        """What `make` makes, when it gives the vectors of `trusted`; else None, and a line."""
+        try:
+            made = make()
+            hold(made, trusted, self.texts() if texts is None else texts, precision)
+        except LocalError as error:
+            _log.info("card %d does without %s: %s", self.card, name, error)
+            return None
+        return made
+
+    def _bound(self, session: onnxruntime.InferenceSession) -> Compute:
+        feed = feed_of(session, pad=self.pad)
+        return Bound(session, feed, card=self.card, allocate=partial(pinned, card=self.card))
+
+    def _options(self, *, capture: bool = False) -> dict[str, str]:
+        limit = memory_limit(self.start.driver, self.card, self.plan.memory)
+        return cuda_options(self.card, limit, capture=capture)

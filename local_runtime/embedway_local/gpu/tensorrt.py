@@ -1,0 +1,115 @@
+"""Runs a model with TensorRT, which builds an engine for a range of shapes and keeps it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedway_local.error import DeviceUnavailable, LocalError
+from embedway_local.gpu.cuda import CudaCard, Plan
+from embedway_local.gpu.start import CUDA, Start, cuda_options, memory_limit
+from embedway_local.gpu.trial import hold
+from embedway_local.session import Session
+
+if TYPE_CHECKING:
+    import onnxruntime
+    from numpy.typing import NDArray
+
+    from embedway_local.gpu.compute import Compute
+
+__all__ = ["ROWS", "TENSORRT", "on_tensorrt", "tensorrt_options"]
+
+TENSORRT = "TensorrtExecutionProvider"
+
+_log = logging.getLogger("embedway.local")
+
+# Texts of one call. An engine holds memory for its largest shape, rows times longest text, and a
+# shape beyond it builds the engine anew, which takes minutes; so larger batches are cut here.
+ROWS = 64
+_USUAL = (16, 64)
+
+
+def on_tensorrt(
+    path: Path, start: Start, card: int, *, plan: Plan, trusted: Compute, pad: int
+) -> CudaCard:
+    """
+    Load the plain graph at `path` on TensorRT; `trusted` is the same graph on the processor.
+
+    The first time on a kind of card it builds an engine, which takes minutes, under
+    `plan.engines`. Raises `DeviceUnavailable` when it does not start or gives other vectors.
+    """
+    folder = plan.engines
+    if folder is not None:
+        folder = folder / path.parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+    options = tensorrt_options(_inputs(path), card, plan, folder)
+    limit = memory_limit(start.driver, card, plan.memory)
+    _log.info("loading TensorRT's engine, or building it, which takes minutes once")
+    beside = ((CUDA, cuda_options(card, limit)),)
+    session = start.session(path, TENSORRT, options, beside=beside)
+    made = _Cut(Session(session, pad=pad))
+    texts = [ids[: min(plan.longest, 256)] for ids in plan.trial]
+    try:
+        hold(made, trusted, texts, plan.precision)
+    except LocalError as error:
+        raise DeviceUnavailable(
+            f"TensorRT failed its first run ({error})",
+            'use device="cuda", or delete the folder "engines" under EMBEDWAY_HOME',
+        ) from error
+    return CudaCard(made, None, plan.precision, f"TensorRT {plan.precision}")
+
+
+def tensorrt_options(
+    inputs: Sequence[tuple[str, int]], card: int, plan: Plan, folder: Path | None
+) -> dict[str, str]:
+    """
+    The provider's options for a graph with these inputs, each a name and how many axes it has.
+
+    https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html
+    """
+    options = {
+        "device_id": str(card),
+        "trt_fp16_enable": "1" if plan.precision == "fp16" else "0",
+        "trt_layer_norm_fp32_fallback": "1",
+    }
+    usual = _USUAL[0], min(_USUAL[1], plan.longest)
+    for name, shape in (("min", (1, 1)), ("opt", usual), ("max", (ROWS, plan.longest))):
+        options[f"trt_profile_{name}_shapes"] = ",".join(
+            f"{item}:{'x'.join(map(str, shape[:axes]))}" for item, axes in inputs
+        )
+    if folder is not None:
+        options |= {
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": str(folder),
+            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_path": str(folder),
+        }
+    return options
+
+
+def _inputs(path: Path) -> list[tuple[str, int]]:
+    """The inputs of a graph, read without building it for anything."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
+        path, options, providers=["CPUExecutionProvider"]
+    )
+    return [(item.name, len(item.shape)) for item in session.get_inputs()]
+
+
+class _Cut:
+    """Calls of at most `ROWS` texts."""
+
+    def __init__(self, inner: Compute) -> None:
+        self._inner = inner
+        self.dimensions: int = inner.dimensions
+
+    def run(self, ids: list[list[int]], /) -> NDArray[np.float32]:
+        parts = [self._inner.run(ids[at : at + ROWS]) for at in range(0, len(ids), ROWS)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)

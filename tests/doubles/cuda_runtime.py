@@ -1,0 +1,191 @@
+"""ONNX Runtime as it is with a card: the real one on the processor, under CUDA's name.
+
+What kernels only a card has are computed in numpy. Where things break is said with `Faults`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import onnxruntime as real
+from onnx.reference import ReferenceEvaluator
+
+from doubles.contrib import OPERATORS
+
+__all__ = ["CPU", "CUDA", "TENSORRT", "CudaRuntime", "Faults"]
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
+_TYPES = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(float)": np.float32}
+
+
+@dataclass
+class Faults:
+    """What a card does wrong; each names ways to run: plain, padded, packed, captured, bound."""
+
+    starts: str | None = None
+    """The error with which no session starts."""
+    absent: bool = False
+    """The provider is left out in silence, as when a library is missing."""
+    raises: set[str] = field(default_factory=set)
+    wrong: dict[str, float] = field(default_factory=dict)
+    """How far off each number is."""
+
+
+class CudaRuntime:
+    """Stands for the module `onnxruntime`."""
+
+    def __init__(self, compiled: list[str] | None = None, faults: Faults | None = None) -> None:
+        self.compiled = [TENSORRT, CUDA, CPU] if compiled is None else compiled
+        self.faults = faults or Faults()
+        self.made: list[Session] = []
+        self.OrtValue = OrtValue
+        self.GraphOptimizationLevel = real.GraphOptimizationLevel
+        self.preloaded = 0
+
+    def get_available_providers(self) -> list[str]:
+        return self.compiled
+
+    def preload_dlls(self) -> None:
+        self.preloaded += 1
+        print("missing: libcudnn")  # noqa: T201 - as it does
+
+    def SessionOptions(self) -> real.SessionOptions:  # noqa: N802 - ONNX Runtime's name
+        return real.SessionOptions()
+
+    def RunOptions(self) -> SimpleNamespace:  # noqa: N802 - the same
+        entries: dict[str, str] = {}
+        return SimpleNamespace(entries=entries, add_run_config_entry=entries.__setitem__)
+
+    def InferenceSession(  # noqa: N802 - the same
+        self, path: Path, options: real.SessionOptions, *, providers: list
+    ) -> Session:
+        pairs = [(item, {}) if isinstance(item, str) else item for item in providers]
+        names = [name for name, _ in pairs]
+        if names[0] != CPU and self.faults.starts:
+            raise RuntimeError(self.faults.starts)
+        taken = [CPU] if self.faults.absent else names
+        made = Session(self, path, options, taken, dict(pairs))
+        self.made.append(made)
+        return made
+
+    def on(self, provider: str) -> list[Session]:
+        """The sessions that were made on a provider."""
+        return [item for item in self.made if item.get_providers()[0] == provider]
+
+
+class Session:
+    def __init__(
+        self, runtime: CudaRuntime, path: Path, options: object, names: list[str], asked: dict
+    ) -> None:
+        self.runtime, self.names, self.asked, self.options = runtime, names, asked, options
+        self.runs: list[dict[str, str]] = []
+        self.shapes: list[tuple[int, ...]] = []
+        model = onnx.load(path)
+        kinds = {node.op_type for node in model.graph.node}
+        self.way = (
+            "packed"
+            if "PackedMultiHeadAttention" in kinds
+            else "padded"
+            if "Attention" in kinds
+            else "plain"
+        )
+        plain = real.SessionOptions()
+        plain.intra_op_num_threads = 1
+        self._shown = model.graph
+        self._real = (
+            None
+            if self.way == "packed"
+            else real.InferenceSession(path, plain, providers=["CPUExecutionProvider"])
+        )
+        self._numpy = ReferenceEvaluator(model, new_ops=OPERATORS) if self._real is None else None
+
+    def get_providers(self) -> list[str]:
+        return self.names
+
+    def get_inputs(self) -> list:
+        if self._real is not None:
+            return self._real.get_inputs()
+        kinds = {onnx.TensorProto.INT32: "tensor(int32)", onnx.TensorProto.FLOAT: "tensor(float)"}
+        return [
+            SimpleNamespace(name=item.name, type=kinds[item.type.tensor_type.elem_type])
+            for item in self._shown.input
+        ]
+
+    def get_outputs(self) -> list:
+        size = self._shown.output[0].type.tensor_type.shape.dim[1].dim_value
+        return [SimpleNamespace(name=self._shown.output[0].name, shape=["batch", size])]
+
+    def run(self, outputs: list[str] | None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return self.compute(feeds, {self.way})
+
+    def compute(self, feeds: dict[str, np.ndarray], ways: set[str]) -> list[np.ndarray]:
+        self.shapes.append(next(iter(feeds.values())).shape)
+        on_card = self.names[0] != CPU
+        if self.asked.get(CUDA, {}).get("enable_cuda_graph") == "1":
+            ways = ways | {"captured"}
+        if on_card and ways & self.runtime.faults.raises:
+            raise RuntimeError("no kernel image is available for execution on the device\nstack")
+        found = self._real.run(None, feeds) if self._real else self._numpy.run(None, feeds)
+        for way in ways if on_card else ():
+            found[0] = found[0] + np.float32(self.runtime.faults.wrong.get(way, 0))
+        return found
+
+    def io_binding(self) -> Binding:
+        return Binding()
+
+    def run_with_iobinding(self, binding: Binding, options: SimpleNamespace | None = None) -> None:
+        self.runs.append({} if options is None else dict(options.entries))
+        feeds = {}
+        for name, (kind, shape, place) in binding.inputs.items():
+            size = int(np.prod(shape)) * kind.itemsize
+            feeds[name] = np.frombuffer(ctypes.string_at(place, size), kind).reshape(shape)
+        found = np.ascontiguousarray(self.compute(feeds, {self.way, "bound"})[0])
+        ((shape, place),) = binding.outputs.values()
+        assert tuple(shape) == found.shape
+        ctypes.memmove(place, found.ctypes.data, found.nbytes)
+
+
+class Binding:
+    def __init__(self) -> None:
+        self.inputs: dict[str, tuple[np.dtype, list[int], int]] = {}
+        self.outputs: dict[str, tuple[list[int], int]] = {}
+
+    def bind_input(self, name, kind, card, dtype, shape, place) -> None:
+        assert kind == "cuda"
+        self.inputs[name] = (np.dtype(dtype), shape, place)
+
+    def bind_output(self, name, kind, card, dtype, shape, place) -> None:
+        assert kind == "cpu"
+        self.outputs[name] = (shape, place)
+
+    def bind_ortvalue_output(self, name, value: OrtValue) -> None:
+        self.outputs[name] = (list(value.array.shape), value.data_ptr())
+
+
+class OrtValue:
+    """A tensor on the card."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    @classmethod
+    def ortvalue_from_shape_and_type(cls, shape, dtype, kind, card) -> OrtValue:
+        assert kind == "cuda"
+        return cls(np.zeros(shape, dtype))
+
+    def data_ptr(self) -> int:
+        return self.array.ctypes.data
+
+    def update_inplace(self, data: np.ndarray) -> None:
+        assert data.size == self.array.size
+        self.array[...] = data
+
+    def numpy(self) -> np.ndarray:
+        return self.array
+
