@@ -10,6 +10,7 @@ from embedway_local.error import DeviceUnavailable, ModelCorrupt
 from embedway_local.gpu.bound import CALLERS
 from embedway_local.gpu.cards import Cards
 from embedway_local.gpu.cuda import Plan, on_card
+from embedway_local.gpu.driver import read_driver
 from embedway_local.gpu.start import ready
 from embedway_local.gpu.target import Target, read_target
 from embedway_local.gpu.tensorrt import on_tensorrt
@@ -72,7 +73,9 @@ def load(
         if target.kind != "auto":
             raise
         _require_single(plan, error.reason)
-        _log.info("running on the processor: %s; for the card: %s", error.reason, error.cure)
+        # Where there is no driver nobody misses a card.
+        cure = f"; to use the card: {error.cure}" if read_driver() else ""
+        _log.info("running on the processor: %s%s", error.reason, cure)
         return _on_cpu(path, threads, pad)
     why = "a card works" if target.kind == "auto" else "asked for"
     _log.info("running on %s: %s (%s)", loaded.device, why, form)
@@ -110,7 +113,7 @@ def _on_cpu(path: Path, threads: int | None, pad: int) -> Loaded:
 
 def _on_cards(path: Path, target: Target, pad: int, plan: Plan) -> tuple[Loaded, str]:
     """The model on the cards, and in which form."""
-    start = ready()
+    start = ready(read_driver)
     numbers = start.cards(target.cards)
     # Its memory goes back when the cards have been held against it.
     trusted = _on_cpu(path, 1, pad).session

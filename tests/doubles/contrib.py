@@ -6,6 +6,7 @@ https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from onnx.reference.op_run import OpRun
@@ -65,7 +66,7 @@ class PackedMultiHeadAttention(OpRun):
         assert sorted(offsets.reshape(-1)) == list(range(offsets.size))
         out = np.zeros((len(query), num_heads, query.shape[3]), np.float32)
         wide = query.astype(np.float32)
-        for start, end in zip(cumulative[:-1], cumulative[1:], strict=True):
+        for start, end in pairwise(cumulative):
             q, k, v = (wide[start:end, :, part].swapaxes(0, 1) for part in range(3))
             scores = q @ k.swapaxes(1, 2) * (scale or 1 / math.sqrt(query.shape[3]))
             scores = np.exp(scores - scores.max(-1, keepdims=True))

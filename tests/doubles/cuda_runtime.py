@@ -188,4 +188,3 @@ class OrtValue:
 
     def numpy(self) -> np.ndarray:
         return self.array
-

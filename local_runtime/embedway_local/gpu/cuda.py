@@ -170,7 +170,8 @@ class _One:
             )
 
         precision: Precision = "fp16" if half else "fp32"
-        made = self.tried("captured queries", capture, plain, precision, self.texts(LENGTHS[-1]))
+        most = max(length for length in LENGTHS if length <= self.plan.longest)
+        made = self.tried("captured queries", capture, plain, precision, self.texts(most))
         assert made is None or isinstance(made, Captured)
         return made
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedway_local.error import DeviceUnavailable
-from embedway_local.gpu.driver import Driver, read_driver
+from embedway_local.gpu.driver import Driver
 from embedway_local.gpu.wheel import clash, install_line, wheels
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Start:
         """
         import onnxruntime
 
-        providers: list[object] = [(provider, dict(options)), *beside, "CPUExecutionProvider"]
+        providers = [(provider, dict(options)), *beside, ("CPUExecutionProvider", {})]
         try:
             made = onnxruntime.InferenceSession(path, _session_options(), providers=providers)
         except Exception as error:  # its exceptions share no public class
@@ -91,7 +91,7 @@ class Start:
         )
 
 
-def ready(ask: Callable[[], Driver | None] = read_driver) -> Start:
+def ready(ask: Callable[[], Driver | None]) -> Start:
     """
     Make CUDA's libraries known to ONNX Runtime.
 

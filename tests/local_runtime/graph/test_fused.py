@@ -1,4 +1,4 @@
-"""The graphs for cards, without a card: on the processor where it has the kernels, else in numpy."""
+"""The graphs for cards: on the processor where it has the kernels, else in numpy."""
 
 from __future__ import annotations
 

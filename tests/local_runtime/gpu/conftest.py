@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from doubles.cuda_runtime import CudaRuntime, Faults
+from embedway_local import provider
+from embedway_local.checkpoint import read_checkpoint
+from embedway_local.gpu.cuda import Plan
+from embedway_local.gpu.driver import Card, Driver
+from embedway_local.graph.cache import built
+from embedway_local.graph.card import card_graph
+from embedway_local.provider import Loaded, load
+
+GB = 10**9
+CARDS = tuple(Card(index, "NVIDIA L4", "8.9", 24 * GB, 20 * GB) for index in range(2))
+DRIVER = Driver(13000, CARDS)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A small BERT that is built, and how it is loaded."""
+
+    path: Path
+    fused: Callable[..., Path]
+    folder: Path
+
+    def load(self, device: str, **plan: object) -> Loaded:
+        options = {"fused": self.fused, "longest": 20, **plan}
+        return load(self.path, device, None, plan=Plan(**options))
+
+
+@pytest.fixture
+def model(tiny: Callable, home: Path) -> Model:
+    folder = tiny().folder
+    checkpoint = read_checkpoint(folder)
+    return Model(built(checkpoint, home), partial(card_graph, checkpoint, home), folder)
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CudaRuntime]:
+    """Puts a machine with cards in place of this one."""
+
+    def install(
+        compiled: list[str] | None = None,
+        driver: Driver | None = DRIVER,
+        **faults: object,
+    ) -> CudaRuntime:
+        fake = CudaRuntime(compiled, Faults(**faults))
+        monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+        monkeypatch.setattr(provider, "read_driver", lambda: driver)
+        return fake
+
+    return install
+
+
+@pytest.fixture(autouse=True)
+def _logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "embedway.local")
