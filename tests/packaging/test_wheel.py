@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -119,6 +120,7 @@ def test_the_extras_are_there(metadata: Message) -> None:
         "all",
         "gateway",
         "gpu",
+        "gpu-cu12",
         "langchain",
         "litellm",
         "llama-index",
@@ -137,13 +139,35 @@ def test_the_bare_install_is_light(metadata: Message) -> None:
 
 
 def test_all_has_everything_but_the_card(project: dict[str, object]) -> None:
-    """`gpu` and `local` overwrite each other's files, so `all` can hold only one."""
+    """Those for cards and `local` overwrite each other's files, so `all` can hold only one."""
     extras = project["optional-dependencies"]
     assert isinstance(extras, dict)
     (everything,) = extras["all"]
     inside = everything.partition("[")[2].rstrip("]").split(",")
 
-    assert sorted(inside) == sorted(set(extras) - {"all", "gpu"})
+    assert sorted(inside) == sorted(set(extras) - {"all", "gpu", "gpu-cu12"})
+
+
+@pytest.mark.parametrize("extra", ["gpu", "gpu-cu12"])
+def test_for_a_card_the_libraries_of_cuda_take_the_place_of_the_processors_runtime(
+    project: dict[str, object], extra: str
+) -> None:
+    """Both bring what `local` does; what CUDA's provider names comes with it, cuBLAS above all."""
+
+    def names(of: str) -> set[str]:
+        extras = project["optional-dependencies"]
+        assert isinstance(extras, dict)
+        return {re.split(r"[<>=;\[ ]", item)[0] for item in extras[of]}
+
+    found = names(extra)
+    cuda = {name.removesuffix("-cu12") for name in found if name.startswith("nvidia-")}
+
+    assert found - names("local") - {"onnxruntime-gpu"} == {
+        name for name in found if name.startswith("nvidia-")
+    }
+    assert names("local") - found == {"onnxruntime"}
+    assert cuda >= {"nvidia-cublas", "nvidia-cuda-runtime", "nvidia-curand"}
+    assert (cuda >= {"nvidia-cudnn", "nvidia-cufft"}) == (extra == "gpu-cu12")
 
 
 def test_the_readme_is_its_description(metadata: Message) -> None:

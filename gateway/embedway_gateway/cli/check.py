@@ -25,6 +25,7 @@ def check(
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="The configuration file, YAML.")
     ] = None,
+    *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
     timeout: Annotated[
         float,
@@ -32,6 +33,19 @@ def check(
             min=0.1, help="Seconds that a call may take, unless the upstream's own are fewer."
         ),
     ] = 30.0,
+    local: Annotated[
+        bool,
+        typer.Option(
+            "--local", help="Examine this machine: what models run on, and why not a card."
+        ),
+    ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(help="With --local: what must run: cpu, cuda, cuda:1, cuda:all, tensorrt."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="With --local: the model to try, if it is here already.")
+    ] = None,
 ) -> None:
     """
     Validate the configuration, reach every upstream, and compare their vector spaces.
@@ -40,10 +54,22 @@ def check(
     mistake, an upstream cannot be reached or refuses what the gateway sends, or one gives vectors
     of another space. Without --config it checks what `embedway serve` would do without one.
 
+    With --local nothing is asked but this machine: which ONNX Runtime, CUDA, driver and provider,
+    which of them really ran the model, and why not the card. The exit code is then 1 only when
+    --device names what did not run.
+
     Example:
         embedway check --config embedway.yaml
+        embedway check --local --device cuda
 
     """
+    if local:
+        if config is not None:
+            raise typer.BadParameter("--local looks at this machine and reads no --config")
+        _doctor(device or "auto", model, as_json=as_json)
+        return
+    if device is not None or model is not None:
+        raise typer.BadParameter("--device and --model belong to --local")
     import asyncio
 
     from embedway_gateway.config.load import load_config
@@ -59,6 +85,23 @@ def check(
     else:
         _print(findings)
     if any(finding.problem for finding in findings):
+        raise typer.Exit(1)
+
+
+def _doctor(device: str, model: str | None, *, as_json: bool) -> None:
+    from embedway_gateway.cli.doctor import show
+    from embedway_local import DEFAULT_MODEL
+    from embedway_local.doctor import examine
+
+    try:
+        report = examine(device, model=model or DEFAULT_MODEL)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if as_json:
+        typer.echo(json.dumps({**asdict(report), "met": report.met}, indent=2))
+    else:
+        show(report)
+    if not report.met:
         raise typer.Exit(1)
 
 

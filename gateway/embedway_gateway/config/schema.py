@@ -32,6 +32,9 @@ __all__ = [
 
 Capability: TypeAlias = Literal["embed", "rerank", "chat"]
 
+# As `embedway_local` reads it; a configuration must be told of its mistakes without that extra.
+_DEVICE = r"^(auto|cpu|(cuda|tensorrt)(:(all|\d{1,3}(,\d{1,3})*))?)$"
+
 
 def _only_loopback(host: str) -> str:
     if not is_loopback(host):
@@ -84,7 +87,7 @@ class UpstreamConfig(Strict):
     max_inputs: int | None = Field(default=None, ge=1)
     max_concurrency: int = Field(default=32, ge=1)
     timeout: Duration = 55.0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Annotated[str, Field(pattern=_DEVICE)] = "auto"
     precision: Precision = "fp32"
     """Of its vectors: how exactly they must agree with the model's."""
 

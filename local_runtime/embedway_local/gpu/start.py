@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from embedway_local.error import DeviceUnavailable
 from embedway_local.gpu.driver import Driver
+from embedway_local.gpu.library import missing_libraries
 from embedway_local.gpu.wheel import clash, install_line, wheels
 
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["CUDA", "Start", "cuda_options", "memory_limit", "ready"]
+__all__ = ["CUDA", "Start", "cuda_options", "memory_limit", "preload", "ready"]
 
 CUDA = "CUDAExecutionProvider"
 
@@ -84,11 +85,7 @@ class Start:
                 f"{driver.problem}"
             )
         name = provider.removesuffix("ExecutionProvider")
-        return (
-            f"onnxruntime-gpu is installed, but {name} did not start: the driver runs CUDA "
-            f"{driver.cuda // 1000}.{driver.cuda % 1000 // 10}; a library is missing or of "
-            "another version"
-        )
+        return f"onnxruntime-gpu is installed, but {name} did not start: {_fault(driver)}"
 
 
 def ready(ask: Callable[[], Driver | None]) -> Start:
@@ -106,13 +103,20 @@ def ready(ask: Callable[[], Driver | None]) -> Start:
         reason = clash(found, compiled=False) or "the installed onnxruntime is built without CUDA"
         cure = install_line("gpu", found, driver=driver.cuda if driver else None)
         raise DeviceUnavailable(reason, cure)
+    preload()
+    return Start(ask())
+
+
+def preload() -> None:
+    """Load CUDA's libraries from the packages that carry them."""
+    import onnxruntime
+
     # Since 1.21; before, only LD_LIBRARY_PATH finds them.
     preload = getattr(onnxruntime, "preload_dlls", None)
     if preload is not None:
         # It prints what it misses, and stdout belongs to our caller.
         with contextlib.redirect_stdout(sys.stderr):
             preload()
-    return Start(ask())
 
 
 def cuda_options(card: int, limit: int | None, *, capture: bool = False) -> dict[str, str]:
@@ -164,6 +168,19 @@ def _session_options() -> onnxruntime.SessionOptions:
     # https://github.com/microsoft/onnxruntime/issues/11801
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     return options
+
+
+def _fault(driver: Driver) -> str:
+    import onnxruntime
+
+    built = str(getattr(onnxruntime, "cuda_version", ""))
+    if built and int(built.partition(".")[0]) > driver.cuda // 1000:
+        runs = f"{driver.cuda // 1000}.{driver.cuda % 1000 // 10}"
+        return f"it is built for CUDA {built}, and the driver runs {runs} at most"
+    missing = missing_libraries(built)
+    if missing:
+        return f"{', '.join(missing)} cannot be loaded"
+    return "a library is missing or of another version"
 
 
 def _needed(cuda: int | None) -> str:

@@ -41,14 +41,15 @@ def find(
     *,
     pooling: Pooling | None = None,
     max_tokens: int | None = None,
+    download: bool = True,
 ) -> Checkpoint:
     """
     Locate a model, downloading it when it is not on this machine, and read what it says.
 
     `model` is a folder or a name on the hub. Raises `ModelNotFound` with every source that was
-    asked, and the errors of `read_checkpoint`.
+    asked, or without asking any where `download` is false, and the errors of `read_checkpoint`.
     """
-    place = _locate(model, store, pooling)
+    place = _locate(model, store, pooling, download=download)
     listed = place.known
     if listed is None or listed.pin is None:
         # Of a repository with an export and weights, the hub's cache may have both, our store
@@ -149,7 +150,7 @@ def _problems(model: str, store: Store) -> list[str]:
         return [str(error)]
 
 
-def _locate(model: str | Path, store: Store, pooling: Pooling | None) -> _Place:
+def _locate(model: str | Path, store: Store, pooling: Pooling | None, *, download: bool) -> _Place:
     name = str(model)
     folder = os.path.expanduser(name)  # noqa: PTH111 - Path's raises for ~somebody
     if os.path.isdir(folder):  # noqa: PTH112 - Path's raises for names that are too long
@@ -172,6 +173,10 @@ def _locate(model: str | Path, store: Store, pooling: Pooling | None) -> _Place:
     snapshot = cached(name, _pin(name), store.home, complete)
     if snapshot is not None:
         return _Place(snapshot, listed)
+    if not download:
+        raise ModelNotFound(
+            f"{name} is not on this machine; `embedway models pull {name}` brings it here"
+        )
     pull(name, store)
     return _Place(store.folder(name), listed)
 
