@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from embedway_local.gpu.compute import Compute
-    from embedway_local.gpu.trial import Precision
+    from embedway_local.precision import Precision
 
 __all__ = ["Device", "Loaded", "load"]
 
@@ -48,7 +48,7 @@ class Loaded:
     tokens: int
     """How many padded tokens one call should hold."""
     precision: Precision = "fp32"
-    """In which it really runs."""
+    """In which it runs."""
 
 
 def load(
@@ -119,14 +119,8 @@ def _on_cards(path: Path, target: Target, pad: int, plan: Plan) -> tuple[Loaded,
     trusted = _on_cpu(path, 1, pad).session
     on = on_tensorrt if target.kind == "tensorrt" else on_card
     cards = [on(path, start, number, plan=plan, trusted=trusted, pad=pad) for number in numbers]
-    precision = cards[0].precision
-    if any(card.precision != precision for card in cards):
-        raise DeviceUnavailable(
-            "the cards do not all run the model in the same precision",
-            'name those that do, as in device="cuda:0"',
-        )
     session = cards[0] if len(cards) == 1 else Cards(cards)
-    loaded = Loaded(session, _told(target), CALLERS * len(cards), _CUDA_TOKENS, precision)
+    loaded = Loaded(session, _told(target), CALLERS * len(cards), _CUDA_TOKENS, plan.precision)
     return loaded, cards[0].form
 
 

@@ -17,7 +17,7 @@ from embedway_local.gpu.captured import LENGTHS, Captured
 from embedway_local.gpu.feed import feed_of
 from embedway_local.gpu.memory import pinned
 from embedway_local.gpu.start import CUDA, Start, cuda_options, memory_limit
-from embedway_local.gpu.trial import Precision, hold
+from embedway_local.gpu.trial import CardPrecision, hold
 from embedway_local.session import Session
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class FusedGraph(Protocol):
 class Plan:
     """How a model is to be run on cards."""
 
-    precision: Precision = "fp32"
+    precision: CardPrecision = "fp32"
     memory: int | None = None
     """Bytes that the arena of one card may take; by default 80 % of what is free."""
     capture: bool = True
@@ -67,7 +67,7 @@ class CudaCard:
 
     batches: Compute
     queries: Captured | None
-    precision: Precision
+    precision: CardPrecision
     form: str
     """In words, for the log."""
 
@@ -99,8 +99,9 @@ def on_card(
     """
     Load the plain graph at `path`, and what is faster on this card and gives the same vectors.
 
-    `trusted` is the plain graph on the processor. The plain graph must work, else it raises
-    `DeviceUnavailable`; all else that fails or differs is left out, with a line in the log.
+    `trusted` is the plain graph on the processor. All that fails or differs is left out, with a
+    line in the log. Raises `DeviceUnavailable` when the plain graph does not work, or none in the
+    plan's precision.
     """
     one = _One(start, card, plan, pad)
     plain = one.plain(path, trusted)
@@ -110,7 +111,11 @@ def on_card(
             if half is not None:
                 queries = one.captured(plain, half=True)
                 return CudaCard(half, queries, "fp16", f"fp16, {form}")
-        _log.warning("card %d runs in fp32, because no graph in fp16 works on it", card)
+        # Single precision would work, but would be another vector space than was asked for.
+        raise DeviceUnavailable(
+            "neither of the graphs in fp16 works on this card with this model; the log says why",
+            'use precision="fp32"',
+        )
     return CudaCard(plain, one.captured(plain, half=False), "fp32", "fp32")
 
 
@@ -169,7 +174,7 @@ class _One:
                 allocate=partial(pinned, card=self.card),
             )
 
-        precision: Precision = "fp16" if half else "fp32"
+        precision: CardPrecision = "fp16" if half else "fp32"
         most = max(length for length in LENGTHS if length <= self.plan.longest)
         made = self.tried("captured queries", capture, plain, precision, self.texts(most))
         assert made is None or isinstance(made, Captured)
@@ -180,7 +185,7 @@ class _One:
         name: str,
         make: Callable[[], Compute],
         trusted: Compute,
-        precision: Precision,
+        precision: CardPrecision,
         texts: Sequence[Sequence[int]] | None = None,
     ) -> Compute | None:
         """What `make` makes, when it gives the vectors of `trusted`; else None, and a line."""

@@ -12,9 +12,9 @@ from embedway_local.error import LocalError
 if TYPE_CHECKING:
     from embedway_local.gpu.compute import Compute
 
-__all__ = ["EXACT", "TEXTS", "Precision", "Untrusted", "hold"]
+__all__ = ["EXACT", "TEXTS", "CardPrecision", "Untrusted", "hold"]
 
-Precision: TypeAlias = Literal["fp32", "fp16"]
+CardPrecision: TypeAlias = Literal["fp32", "fp16"]
 
 # On both sides of the lengths that kernels and captures care for: no word at all, one, a question,
 # sentences, and one longer than any model reads, which is cut where the model cuts.
@@ -39,7 +39,7 @@ class Untrusted(LocalError):
 
 
 def hold(
-    candidate: Compute, trusted: Compute, texts: Sequence[Sequence[int]], precision: Precision
+    candidate: Compute, trusted: Compute, texts: Sequence[Sequence[int]], precision: CardPrecision
 ) -> None:
     """
     Compute `texts`, lists of token ids, in both ways, together and each alone.
@@ -58,7 +58,7 @@ def hold(
 def _compare(
     found: np.typing.NDArray[np.float32],
     expected: np.typing.NDArray[np.float32],
-    precision: Precision,
+    precision: CardPrecision,
 ) -> None:
     if found.shape != expected.shape or not np.isfinite(found).all():
         raise Untrusted("its vectors are no numbers")

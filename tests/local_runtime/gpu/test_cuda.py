@@ -245,8 +245,6 @@ def test_a_capture_that_fails_or_differs_is_left_out(
         ({"raises": {"packed"}}, "fp16, padded"),
         ({"wrong": {"packed": 0.5}}, "fp16, padded"),
         ({"wrong": {"packed": float("inf")}}, "fp16, padded"),
-        ({"raises": {"packed", "padded"}}, "fp32"),
-        ({"wrong": {"packed": 0.5, "padded": 0.5}}, "fp32"),
     ],
     ids=str,
 )
@@ -263,20 +261,29 @@ def test_half_precision_runs_in_the_best_form_that_gives_the_right_vectors(
     loaded = model.load("cuda", precision="fp16")
 
     assert f"running on cuda: asked for ({form})" == caplog.messages[-1]
-    assert form[:4] == loaded.precision  # what runs, not what was wished for
+    assert "fp16" == loaded.precision
     near(loaded.session.run(IDS), expected, 2e-3)
     near(loaded.session.run([IDS[0]]), expected[:1], 2e-3)
 
 
-def test_a_model_without_a_fused_graph_runs_in_single_precision(
-    model, expected: np.ndarray, runtime: Callable
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"raises": {"packed", "padded"}},
+        {"wrong": {"packed": 0.5, "padded": 0.5}},
+        {},
+    ],
+    ids=["both fail", "both are wrong", "there is none"],
+)
+def test_half_precision_is_never_replaced_by_single(
+    model, runtime: Callable, options: dict
 ) -> None:
-    runtime()
+    """It would be another vector space."""
+    runtime(**options)
+    graph = {} if options else {"fused": None}
 
-    loaded = model.load("cuda", precision="fp16", fused=None)
-
-    assert "fp32" == loaded.precision
-    near(loaded.session.run(IDS), expected)
+    with pytest.raises(DeviceUnavailable, match='neither .* fp16 works .*use precision="fp32"'):
+        model.load("cuda", precision="fp16", **graph)
 
 
 def test_vectors_that_are_no_numbers_are_an_error(model, runtime: Callable) -> None:
