@@ -282,7 +282,7 @@ def test_half_precision_is_never_replaced_by_single(
     runtime(**options)
     graph = {} if options else {"fused": None}
 
-    with pytest.raises(DeviceUnavailable, match='neither .* fp16 works .*use precision="fp32"'):
+    with pytest.raises(DeviceUnavailable, match=r'neither .* fp16 works .*use precision="fp32"'):
         model.load("cuda", precision="fp16", **graph)
 
 
