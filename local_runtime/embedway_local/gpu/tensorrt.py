@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,6 +48,9 @@ def on_tensorrt(
     if folder is not None:
         folder = folder / path.parent.name
         folder.mkdir(parents=True, exist_ok=True)
+    # It loads the libraries that it carries, which ONNX Runtime then finds by their names.
+    with contextlib.suppress(ImportError, OSError):
+        importlib.import_module("tensorrt_libs")
     options = tensorrt_options(_inputs(path), card, plan, folder)
     limit = memory_limit(start.driver, card, plan.memory)
     _log.info("loading TensorRT's engine, or building it, which takes minutes once")
