@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from embedway_local import LocalEmbedding, VectorSpace
@@ -16,7 +16,7 @@ class Loads(NamedTuple):
     """What is loaded: the same twice is one model in memory."""
 
     model: str
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: str = "auto"
     max_tokens: int | None = None
 
 

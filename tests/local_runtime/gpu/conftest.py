@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from doubles.cuda_runtime import CudaRuntime, Faults
+from doubles.vectors import IDS
 from embedway_local import provider
 from embedway_local.checkpoint import read_checkpoint
 from embedway_local.gpu.cuda import Plan
@@ -41,6 +43,12 @@ def model(tiny: Callable, home: Path) -> Model:
     folder = tiny().folder
     checkpoint = read_checkpoint(folder)
     return Model(built(checkpoint, home), partial(card_graph, checkpoint, home), folder)
+
+
+@pytest.fixture
+def expected(model: Model) -> np.ndarray:
+    """The vectors of `IDS` on the processor."""
+    return model.load("cpu").session.run(IDS)
 
 
 @pytest.fixture

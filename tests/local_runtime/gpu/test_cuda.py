@@ -1,32 +1,22 @@
-"""What is taken on a machine with cards, what is left out, and that no vector is ever wrong."""
+"""What is taken on a machine with a card, and what is passed over with its reason."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from doubles.cuda_runtime import CPU, CUDA, TENSORRT
+from doubles.cuda_runtime import CPU, CUDA
+from doubles.vectors import IDS, near
 from embedway_local import DeviceUnavailable, LocalEmbedder, LocalError
 from embedway_local.gpu import wheel
 from embedway_local.gpu.bound import CALLERS, SHRINK
 from embedway_local.gpu.driver import Driver
 
 GB = 10**9
-IDS = [[1, 2], [1, 5, 6, 7, 2], [1, *range(4, 20), 2], [1, 9, 2]]
 CURE = r'pip uninstall -y onnxruntime onnxruntime-gpu && pip install "embedway\[gpu\]"'
-
-
-@pytest.fixture
-def expected(model) -> np.ndarray:
-    return model.load("cpu").session.run(IDS)
-
-
-def near(found: np.ndarray, expected: np.ndarray, atol: float = 1e-6) -> None:
-    np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
 
 
 def test_a_card_that_works_is_taken_in_single_precision(
@@ -174,127 +164,6 @@ def test_without_bound_buffers_the_card_is_used_all_the_same(
     near(loaded.session.run(IDS), expected)
 
 
-def test_short_queries_are_replayed_in_buckets(model, expected: np.ndarray, runtime: Callable):
-    fake = runtime()
-    loaded = model.load("cuda")
-    captured = fake.on(CUDA)[-1]
-    assert "1" == captured.asked[CUDA]["enable_cuda_graph"]
-    captured.runs.clear()
-    captured.shapes.clear()
-
-    near(loaded.session.run([IDS[1]]), expected[1:2])
-
-    assert [{"gpu_graph_id": "1"}] == captured.runs
-    assert [(1, 16)] == captured.shapes
-    near(loaded.session.run([IDS[2]]), expected[2:3])  # 18 tokens: longer than any bucket
-    near(loaded.session.run(IDS), expected)
-    assert [(1, 16)] == captured.shapes
-
-
-def test_captured_queries_all_run_in_one_thread(model, runtime: Callable, monkeypatch) -> None:
-    """ONNX Runtime keeps its captures by thread."""
-    fake = runtime()
-    loaded = model.load("cuda")
-    captured = fake.on(CUDA)[-1]
-    threads = set()
-    inner = captured.compute
-    monkeypatch.setattr(
-        captured, "compute", lambda *a: (threads.add(threading.get_ident()), inner(*a))[1]
-    )
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: loaded.session.run([IDS[0]]), range(20)))
-
-    assert 1 == len(threads)
-
-
-def test_capture_can_be_switched_off(model, runtime: Callable) -> None:
-    fake = runtime()
-
-    model.load("cuda", capture=False)
-
-    assert all("enable_cuda_graph" not in item.asked[CUDA] for item in fake.on(CUDA))
-
-
-@pytest.mark.parametrize("fault", [{"raises": {"captured"}}, {"wrong": {"captured": 1e-4}}])
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_a_capture_that_fails_or_differs_is_left_out(
-    model,
-    expected: np.ndarray,
-    runtime: Callable,
-    caplog: pytest.LogCaptureFixture,
-    fault: dict,
-    precision: str,
-) -> None:
-    if precision == "fp16":
-        fault = {
-            key: {"captured": 0.5} if key == "wrong" else value for key, value in fault.items()
-        }
-    runtime(**fault)
-
-    loaded = model.load("cuda", precision=precision)
-
-    assert any("does without captured queries" in line for line in caplog.messages)
-    near(loaded.session.run([IDS[1]]), expected[1:2], 2e-3)
-
-
-@pytest.mark.parametrize(
-    ("fault", "form"),
-    [
-        ({}, "fp16, packed"),
-        ({"raises": {"packed"}}, "fp16, padded"),
-        ({"wrong": {"packed": 0.5}}, "fp16, padded"),
-        ({"wrong": {"packed": float("inf")}}, "fp16, padded"),
-    ],
-    ids=str,
-)
-def test_half_precision_runs_in_the_best_form_that_gives_the_right_vectors(
-    model,
-    expected: np.ndarray,
-    runtime: Callable,
-    caplog: pytest.LogCaptureFixture,
-    fault: dict,
-    form: str,
-) -> None:
-    runtime(**fault)
-
-    loaded = model.load("cuda", precision="fp16")
-
-    assert f"running on cuda: asked for ({form})" == caplog.messages[-1]
-    assert "fp16" == loaded.precision
-    near(loaded.session.run(IDS), expected, 2e-3)
-    near(loaded.session.run([IDS[0]]), expected[:1], 2e-3)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"raises": {"packed", "padded"}},
-        {"wrong": {"packed": 0.5, "padded": 0.5}},
-        {},
-    ],
-    ids=["both fail", "both are wrong", "there is none"],
-)
-def test_half_precision_is_never_replaced_by_single(
-    model, runtime: Callable, options: dict
-) -> None:
-    """It would be another vector space."""
-    runtime(**options)
-    graph = {} if options else {"fused": None}
-
-    with pytest.raises(DeviceUnavailable, match=r'neither .* fp16 works .*use precision="fp32"'):
-        model.load("cuda", precision="fp16", **graph)
-
-
-def test_vectors_that_are_no_numbers_are_an_error(model, runtime: Callable) -> None:
-    fake = runtime()
-    loaded = model.load("cuda", precision="fp16")
-    fake.faults.wrong["packed"] = float("nan")
-
-    with pytest.raises(LocalError, match='use precision="fp32"'):
-        loaded.session.run(IDS)
-
-
 def test_a_card_that_fails_later_is_an_error(model, runtime: Callable) -> None:
     fake = runtime()
     loaded = model.load("cuda")
@@ -302,79 +171,6 @@ def test_a_card_that_fails_later_is_an_error(model, runtime: Callable) -> None:
 
     with pytest.raises(LocalError, match="no kernel image"):
         loaded.session.run(IDS)
-
-
-@pytest.mark.parametrize(
-    ("device", "cards"), [("cuda:1", {1}), ("cuda:0,1", {0, 1}), ("cuda:all", {0, 1})]
-)
-def test_cards_are_chosen_by_number(
-    model, expected: np.ndarray, runtime: Callable, device: str, cards: set[int]
-) -> None:
-    fake = runtime()
-
-    loaded = model.load(device)
-
-    assert (device, CALLERS * len(cards)) == (loaded.device, loaded.callers)
-    assert {str(card) for card in cards} == {
-        item.asked[CUDA]["device_id"] for item in fake.on(CUDA)
-    }
-    near(loaded.session.run(IDS), expected)
-
-
-def test_calls_go_to_all_cards(model, runtime: Callable) -> None:
-    fake = runtime()
-    loaded = model.load("cuda:all", capture=False)
-    for item in fake.on(CUDA):
-        item.runs.clear()
-
-    for _ in range(6):
-        loaded.session.run(IDS)
-
-    assert [3, 3] == [len(item.runs) for item in fake.on(CUDA)]
-
-
-def test_a_card_that_is_not_there_is_named(model, runtime: Callable) -> None:
-    runtime()
-
-    with pytest.raises(DeviceUnavailable, match=r"no card 4; this process sees 2; .*check --local"):
-        model.load("cuda:4")
-
-
-def test_tensorrt_keeps_its_engines_and_states_its_shapes(
-    model, expected: np.ndarray, runtime: Callable, tmp_path, caplog: pytest.LogCaptureFixture
-) -> None:
-    fake = runtime()
-
-    loaded = model.load("tensorrt", engines=tmp_path / "engines")
-    asked = fake.on(TENSORRT)[0].asked[TENSORRT]
-
-    assert "tensorrt" == loaded.device
-    assert "ids:1x1,lengths:1" == asked["trt_profile_min_shapes"]
-    assert "ids:64x20,lengths:64" == asked["trt_profile_max_shapes"]
-    assert str(tmp_path / "engines" / model.path.parent.name) == asked["trt_engine_cache_path"]
-    assert "0" == asked["trt_fp16_enable"]
-    near(loaded.session.run(IDS), expected)
-
-
-def test_tensorrt_never_sees_more_texts_than_its_engine_has_room_for(
-    model, expected: np.ndarray, runtime: Callable
-) -> None:
-    fake = runtime()
-    loaded = model.load("tensorrt")
-    session = fake.on(TENSORRT)[0]
-    session.shapes.clear()
-
-    found = loaded.session.run(IDS * 40)
-
-    assert [64, 64, 32] == [shape[0] for shape in session.shapes]
-    near(found, np.tile(expected, (40, 1)))
-
-
-def test_tensorrt_that_gives_other_vectors_is_refused(model, runtime: Callable) -> None:
-    runtime(wrong={"plain": 0.01})
-
-    with pytest.raises(DeviceUnavailable, match='use device="cuda"'):
-        model.load("tensorrt")
 
 
 def test_an_embedder_on_a_card_gives_the_processors_vectors(model, home, runtime: Callable) -> None:

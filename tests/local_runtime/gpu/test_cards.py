@@ -1,0 +1,86 @@
+"""Several cards, and TensorRT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from doubles.cuda_runtime import CUDA, TENSORRT
+from doubles.vectors import IDS, near
+from embedway_local import DeviceUnavailable
+from embedway_local.gpu.bound import CALLERS
+
+
+@pytest.mark.parametrize(
+    ("device", "cards"), [("cuda:1", {1}), ("cuda:0,1", {0, 1}), ("cuda:all", {0, 1})]
+)
+def test_cards_are_chosen_by_number(
+    model, expected: np.ndarray, runtime: Callable, device: str, cards: set[int]
+) -> None:
+    fake = runtime()
+
+    loaded = model.load(device)
+
+    assert (device, CALLERS * len(cards)) == (loaded.device, loaded.callers)
+    assert {str(card) for card in cards} == {
+        item.asked[CUDA]["device_id"] for item in fake.on(CUDA)
+    }
+    near(loaded.session.run(IDS), expected)
+
+
+def test_calls_go_to_all_cards(model, runtime: Callable) -> None:
+    fake = runtime()
+    loaded = model.load("cuda:all", capture=False)
+    for item in fake.on(CUDA):
+        item.runs.clear()
+
+    for _ in range(6):
+        loaded.session.run(IDS)
+
+    assert [3, 3] == [len(item.runs) for item in fake.on(CUDA)]
+
+
+def test_a_card_that_is_not_there_is_named(model, runtime: Callable) -> None:
+    runtime()
+
+    with pytest.raises(DeviceUnavailable, match=r"no card 4; this process sees 2; .*check --local"):
+        model.load("cuda:4")
+
+
+def test_tensorrt_keeps_its_engines_and_states_its_shapes(
+    model, expected: np.ndarray, runtime: Callable, tmp_path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake = runtime()
+
+    loaded = model.load("tensorrt", engines=tmp_path / "engines")
+    asked = fake.on(TENSORRT)[0].asked[TENSORRT]
+
+    assert "tensorrt" == loaded.device
+    assert "ids:1x1,lengths:1" == asked["trt_profile_min_shapes"]
+    assert "ids:64x20,lengths:64" == asked["trt_profile_max_shapes"]
+    assert str(tmp_path / "engines" / model.path.parent.name) == asked["trt_engine_cache_path"]
+    assert "0" == asked["trt_fp16_enable"]
+    near(loaded.session.run(IDS), expected)
+
+
+def test_tensorrt_never_sees_more_texts_than_its_engine_has_room_for(
+    model, expected: np.ndarray, runtime: Callable
+) -> None:
+    fake = runtime()
+    loaded = model.load("tensorrt")
+    session = fake.on(TENSORRT)[0]
+    session.shapes.clear()
+
+    found = loaded.session.run(IDS * 40)
+
+    assert [64, 64, 32] == [shape[0] for shape in session.shapes]
+    near(found, np.tile(expected, (40, 1)))
+
+
+def test_tensorrt_that_gives_other_vectors_is_refused(model, runtime: Callable) -> None:
+    runtime(wrong={"plain": 0.01})
+
+    with pytest.raises(DeviceUnavailable, match='use device="cuda"'):
+        model.load("tensorrt")

@@ -1,0 +1,135 @@
+"""The fast ways on a card: taken where they give the right vectors, and only there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from doubles.cuda_runtime import CUDA
+from doubles.vectors import IDS, near
+from embedway_local import DeviceUnavailable, LocalError
+
+
+def test_short_queries_are_replayed_in_buckets(model, expected: np.ndarray, runtime: Callable):
+    fake = runtime()
+    loaded = model.load("cuda")
+    captured = fake.on(CUDA)[-1]
+    assert "1" == captured.asked[CUDA]["enable_cuda_graph"]
+    captured.runs.clear()
+    captured.shapes.clear()
+
+    near(loaded.session.run([IDS[1]]), expected[1:2])
+
+    assert [{"gpu_graph_id": "1"}] == captured.runs
+    assert [(1, 16)] == captured.shapes
+    near(loaded.session.run([IDS[2]]), expected[2:3])  # 18 tokens: longer than any bucket
+    near(loaded.session.run(IDS), expected)
+    assert [(1, 16)] == captured.shapes
+
+
+def test_captured_queries_all_run_in_one_thread(model, runtime: Callable, monkeypatch) -> None:
+    """ONNX Runtime keeps its captures by thread."""
+    fake = runtime()
+    loaded = model.load("cuda")
+    captured = fake.on(CUDA)[-1]
+    threads = set()
+    inner = captured.compute
+    monkeypatch.setattr(
+        captured, "compute", lambda *a: (threads.add(threading.get_ident()), inner(*a))[1]
+    )
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: loaded.session.run([IDS[0]]), range(20)))
+
+    assert 1 == len(threads)
+
+
+def test_capture_can_be_switched_off(model, runtime: Callable) -> None:
+    fake = runtime()
+
+    model.load("cuda", capture=False)
+
+    assert all("enable_cuda_graph" not in item.asked[CUDA] for item in fake.on(CUDA))
+
+
+@pytest.mark.parametrize("fault", [{"raises": {"captured"}}, {"wrong": {"captured": 1e-4}}])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_capture_that_fails_or_differs_is_left_out(
+    model,
+    expected: np.ndarray,
+    runtime: Callable,
+    caplog: pytest.LogCaptureFixture,
+    fault: dict,
+    precision: str,
+) -> None:
+    if precision == "fp16":
+        fault = {
+            key: {"captured": 0.5} if key == "wrong" else value for key, value in fault.items()
+        }
+    runtime(**fault)
+
+    loaded = model.load("cuda", precision=precision)
+
+    assert any("does without captured queries" in line for line in caplog.messages)
+    near(loaded.session.run([IDS[1]]), expected[1:2], 2e-3)
+
+
+@pytest.mark.parametrize(
+    ("fault", "form"),
+    [
+        ({}, "fp16, packed"),
+        ({"raises": {"packed"}}, "fp16, padded"),
+        ({"wrong": {"packed": 0.5}}, "fp16, padded"),
+        ({"wrong": {"packed": float("inf")}}, "fp16, padded"),
+    ],
+    ids=str,
+)
+def test_half_precision_runs_in_the_best_form_that_gives_the_right_vectors(
+    model,
+    expected: np.ndarray,
+    runtime: Callable,
+    caplog: pytest.LogCaptureFixture,
+    fault: dict,
+    form: str,
+) -> None:
+    runtime(**fault)
+
+    loaded = model.load("cuda", precision="fp16")
+
+    assert f"running on cuda: asked for ({form})" == caplog.messages[-1]
+    assert "fp16" == loaded.precision
+    near(loaded.session.run(IDS), expected, 2e-3)
+    near(loaded.session.run([IDS[0]]), expected[:1], 2e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"raises": {"packed", "padded"}},
+        {"wrong": {"packed": 0.5, "padded": 0.5}},
+        {},
+    ],
+    ids=["both fail", "both are wrong", "there is none"],
+)
+def test_half_precision_is_never_replaced_by_single(
+    model, runtime: Callable, options: dict
+) -> None:
+    """It would be another vector space."""
+    runtime(**options)
+    graph = {} if options else {"fused": None}
+
+    with pytest.raises(DeviceUnavailable, match=r'neither .* fp16 works .*use precision="fp32"'):
+        model.load("cuda", precision="fp16", **graph)
+
+
+def test_vectors_that_are_no_numbers_are_an_error(model, runtime: Callable) -> None:
+    fake = runtime()
+    loaded = model.load("cuda", precision="fp16")
+    fake.faults.wrong["packed"] = float("nan")
+
+    with pytest.raises(LocalError, match='use precision="fp32"'):
+        loaded.session.run(IDS)
