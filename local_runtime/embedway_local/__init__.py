@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ModelNotFound,
         ModelUnsupported,
     )
+    from embedway_local.gpu.use import CardUse
     from embedway_local.home import embedway_home
     from embedway_local.pooling import Pooling
     from embedway_local.prompt import InputType
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_MODEL",
+    "CardUse",
     "Device",
     "DeviceUnavailable",
     "InputType",
@@ -48,6 +50,7 @@ __all__ = [
 # Where each name is, so that it is imported when it is used: a gateway that only asks the
 # catalogue needs neither numpy nor a tokenizer, and may not have them.
 _PLACES = {
+    "CardUse": "gpu.use",
     "DEFAULT_MODEL": "catalogue",
     "Device": "provider",
     "DeviceUnavailable": "error",

@@ -18,6 +18,7 @@ from embedway_local.error import DeviceUnavailable
 from embedway_local.file import digest
 from embedway_local.gpu.cuda import Plan
 from embedway_local.gpu.trial import TEXTS
+from embedway_local.gpu.use import CardUse
 from embedway_local.graph.cache import built, weights_digest
 from embedway_local.graph.card import card_graph
 from embedway_local.home import embedway_home
@@ -77,6 +78,7 @@ class LocalEmbedder:
 
     `device`: "auto" takes a CUDA card that works, else the processor; "cuda" insists, "cuda:1",
     "cuda:0,1" and "cuda:all" choose cards, "tensorrt" is an alternative that is slow to start.
+    `card`: bounds the memory on a card, and switches CUDA graphs off.
     `threads`: cores to use, by default all that this process may use.
     `max_tokens`, `pooling`: replace what the model's folder says.
     `prompts`: texts put before a "query" or a "document"; by default those of the model's
@@ -91,6 +93,7 @@ class LocalEmbedder:
         model: str | Path = DEFAULT_MODEL,
         *,
         device: Device = "auto",
+        card: CardUse | None = None,
         threads: int | None = None,
         max_tokens: int | None = None,
         pooling: Pooling | None = None,
@@ -107,6 +110,7 @@ class LocalEmbedder:
             LocalEmbedder,
             model,
             device=device,
+            card=card,
             threads=threads,
             max_tokens=max_tokens,
             pooling=pooling,
@@ -122,7 +126,7 @@ class LocalEmbedder:
             self._prompts = automatic(self.model, checkpoint.prompts)
         else:
             self._prompts = by_type(checkpoint.prompts)
-        self._open = partial(_open, checkpoint, home, threads)
+        self._open = partial(_open, checkpoint, home, card or CardUse(), threads)
         self._opened = self._open(device)
         self.device = self._opened.loaded.device
         self.max_tokens = checkpoint.max_tokens
@@ -207,9 +211,12 @@ class LocalEmbedder:
         return opened
 
 
-def _open(checkpoint: Checkpoint, home: Path, threads: int | None, device: Device) -> _Opened:
+def _open(
+    checkpoint: Checkpoint, home: Path, card: CardUse, threads: int | None, device: Device
+) -> _Opened:
     tokeniser = Tokeniser(checkpoint)
     plan = Plan(
+        use=card,
         fused=partial(card_graph, checkpoint, home),
         trial=tokeniser.encode(TEXTS)[0],
         longest=checkpoint.max_tokens,

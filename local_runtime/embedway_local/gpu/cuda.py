@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +18,7 @@ from embedway_local.gpu.feed import feed_of
 from embedway_local.gpu.memory import pinned
 from embedway_local.gpu.start import CUDA, Start, cuda_options, memory_limit
 from embedway_local.gpu.trial import CardPrecision, hold
+from embedway_local.gpu.use import CardUse
 from embedway_local.session import Session
 
 if TYPE_CHECKING:
@@ -48,10 +49,7 @@ class Plan:
     """How a model is to be run on cards."""
 
     precision: CardPrecision = "fp32"
-    memory: int | None = None
-    """Bytes that the arena of one card may take; by default 80 % of what is free."""
-    capture: bool = True
-    """Are short queries answered with CUDA graphs?"""
+    use: CardUse = field(default_factory=CardUse)
     fused: FusedGraph | None = None
     trial: Sequence[Sequence[int]] = _TRIAL
     """Token ids of the texts on which every way must give the right vectors."""
@@ -160,7 +158,7 @@ class _One:
     def captured(self, plain: Compute, *, half: bool) -> Captured | None:
         """The way for short queries; None where it is switched off or does not work."""
         make = self.plan.fused
-        if not self.plan.capture or make is None or self.plan.longest < LENGTHS[0]:
+        if not self.plan.use.capture or make is None or self.plan.longest < LENGTHS[0]:
             return None
 
         def capture() -> Captured:
@@ -202,5 +200,5 @@ class _One:
         return Bound(session, feed, card=self.card, allocate=partial(pinned, card=self.card))
 
     def _options(self, *, capture: bool = False) -> dict[str, str]:
-        limit = memory_limit(self.start.driver, self.card, self.plan.memory)
+        limit = memory_limit(self.start.driver, self.card, self.plan.use.memory)
         return cuda_options(self.card, limit, capture=capture)

@@ -52,7 +52,7 @@ def on_tensorrt(
     with contextlib.suppress(ImportError, OSError):
         importlib.import_module("tensorrt_libs")
     options = tensorrt_options(_inputs(path), card, plan, folder)
-    limit = memory_limit(start.driver, card, plan.memory)
+    limit = memory_limit(start.driver, card, plan.use.memory)
     _log.info("loading TensorRT's engine, or building it, which takes minutes once")
     beside = ((CUDA, cuda_options(card, limit)),)
     session = start.session(path, TENSORRT, options, beside=beside)

@@ -16,6 +16,7 @@ from embedway_local import provider
 from embedway_local.checkpoint import read_checkpoint
 from embedway_local.gpu.cuda import Plan
 from embedway_local.gpu.driver import Card, Driver
+from embedway_local.gpu.use import CardUse
 from embedway_local.graph.cache import built
 from embedway_local.graph.card import card_graph
 from embedway_local.provider import Loaded, load
@@ -34,7 +35,8 @@ class Model:
     folder: Path
 
     def load(self, device: str, **plan: object) -> Loaded:
-        options = {"fused": self.fused, "longest": 20, **plan}
+        use = CardUse(**{name: plan.pop(name) for name in ("memory", "capture") if name in plan})
+        options = {"fused": self.fused, "longest": 20, "use": use, **plan}
         return load(self.path, device, None, plan=Plan(**options))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from doubles.cuda_runtime import CPU, CUDA
 from doubles.vectors import IDS, near
-from embedway_local import DeviceUnavailable, LocalEmbedder, LocalError
+from embedway_local import CardUse, DeviceUnavailable, LocalEmbedder, LocalError
 from embedway_local.gpu import wheel
 from embedway_local.gpu.bound import CALLERS, SHRINK
 from embedway_local.gpu.driver import Driver
@@ -171,6 +171,17 @@ def test_a_card_that_fails_later_is_an_error(model, runtime: Callable) -> None:
 
     with pytest.raises(LocalError, match="no kernel image"):
         loaded.session.run(IDS)
+
+
+def test_how_a_card_is_used_is_the_users_choice(model, home, runtime: Callable) -> None:
+    fake = runtime()
+
+    with LocalEmbedder(model.folder, home=home, card=CardUse(memory=GB, capture=False)):
+        (made,) = fake.on(CUDA)
+
+    assert str(GB) == made.asked[CUDA]["gpu_mem_limit"]
+    with pytest.raises(ValueError, match="number of bytes"):
+        CardUse(memory=0)
 
 
 def test_an_embedder_on_a_card_gives_the_processors_vectors(model, home, runtime: Callable) -> None:
