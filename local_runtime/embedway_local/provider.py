@@ -86,7 +86,7 @@ def _require_single(plan: Plan, reason: str) -> None:
     """A precision that was asked for is part of the vector space, and never changed silently."""
     if plan.precision != "fp32":
         raise DeviceUnavailable(
-            f"{plan.precision} runs on a card only, and {reason}", 'use precision="fp32"'
+            f"{plan.precision} runs on a CUDA card, and {reason}", 'use precision="fp32"'
         )
 
 

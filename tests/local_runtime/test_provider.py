@@ -85,5 +85,5 @@ def test_a_device_that_nobody_knows_is_refused(graph: Path, device: str) -> None
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
 def test_half_precision_is_never_replaced_by_the_processors(graph: Path, device: str) -> None:
-    with pytest.raises(DeviceUnavailable, match=r'fp16 runs on a card only.*precision="fp32"'):
+    with pytest.raises(DeviceUnavailable, match=r'fp16 runs on a CUDA card.*precision="fp32"'):
         load(graph, device, None, plan=Plan(precision="fp16"))
