@@ -16,11 +16,13 @@ from embedway_local.batch import plan
 from embedway_local.catalogue import DEFAULT_MODEL
 from embedway_local.error import DeviceUnavailable
 from embedway_local.file import digest
-from embedway_local.graph.cache import built, weights_digest
+from embedway_local.graph.cache import weights_digest
 from embedway_local.home import embedway_home
 from embedway_local.pooling import Pooling
+from embedway_local.precision import Precision, PrecisionChoice, chosen
 from embedway_local.prompt import InputType, automatic, by_type
-from embedway_local.provider import Device, Loaded, load
+from embedway_local.provider import Device, Loaded
+from embedway_local.reduced import agreed, load_in, prepared
 from embedway_local.source.find import find
 from embedway_local.space import VectorSpace
 from embedway_local.store import Store
@@ -73,6 +75,8 @@ class LocalEmbedder:
         embedder.embed(["a text", "another"])  # float32 (2, 384)
 
     `device`: "auto" takes a CUDA card that works, else the processor; "cuda" insists.
+    `precision`: "fp32" is exact; "int8" and "bf16" are faster and close, each a vector space of its
+    own; "auto" never changes the space, and so is "fp32".
     `threads`: cores to use, by default all that this process may use.
     `max_tokens`, `pooling`: replace what the model's folder says.
     `prompts`: texts put before a "query" or a "document"; by default those of the model's
@@ -87,6 +91,7 @@ class LocalEmbedder:
         model: str | Path = DEFAULT_MODEL,
         *,
         device: Device = "auto",
+        precision: PrecisionChoice = "fp32",
         threads: int | None = None,
         max_tokens: int | None = None,
         pooling: Pooling | None = None,
@@ -99,10 +104,12 @@ class LocalEmbedder:
             raise ValueError(f'pooling={pooling!r}: "cls", "mean" and "last" are known')
         if isinstance(prompts, str) and prompts != "auto":
             raise ValueError(f'prompts={prompts!r}: a mapping, "auto" and None are known')
+        self.precision = chosen(precision)
         self._again = partial(
             LocalEmbedder,
             model,
             device=device,
+            precision=precision,
             threads=threads,
             max_tokens=max_tokens,
             pooling=pooling,
@@ -118,12 +125,14 @@ class LocalEmbedder:
             self._prompts = automatic(self.model, checkpoint.prompts)
         else:
             self._prompts = by_type(checkpoint.prompts)
-        self._open = partial(_open, checkpoint, built(checkpoint, home), threads)
+        graph = prepared(checkpoint, home, self.precision)
+        self._open = partial(_open, checkpoint, graph, threads, self.precision)
         self._opened = self._open(device)
+        self.agreement = agreed(checkpoint, home, self.precision, self._opened.loaded)
         self.device = self._opened.loaded.device
         self.max_tokens = checkpoint.max_tokens
         self.dimensions = self._opened.loaded.session.dimensions
-        self.space = _space(checkpoint, home, self.dimensions, self._prompts)
+        self.space = _space(checkpoint, home, self.dimensions, self._prompts, self.precision)
 
     def embed(
         self, texts: Sequence[str], *, input_type: InputType | None = "document"
@@ -203,14 +212,20 @@ class LocalEmbedder:
         return opened
 
 
-def _open(checkpoint: Checkpoint, graph: Path, threads: int | None, device: Device) -> _Opened:
+def _open(
+    checkpoint: Checkpoint, graph: Path, threads: int | None, precision: Precision, device: Device
+) -> _Opened:
     tokeniser = Tokeniser(checkpoint)
-    loaded = load(graph, device, threads, pad=checkpoint.pad)
+    loaded = load_in(graph, precision, device, threads, pad=checkpoint.pad)
     return _Opened(os.getpid(), tokeniser, loaded, Workers(loaded.callers))
 
 
 def _space(
-    checkpoint: Checkpoint, home: Path, dimensions: int, prompts: Mapping[InputType, str]
+    checkpoint: Checkpoint,
+    home: Path,
+    dimensions: int,
+    prompts: Mapping[InputType, str],
+    precision: Precision,
 ) -> VectorSpace:
     return VectorSpace(
         weights=weights_digest(checkpoint, home),
@@ -221,6 +236,7 @@ def _space(
         lowercase=checkpoint.lowercase,
         query_prompt=prompts["query"],
         document_prompt=prompts["document"],
+        precision=precision,
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 from embedway_local.pooling import Pooling
+from embedway_local.precision import Precision
 
 __all__ = ["VectorSpace"]
 
@@ -30,7 +30,7 @@ class VectorSpace:
     lowercase: bool
     query_prompt: str
     document_prompt: str
-    precision: Literal["fp32"] = "fp32"
+    precision: Precision = "fp32"
 
     @property
     def fingerprint(self) -> str:

@@ -86,7 +86,9 @@ class UpstreamConfig(Strict):
     timeout: Duration = 55.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Precision = "fp32"
-    """Of its vectors: how exactly they must agree with the model's."""
+    """
+    Of its vectors: how exactly they must agree with the model's. Engine local is run in it.
+    """
 
     @model_validator(mode="after")
     def _matches_engine(self) -> Self:
