@@ -44,6 +44,7 @@ format: $(VENV)/.dev ## Format the code
 bench: $(VENV)/.dev $(BENCH)/.ready $(PROXIES)/.ready ## Measure, side by side with a named peer
 	@$(BIN)/python tests/bench/start.py
 	@$(BIN)/python tests/bench/local.py --peer $(BENCH)/bin/python $(ARGS)
+	@$(BIN)/python tests/bench/precision.py --side st=st@$(BENCH)/bin/python
 	@$(BIN)/python tests/bench/sign.py
 	@$(BIN)/python tests/bench/rotate.py
 	@$(BIN)/python tests/bench/gateway.py --environment $(PROXIES)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from embedway_gateway.config.schema import ModelConfig, UpstreamConfig
 from embedway_gateway.layers.quarantine import Quarantine
 from embedway_gateway.layers.reference import Candidate, Reference
 from embedway_gateway.layers.space import SameSpace
+from embedway_gateway.local import Local
 from embedway_gateway.metric import Metrics
 from embedway_upstream import EmbeddingRequest, EmbeddingResponse, Service
 
@@ -34,12 +36,19 @@ def compare(
     config: ModelConfig,
     services: Sequence[Service[EmbeddingRequest, EmbeddingResponse]],
     metrics: Metrics,
+    locals_: Sequence[Local | None] = (),
 ) -> list[SameSpace | None]:
-    """What each upstream is kept from serving by; None for one that cannot be in the wrong."""
+    """
+    What each upstream is kept from serving by; None for one that cannot be in the wrong.
+
+    `locals_` are those that tell how far their model agrees with itself in fp32.
+    """
     if "embed" not in config.capabilities:
         return [None] * len(services)
+    measured = [partial(_measured, local) for local in locals_ or [None] * len(services)]
     candidates = [
-        _candidate(config.upstreams[place], services[place]) for place in references_of(config)
+        _candidate(config.upstreams[place], services[place], measured[place])
+        for place in references_of(config)
     ]
     reference = Reference(config.name, candidates, least=config.agreement)
     return [
@@ -51,13 +60,20 @@ def compare(
             upstream=item.name,
             quarantine=Quarantine(metrics, model=config.name, upstream=item.name),
             precision=item.precision,
+            measured=told,
         )
-        for item, service in zip(config.upstreams, services, strict=True)
+        for item, service, told in zip(config.upstreams, services, measured, strict=True)
     ]
 
 
+def _measured(local: Local | None) -> float | None:
+    return None if local is None or local.facts is None else local.facts.agreement
+
+
 def _candidate(
-    item: UpstreamConfig, service: Service[EmbeddingRequest, EmbeddingResponse]
+    item: UpstreamConfig,
+    service: Service[EmbeddingRequest, EmbeddingResponse],
+    measured: Callable[[], float | None],
 ) -> Candidate:
     return Candidate(
         name=item.name,
@@ -65,4 +81,5 @@ def _candidate(
         precision=item.precision,
         # What runs in this process is not replaced under us.
         lasting=item.engine == "local",
+        measured=measured,
     )

@@ -164,7 +164,12 @@ def _open_local(loads: Loads) -> LocalEmbedder:
     # Imported here: it costs 0.1 s, and a gateway without a local model never needs it.
     from embedway_local import LocalEmbedder
 
-    return LocalEmbedder(loads.model, device=loads.device, max_tokens=loads.max_tokens)
+    return LocalEmbedder(
+        loads.model,
+        device=loads.device,
+        max_tokens=loads.max_tokens,
+        precision=loads.precision,
+    )
 
 
 def _opened(
@@ -186,6 +191,7 @@ def _opened(
         dimensions=embedder.dimensions,
         max_tokens=embedder.max_tokens,
         space=embedder.space,
+        agreement=embedder.agreement.worst if embedder.agreement else None,
     )
     return embedder, facts
 

@@ -216,5 +216,5 @@ def _capacity(item: UpstreamConfig, limits: Limits, platform: Platform) -> Capac
 
 
 def _runtime(item: UpstreamConfig, config: ModelConfig, runtimes: Runtimes) -> Runtime:
-    loads = Loads(item.model or config.name, item.device, config.max_tokens)
+    loads = Loads(item.model or config.name, item.device, config.max_tokens, item.precision)
     return runtimes.of(item.name, loads)

@@ -95,8 +95,13 @@ class Model:
 
     @property
     def local(self) -> Local | None:
-        """The local runtime, where it is one of the upstreams."""
-        return next((state.local for state in self.upstreams if state.local), None)
+        """
+        The local runtime, where it is one of the upstreams; of several, which may differ in
+        precision, the one that defines the vector space.
+        """
+        locals_ = {state.name: state.local for state in self.upstreams if state.local}
+        defining = "" if self.reference is None else self.reference.first.name
+        return locals_.get(defining) or next(iter(locals_.values()), None)
 
     @property
     def dimensions(self) -> int | None:

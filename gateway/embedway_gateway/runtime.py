@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from embedway_gateway.precision import Precision
+
 if TYPE_CHECKING:
     from embedway_local import LocalEmbedding, VectorSpace
 
@@ -18,6 +20,7 @@ class Loads(NamedTuple):
     model: str
     device: str = "auto"
     max_tokens: int | None = None
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,8 @@ class Facts:
     dimensions: int
     max_tokens: int
     space: VectorSpace
+    agreement: float | None = None
+    """Its worst cosine with itself in fp32, where it is in another precision."""
 
 
 class Runtime(Protocol):

@@ -68,7 +68,7 @@ def embedding_upstreams(config: ModelConfig, shared: Shared) -> list[UpstreamSta
         )
         for leaf, item, limit in zip(leaves, config.upstreams, limits, strict=True)
     ]
-    spaces = compare(config, bounded, shared.metrics)
+    spaces = compare(config, bounded, shared.metrics, [leaf.local for leaf in leaves])
     states = []
     for index, item in enumerate(config.upstreams):
         service, space = spaces[index] or bounded[index], spaces[index]

@@ -11,10 +11,10 @@ from embedway_client.attempt import Pace
 from embedway_client.connection import Connections
 from embedway_client.embedding import EmbeddingResult, join, nothing
 from embedway_client.fallback import Fallback, Way
-from embedway_client.local import Local
+from embedway_client.local import Precision
 from embedway_client.remote import Remote
 from embedway_client.settings import Settings
-from embedway_client.space import Known, Space
+from embedway_client.space import Known
 from embedway_client.text import checked
 from embedway_upstream import InputType
 from embedway_upstream.gather import gather
@@ -39,17 +39,16 @@ class Client:
             client.embed(["a text", "another"])  # float32 (2, 384)
 
     `base_url`: where the server's `/embeddings` is, by default `EMBEDWAY_BASE_URL` or the gateway
-    on this machine; "local" embeds in this process. `api_key`: by default `EMBEDWAY_API_KEY`.
-    It is sent over plain http only to this machine, unless `insecure`. `batch_size`: texts in a
-    request. `timeout`: seconds for one attempt. `max_retries`: further ones after connection
-    failures, timeouts, 429 and 5xx.
+    on this machine; "local" embeds in this process, in `precision` (as `LocalEmbedder` has it).
+    `api_key`: by default `EMBEDWAY_API_KEY`. It is sent over plain http only to this machine,
+    unless `insecure`. `batch_size`: texts in a request. `timeout`: seconds for one attempt.
+    `max_retries`: further ones after connection failures, timeouts, 429 and 5xx.
     `fallback="local"`: embed in this process while the server cannot be reached, provided that
     the local model's vector space is the one that the server told before, or `vector_space`.
     `vector_space`: the fingerprint that vectors must have; by default the first one seen.
     `accept_space_change`: follow the server into another vector space instead of raising.
     `headers`: sent with every request; an `authorization` there replaces the API key.
     `http_client`, `http_async_client`: used as they are, never closed here. `pace`: for tests.
-
     Raises `ValueError` for settings that cannot work.
     """
 
@@ -64,6 +63,7 @@ class Client:
         timeout: float = 60.0,
         max_retries: int = 2,
         fallback: Literal["local"] | None = None,
+        precision: Precision = "fp32",
         vector_space: str | None = None,
         headers: Mapping[str, str] | None = None,
         http_client: httpx.Client | None = None,
@@ -81,6 +81,7 @@ class Client:
             timeout=timeout,
             max_retries=max_retries,
             fallback=fallback,
+            precision=precision,
             vector_space=vector_space,
             headers={name.lower(): value for name, value in (headers or {}).items()},
             insecure=insecure,
@@ -282,9 +283,8 @@ class Client:
         known: Known | None = None,
     ) -> None:
         self._settings = settings
-        known = known or Known(settings.vector_space)
-        self._space = Space(known, accept_change=settings.accept_space_change)
-        self._local = Local(settings.model, dimensions=settings.dimensions)
+        self._space = settings.space(known)
+        self._local = settings.local()
         self._fallback = Fallback(self._local, self._space) if settings.fallback else None
         self._remote: Remote | None = None
         self._closed = False

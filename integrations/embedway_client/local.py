@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from embedway_client.embedding import EmbeddingResult
 from embedway_upstream import InputType, InvalidRequest, Usage
@@ -12,14 +12,20 @@ from embedway_upstream import InputType, InvalidRequest, Usage
 if TYPE_CHECKING:
     from embedway_local import LocalEmbedder
 
-__all__ = ["Local", "load_errors"]
+__all__ = ["Local", "Precision", "load_errors"]
+
+# As the local runtime has it, which is imported only where it is used.
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8", "auto"]
 
 
 class Local:
     """A `LocalEmbedder`, opened on first use; safe to use from several threads."""
 
-    def __init__(self, model: str, *, dimensions: int | None) -> None:
+    def __init__(
+        self, model: str, *, dimensions: int | None, precision: Precision = "fp32"
+    ) -> None:
         self._model = model
+        self._precision: Precision = precision
         self._dimensions = dimensions
         self._embedder: LocalEmbedder | None = None
         self._lock = threading.Lock()
@@ -55,7 +61,7 @@ class Local:
     def _open(self) -> LocalEmbedder:
         with self._lock:
             if self._embedder is None:
-                self._embedder = _load(self._model)
+                self._embedder = _load(self._model, self._precision)
             embedder = self._embedder
         if self._dimensions not in {None, embedder.dimensions}:
             raise InvalidRequest(
@@ -75,11 +81,11 @@ def load_errors() -> tuple[type[Exception], ...]:
     return (ImportError, InvalidRequest, LocalError, OSError, RuntimeError)
 
 
-def _load(model: str) -> LocalEmbedder:
+def _load(model: str, precision: Precision) -> LocalEmbedder:
     try:
         from embedway_local import LocalEmbedder
 
-        return LocalEmbedder(model)
+        return LocalEmbedder(model, precision=precision)
     except ModuleNotFoundError as error:
         raise ImportError(
             f'{error.name} is missing; to embed in this process: pip install "embedway[local]"',

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from embedway_client.address import LOCAL, require_private, root
 from embedway_client.gateway import Gateway
+from embedway_client.local import Local, Precision
+from embedway_client.space import Known, Space
 from embedway_upstream import Anonymous, Bearer, Endpoint, Plain
 
 if TYPE_CHECKING:
@@ -41,8 +43,11 @@ class Settings:
     insecure: bool
     accept_space_change: bool = False
     deployment: Deployment | None = None
+    precision: Precision = "fp32"
+    """Of the model in this process."""
 
     def __post_init__(self) -> None:
+        self._require_precision()
         if not self.model:
             raise ValueError("model is empty; name the model, as the server does")
         if self.dimensions is not None and self.dimensions < 1:
@@ -85,12 +90,31 @@ class Settings:
             path="/embeddings",
         )
 
+    def local(self) -> Local:
+        """The model in this process."""
+        return Local(self.model, dimensions=self.dimensions, precision=self.precision)
+
+    def space(self, known: Known | None) -> Space:
+        """The space that was learned before, or the one that is stated."""
+        known = known or Known(self.vector_space)
+        return Space(known, accept_change=self.accept_space_change)
+
     def _require_safe(self) -> None:
         url = root(self.base_url)
         if self.api_key is not None:
             Bearer(self.api_key)
         if (self.api_key is not None or _SECRET & self.headers.keys()) and not self.insecure:
             require_private(url)
+
+    def _require_precision(self) -> None:
+        if self.precision not in get_args(Precision):
+            known = ", ".join(f'"{name}"' for name in get_args(Precision))
+            raise ValueError(f"precision={self.precision!r}: {known} are known")
+        if self.precision not in {"fp32", "auto"} and self.is_remote and not self.fallback:
+            raise ValueError(
+                f"precision={self.precision!r} is for a model in this process; what a server "
+                "computes in is set there"
+            )
 
 
 def _require_header(name: str, value: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -19,12 +19,14 @@ from embedway_local.file import digest
 from embedway_local.gpu.cuda import Plan
 from embedway_local.gpu.trial import TEXTS
 from embedway_local.gpu.use import CardUse
-from embedway_local.graph.cache import built, weights_digest
+from embedway_local.graph.cache import weights_digest
 from embedway_local.graph.card import card_graph
 from embedway_local.home import embedway_home
 from embedway_local.pooling import Pooling
+from embedway_local.precision import Precision, PrecisionChoice, chosen
 from embedway_local.prompt import InputType, automatic, by_type
-from embedway_local.provider import Device, Loaded, load
+from embedway_local.provider import Device, Loaded
+from embedway_local.reduced import agreed, load_in, prepared
 from embedway_local.source.find import find
 from embedway_local.space import VectorSpace
 from embedway_local.store import Store
@@ -79,6 +81,8 @@ class LocalEmbedder:
     `device`: "auto" takes a CUDA card that works, else the processor; "cuda" insists, "cuda:1",
     "cuda:0,1" and "cuda:all" choose cards, "tensorrt" is an alternative that is slow to start.
     `card`: bounds the memory on a card, and switches CUDA graphs off.
+    `precision`: "fp32" is exact; "int8" and "bf16" are faster and close, each a vector space of its
+    own; "auto" never changes the space, and so is "fp32".
     `threads`: cores to use, by default all that this process may use.
     `max_tokens`, `pooling`: replace what the model's folder says.
     `prompts`: texts put before a "query" or a "document"; by default those of the model's
@@ -93,6 +97,7 @@ class LocalEmbedder:
         model: str | Path = DEFAULT_MODEL,
         *,
         device: Device = "auto",
+        precision: PrecisionChoice = "fp32",
         card: CardUse | None = None,
         threads: int | None = None,
         max_tokens: int | None = None,
@@ -106,10 +111,12 @@ class LocalEmbedder:
             raise ValueError(f'pooling={pooling!r}: "cls", "mean" and "last" are known')
         if isinstance(prompts, str) and prompts != "auto":
             raise ValueError(f'prompts={prompts!r}: a mapping, "auto" and None are known')
+        self.precision = chosen(precision)
         self._again = partial(
             LocalEmbedder,
             model,
             device=device,
+            precision=precision,
             card=card,
             threads=threads,
             max_tokens=max_tokens,
@@ -126,12 +133,17 @@ class LocalEmbedder:
             self._prompts = automatic(self.model, checkpoint.prompts)
         else:
             self._prompts = by_type(checkpoint.prompts)
-        self._open = partial(_open, checkpoint, home, card or CardUse(), threads)
+        graph = prepared(checkpoint, home, self.precision)
+        cards = _cards(checkpoint, home, card or CardUse())
+        self._open = partial(
+            _open, checkpoint, graph, cards, threads=threads, precision=self.precision
+        )
         self._opened = self._open(device)
+        self.agreement = agreed(checkpoint, home, self.precision, self._opened.loaded)
         self.device = self._opened.loaded.device
         self.max_tokens = checkpoint.max_tokens
         self.dimensions = self._opened.loaded.session.dimensions
-        self.space = _space(checkpoint, home, self._opened.loaded, self._prompts)
+        self.space = _space(checkpoint, home, self.dimensions, self._prompts, self.precision)
 
     def embed(
         self, texts: Sequence[str], *, input_type: InputType | None = "document"
@@ -211,35 +223,48 @@ class LocalEmbedder:
         return opened
 
 
-def _open(
-    checkpoint: Checkpoint, home: Path, card: CardUse, threads: int | None, device: Device
-) -> _Opened:
-    tokeniser = Tokeniser(checkpoint)
-    plan = Plan(
-        use=card,
+def _cards(checkpoint: Checkpoint, home: Path, use: CardUse) -> Plan:
+    """How the model is run where there is a card."""
+    return Plan(
+        use=use,
         fused=partial(card_graph, checkpoint, home),
-        trial=tokeniser.encode(TEXTS)[0],
         longest=checkpoint.max_tokens,
         engines=home / "engines",
     )
-    graph = built(checkpoint, home)
-    loaded = load(graph, device, threads, pad=checkpoint.pad, plan=plan)
+
+
+def _open(
+    checkpoint: Checkpoint,
+    graph: Path,
+    cards: Plan,
+    device: Device,
+    *,
+    threads: int | None,
+    precision: Precision,
+) -> _Opened:
+    tokeniser = Tokeniser(checkpoint)
+    tried = replace(cards, trial=tokeniser.encode(TEXTS)[0])
+    loaded = load_in(graph, precision, device, threads, pad=checkpoint.pad, plan=tried)
     return _Opened(os.getpid(), tokeniser, loaded, Workers(loaded.callers))
 
 
 def _space(
-    checkpoint: Checkpoint, home: Path, loaded: Loaded, prompts: Mapping[InputType, str]
+    checkpoint: Checkpoint,
+    home: Path,
+    dimensions: int,
+    prompts: Mapping[InputType, str],
+    precision: Precision,
 ) -> VectorSpace:
     return VectorSpace(
         weights=weights_digest(checkpoint, home),
         tokenizer=digest(checkpoint.tokenizer),
-        dimensions=loaded.session.dimensions,
+        dimensions=dimensions,
         pooling=checkpoint.pooling,
         max_tokens=checkpoint.max_tokens,
         lowercase=checkpoint.lowercase,
         query_prompt=prompts["query"],
         document_prompt=prompts["document"],
-        precision=loaded.precision,
+        precision=precision,
     )
 
 

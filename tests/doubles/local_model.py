@@ -28,6 +28,7 @@ class FakeEmbedder:
     """In the place of a `LocalEmbedder`: a text's vector tells its length."""
 
     model, device, dimensions, max_tokens = "fake", "cpu", 4, 8
+    agreement: None = None
 
     def __init__(self, *, weights: str = "w", failure: Exception | None = None) -> None:
         self.space = replace(SPACE, weights=weights)

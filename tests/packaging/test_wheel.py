@@ -95,7 +95,9 @@ def test_there_is_nothing_else_in_it(names: list[str]) -> None:
     stray = [
         name
         for name in names
-        if ".dist-info/" not in name and not name.endswith((".py", "/py.typed"))
+        if ".dist-info/" not in name
+        and not name.startswith("embedway_local/retrieval/")
+        and not name.endswith((".py", "/py.typed"))
     ]
 
     assert stray == []
@@ -105,6 +107,14 @@ def test_there_is_nothing_else_in_it(names: list[str]) -> None:
 def test_the_licence_is_in_it(names: list[str], metadata: Message) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert metadata["License-Expression"] == "Apache-2.0"
+
+
+def test_the_retrieval_set_is_in_it(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        found = set(archive.namelist())
+
+    for name in ("corpus.jsonl", "queries.jsonl", "qrels.tsv"):
+        assert f"embedway_local/retrieval/{name}" in found
 
 
 def test_the_command_is_declared(wheel: Path) -> None:
@@ -126,6 +136,7 @@ def test_the_extras_are_there(metadata: Message) -> None:
         "llama-index",
         "local",
         "oci",
+        "openvino",
         "parquet",
         "redis",
     ]
@@ -138,14 +149,14 @@ def test_the_bare_install_is_light(metadata: Message) -> None:
     assert bare == ["httpx", "msgspec", "numpy"]
 
 
-def test_all_has_everything_but_the_card(project: dict[str, object]) -> None:
-    """Those for cards and `local` overwrite each other's files, so `all` can hold only one."""
+def test_all_has_one_onnx_runtime(project: dict[str, object]) -> None:
+    """`gpu`, `openvino` and `local` overwrite each other's files, so `all` can hold only one."""
     extras = project["optional-dependencies"]
     assert isinstance(extras, dict)
     (everything,) = extras["all"]
     inside = everything.partition("[")[2].rstrip("]").split(",")
 
-    assert sorted(inside) == sorted(set(extras) - {"all", "gpu", "gpu-cu12"})
+    assert sorted(inside) == sorted(set(extras) - {"all", "gpu", "gpu-cu12", "openvino"})
 
 
 @pytest.mark.parametrize("extra", ["gpu", "gpu-cu12"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from embedway_gateway.bulk.encoder import InputType
@@ -30,6 +32,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     text_field: str
     id_field: str | None
     keep: bool
+    precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
+    """In this process; a gateway decides for itself."""
     vector_space: str | None = None
     """Of the vectors, once some have come and it is known."""
     width: int | None = None
@@ -60,6 +64,7 @@ _OPTIONS = {
     "text_field": "--text-field",
     "id_field": "--id-field",
     "keep": "--keep",
+    "precision": "--precision",
     "format": "format of the parts",
 }
 

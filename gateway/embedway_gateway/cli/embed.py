@@ -79,6 +79,14 @@ SkipEmpty: TypeAlias = Annotated[
 BatchSize: TypeAlias = Annotated[
     int, typer.Option("--batch-size", min=1, help="Texts a chunk: what an interruption may cost.")
 ]
+Format: TypeAlias = Annotated[
+    Literal["fp32", "bf16", "fp16", "int8", "auto"],
+    typer.Option(
+        "--precision",
+        help="In this process: fp32 is exact; int8 and bf16 are faster and nearly the same, each "
+        "with a vector space of its own.",
+    ),
+]
 Resume: TypeAlias = Annotated[
     bool, typer.Option("--resume", help="Go on where an interrupted run stopped, if one did.")
 ]
@@ -100,6 +108,7 @@ def embed(
     keep: Keep = False,
     skip_empty: SkipEmpty = False,
     batch_size: BatchSize = 1024,
+    precision: Format = "fp32",
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -123,6 +132,7 @@ def embed(
         text_field=text_field,
         id_field=id_field,
         keep=keep,
+        precision="fp32" if precision == "auto" else precision,
     )
     mode = _mode(resume=resume, overwrite=overwrite)
     _embed(inputs, out, manifest, mode, base_url=base_url, skip_empty=skip_empty)
@@ -185,7 +195,12 @@ def _client(job: Job, base_url: str) -> Client:
 
     manifest = job.parts.manifest
     try:
-        return Client(manifest.model, base_url=base_url, dimensions=manifest.dimensions)
+        return Client(
+            manifest.model,
+            base_url=base_url,
+            dimensions=manifest.dimensions,
+            precision=manifest.precision,
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

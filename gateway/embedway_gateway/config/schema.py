@@ -89,7 +89,9 @@ class UpstreamConfig(Strict):
     timeout: Duration = 55.0
     device: Annotated[str, Field(pattern=_DEVICE)] = "auto"
     precision: Precision = "fp32"
-    """Of its vectors: how exactly they must agree with the model's."""
+    """
+    Of its vectors: how exactly they must agree with the model's. Engine local is run in it.
+    """
 
     @model_validator(mode="after")
     def _matches_engine(self) -> Self:

@@ -36,6 +36,8 @@ class Candidate:
     precision: Precision = "fp32"
     lasting: bool = False
     """Whether it runs in this process, and so is not replaced under us."""
+    measured: Callable[[], float | None] = lambda: None
+    """The worst cosine of its model in its precision with fp32, where that was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,9 @@ class Reference:
         async with self._lock:
             return await self._current(None, {})
 
-    async def judge(self, name: str, precision: Precision, found: Canaries) -> Verdict:
+    async def judge(
+        self, name: str, precision: Precision, found: Canaries, measured: float | None = None
+    ) -> Verdict:
         """
         Compare an upstream's canary vectors; those of the one that defines the space become the
         model's.
@@ -136,7 +140,12 @@ class Reference:
             wanted = await self._current(name, found)
             assert self._holder is not None
             agreed = agreement(wanted, found)
-            least = needed(self._holder.precision, precision, self._least)
+            least = needed(
+                self._holder.precision,
+                precision,
+                self._least,
+                measured=(self._holder.measured(), measured),
+            )
             if name == self.first.name != self._holder.name and agreed.worst >= least:
                 self._define(self.first, wanted)
             return Verdict(self._holder.name, agreed, least, self.mark)

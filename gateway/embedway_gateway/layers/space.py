@@ -56,6 +56,7 @@ class SameSpace:
         upstream: str,
         quarantine: Quarantine,
         precision: Precision = "fp32",
+        measured: Callable[[], float | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inner = inner
@@ -63,6 +64,7 @@ class SameSpace:
         self._upstream = upstream
         self._quarantine = quarantine
         self._precision: Precision = precision
+        self._measured = measured
         self._clock = clock
         self._proving: asyncio.Task[None] | None = None
         self._mark: Mark | None = None
@@ -182,7 +184,9 @@ class SameSpace:
                 if doubts != self._doubts:
                     # Some of them may be of another model than the others.
                     continue
-                verdict = await self.reference.judge(self._upstream, self._precision, found)
+                verdict = await self.reference.judge(
+                    self._upstream, self._precision, found, self._measured()
+                )
             except EmbeddingError as error:
                 self._doubt()
                 self._problem = f"its vectors could not be compared: {error.message}"

@@ -148,4 +148,5 @@ def _loaded(number: int, facts: Facts) -> Loaded:
         max_tokens=facts.max_tokens,
         space=asdict(facts.space),
         fingerprint=facts.space.fingerprint,
+        agreement=facts.agreement,
     )

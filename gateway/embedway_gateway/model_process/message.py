@@ -68,6 +68,7 @@ class Loaded(_Message, frozen=True):
     space: dict[str, str | int | bool | float | None]
     """The fields of its `VectorSpace`."""
     fingerprint: str
+    agreement: float | None = None
 
 
 class Embedded(_Message, frozen=True):

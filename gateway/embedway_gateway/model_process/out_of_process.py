@@ -198,6 +198,7 @@ def _facts(answer: Loaded) -> Facts:
         dimensions=answer.dimensions,
         max_tokens=answer.max_tokens,
         space=space,
+        agreement=answer.agreement,
     )
 
 

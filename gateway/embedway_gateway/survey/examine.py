@@ -30,6 +30,8 @@ class Examined:
 
     finding: Finding
     vectors: Canaries | None = None
+    agreement: float | None = None
+    """The worst cosine of a local model with itself in fp32, where that was measured."""
 
 
 async def examine(item: UpstreamConfig, config: ModelConfig, means: Means) -> Examined:
@@ -59,7 +61,12 @@ async def examine(item: UpstreamConfig, config: ModelConfig, means: Means) -> Ex
             await leaf.local.close()
     problem = await problem_of(calls, told=told, leaf=leaf, item=item, config=config, means=means)
     vectors = next((call.vectors for call in calls if call.vectors is not None), None)
-    return Examined(_described(finding, told, calls, config, problem), vectors)
+    facts = leaf.local.facts if leaf.local is not None else None
+    return Examined(
+        _described(finding, told, calls, config, problem),
+        vectors,
+        None if facts is None else facts.agreement,
+    )
 
 
 async def _heard(

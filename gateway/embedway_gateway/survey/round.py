@@ -100,7 +100,12 @@ def _with_cosine(
         problem = f"{defining.name!r}, which defines the space, does not answer; not compared"
         return replace(one.finding, problem=one.finding.problem or problem)
     found = agreement(reference.vectors, one.vectors)
-    least = needed(item.precision, defining.precision, model.agreement)
+    least = needed(
+        item.precision,
+        defining.precision,
+        model.agreement,
+        measured=(one.agreement, reference.agreement),
+    )
     problem = ""
     if found.worst < least:
         problem = (

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from embedway_local.checkpoint import Checkpoint
 
-__all__ = ["VERSION", "built", "weights_digest"]
+__all__ = ["VERSION", "built", "place", "weights_digest"]
 
 _log = logging.getLogger("embedway.local")
 
@@ -29,12 +29,8 @@ def weights_digest(checkpoint: Checkpoint, home: Path) -> str:
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def built(checkpoint: Checkpoint, home: Path) -> Path:
-    """
-    The path of the checkpoint's ONNX model under `home`, built now if it is not there yet.
-
-    Raises the errors of `build`.
-    """
+def place(checkpoint: Checkpoint, home: Path) -> Path:
+    """Where the checkpoint's ONNX model is, or would be, under `home`."""
     facts = "\n".join(
         [
             f"builder {VERSION}",
@@ -44,8 +40,17 @@ def built(checkpoint: Checkpoint, home: Path) -> Path:
             weights_digest(checkpoint, home),
         ]
     )
-    folder = home / "graphs" / hashlib.sha256(facts.encode()).hexdigest()[:32]
-    path = folder / "model.onnx"
+    return home / "graphs" / hashlib.sha256(facts.encode()).hexdigest()[:32] / "model.onnx"
+
+
+def built(checkpoint: Checkpoint, home: Path) -> Path:
+    """
+    The path of the checkpoint's ONNX model under `home`, built now if it is not there yet.
+
+    Raises the errors of `build`.
+    """
+    path = place(checkpoint, home)
+    folder = path.parent
     if path.is_file():
         return path
 

@@ -28,10 +28,12 @@ class Graph:
     An ONNX graph under construction; methods that add a node return the name of its output.
 
     `rows` are tensors of (tokens, hidden), so that every projection is one matrix product,
-    whatever the shape of the batch.
+    whatever the shape of the batch. `prefix` keeps the names apart from those of another graph
+    that these nodes are added to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "embedway") -> None:
+        self._prefix = prefix
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
         self._count = 0
@@ -86,7 +88,7 @@ class Graph:
 
     def _name(self, kind: str) -> str:
         self._count += 1
-        return f"embedway_{kind}_{self._count}"
+        return f"{self._prefix}_{kind}_{self._count}"
 
 
 def embedding_output(size: int) -> onnx.ValueInfoProto:

@@ -26,8 +26,11 @@ class FakeClient:
     error: Exception | None
     fail_at: str | None
 
-    def __init__(self, model: str, *, base_url: str, dimensions: int | None) -> None:
-        self.made.append({"model": model, "base_url": base_url, "dimensions": dimensions})
+    def __init__(
+        self, model: str, *, base_url: str, dimensions: int | None, precision: str
+    ) -> None:
+        given = {"model": model, "base_url": base_url, "dimensions": dimensions}
+        self.made.append({**given, "precision": precision})
         if self.error is not None:
             raise self.error
 
@@ -94,6 +97,7 @@ def test_a_file_becomes_vectors_and_a_sentence(run: Run, client: type[FakeClient
             "model": "sentence-transformers/all-MiniLM-L6-v2",
             "base_url": "local",
             "dimensions": None,
+            "precision": "fp32",
         }
     ]
 
@@ -103,8 +107,27 @@ def test_options_reach_the_client(run: Run, client: type[FakeClient]) -> None:
     options = ["--model", "m", "--base-url", address, "--dimensions", "4", "--input-type", "query"]
 
     assert run("a.txt", "-o", "out.npy", *options).exit_code == 0
-    assert client.made == [{"model": "m", "base_url": address, "dimensions": 4}]
+    given = {"model": "m", "base_url": address, "dimensions": 4, "precision": "fp32"}
+    assert client.made == [given]
     assert np.array_equal(np.load("out.npy")[0], expected("one", input_type="query")[0])
+
+
+@pytest.mark.parametrize(("asked", "given"), [("int8", "int8"), ("auto", "fp32")])
+def test_the_precision_reaches_the_client(
+    run: Run, client: type[FakeClient], asked: str, given: str
+) -> None:
+    assert run("a.txt", "-o", "out.npy", "--precision", asked).exit_code == 0
+    assert client.made[0]["precision"] == given
+
+
+def test_an_output_is_of_one_precision(run: Run, client: type[FakeClient]) -> None:
+    client.fail_at = "five"
+    run("a.txt", "-o", "out.npy", "--batch-size", "2")
+
+    result = run("a.txt", "-o", "out.npy", "--batch-size", "2", "--resume", "--precision", "int8")
+
+    assert result.exit_code == 1
+    assert "--precision: fp32 then, int8 now" in result.stderr
 
 
 def test_standard_input(run: Run) -> None:

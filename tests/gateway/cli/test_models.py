@@ -52,7 +52,8 @@ def test_models_are_listed_whole_even_where_lines_are_short(run: Run, store: Sto
 
     head, line = run("list").stdout.splitlines()
 
-    assert head.split() == ["model", "revision", "source", "size", "dimensions", "path"]
+    names = ["model", "revision", "source", "size", "dimensions", "precisions", "path"]
+    assert head.split() == names
     folder = str(store.folder("org/some-model"))
     assert line.split() == ["org/some-model", "0123456789ab", "hub", "1.5", "MB", "12", folder]
 
@@ -66,6 +67,20 @@ def test_a_list_for_programs(run: Run, store: Store) -> None:
     assert (model["model"], model["revision"]) == ("org/some-model", "0123456789abcdef")
     assert (model["source"], model["dimensions"]) == ("hub", 12)
     assert Path(model["path"]) == store.folder("org/some-model")
+
+
+def test_what_was_measured_is_listed(model_in_store: str) -> None:
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(application(), ["models", *arguments])
+
+    pulled = invoke("pull", model_in_store, "--precision", "int8")
+    listed = json.loads(invoke("list", "--json").stdout)
+
+    assert pulled.exit_code == 0
+    assert "in int8: cosine with fp32 0.99" in pulled.stderr
+    (found,) = (one["precisions"]["int8"] for one in listed if one["model"] == model_in_store)
+    assert 0.99 < found["worst"] < found["mean"] < 1
+    assert f"int8 {found['worst']:.4f} (nDCG" in invoke("list").stdout
 
 
 def test_pull_says_what_came_and_from_where(run: Run, store: Store) -> None:

@@ -61,6 +61,22 @@ def test_the_looser_number_format_decides(one: Precision, other: Precision) -> N
     assert needed(one, other, 0.5) == 0.5
 
 
+@pytest.mark.parametrize(
+    ("measured", "stated", "least"),
+    [
+        ((None, None), None, 0.97),
+        ((0.998, None), None, 0.992),
+        ((0.5, None), None, 0.97),
+        ((0.999999, None), None, 0.999),
+        ((0.998, None), 0.9, 0.9),
+    ],
+)
+def test_what_was_measured_takes_the_place_of_the_class(
+    measured: tuple[float | None, float | None], stated: float | None, least: float
+) -> None:
+    assert needed("int8", "fp32", stated, measured=measured) == pytest.approx(least)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("of_reference", [True, False])
 @pytest.mark.parametrize("aside", [-0.0005, 0.0005])

@@ -175,3 +175,16 @@ async def test_the_event_loop_waits_neither_for_loading_nor_for_closing(serve: S
     await until(fake.closed.is_set)
 
     assert time.monotonic() - begun < 10, "or it was the doubles that gave up"
+
+
+@both
+@pytest.mark.usefixtures("model_in_store")
+async def test_the_precision_and_how_far_it_agrees_are_told(serve: Serve) -> None:
+    async with serve(
+        lambda name, loads: in_process(name, loads._replace(precision="int8"))
+    ) as local:
+        facts = await local.load()
+
+    assert facts.space.precision == "int8"
+    assert facts.agreement is not None
+    assert 0.99 < facts.agreement < 1

@@ -34,7 +34,7 @@ def local(model_in_store):
 def no_local(monkeypatch):
     """Loading the local model is a failure of the test."""
 
-    def load(model):
+    def load(model, _precision):
         raise AssertionError("the local model was loaded")
 
     monkeypatch.setattr("embedway_client.local._load", load)
@@ -316,7 +316,7 @@ class TestInThisProcess:
     def test_is_loaded_once_by_many_threads(self, local, monkeypatch):
         loads = []
 
-        def load(model):
+        def load(model, _precision):
             loads.append(model)
             time.sleep(0.05)
             return local
@@ -332,7 +332,7 @@ class TestInThisProcess:
         assert loads == [local.model]
 
     async def test_does_not_block_the_event_loop(self, local, monkeypatch):
-        monkeypatch.setattr("embedway_client.local._load", lambda _: time.sleep(0.3) or local)
+        monkeypatch.setattr("embedway_client.local._load", lambda *_: time.sleep(0.3) or local)
         client = Client(local.model, base_url="local")
         task = asyncio.create_task(client.aembed(TEXTS))
         ticks = 0

@@ -145,3 +145,31 @@ def test_a_copy_works_and_shares_no_connection(server, ask, twin):
     assert server.asked[1][1]["authorization"] == f"Bearer {KEY}"
     assert len(server.connections) == 2
     assert other._space.known.fingerprint == "vs1-a"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"base_url": "local", "precision": "int4"}, "are known"),
+        ({"base_url": "http://127.0.0.1:1", "precision": "int8"}, "in this process"),
+    ],
+)
+def test_a_precision_that_nobody_would_compute_in_is_refused(more, told):
+    with pytest.raises(ValueError, match=told):
+        Client("m", **more)
+
+
+def test_the_precision_is_that_of_the_model_in_this_process(model_in_store):
+    with (
+        Client(model_in_store, base_url="local") as exact,
+        Client(model_in_store, base_url="local", precision="int8") as rough,
+    ):
+        one, other = exact.encode(["a text"]), rough.encode(["a text"])
+
+    assert one.vector_space != other.vector_space
+    assert 0.99 < float(one.vectors[0] @ other.vectors[0]) < 0.99999
+
+
+def test_a_fallback_may_have_a_precision():
+    with Client("m", base_url="http://127.0.0.1:1", precision="int8", fallback="local") as client:
+        assert client.vector_space is None

@@ -11,7 +11,7 @@ import pytest
 
 from doubles.cuda_runtime import CUDA
 from doubles.vectors import IDS, near
-from embedway_local import DeviceUnavailable, LocalError
+from embedway_local import DeviceUnavailable, LocalEmbedder, LocalError
 
 
 def test_short_queries_are_replayed_in_buckets(model, expected: np.ndarray, runtime: Callable):
@@ -133,3 +133,18 @@ def test_vectors_that_are_no_numbers_are_an_error(model, runtime: Callable) -> N
 
     with pytest.raises(LocalError, match='use precision="fp32"'):
         loaded.session.run(IDS)
+
+
+def test_an_embedder_in_half_precision_is_a_space_of_its_own_and_knows_how_far_it_agrees(
+    model, home, runtime: Callable
+) -> None:
+    texts = ["a b c", "hello", "z " * 15]
+    with LocalEmbedder(model.folder, home=home, device="cpu") as plain:
+        expected, space = plain.embed(texts), plain.space
+    runtime()
+
+    with LocalEmbedder(model.folder, home=home, device="cuda", precision="fp16") as embedder:
+        assert ("cuda", "fp16") == (embedder.device, embedder.space.precision)
+        assert space.fingerprint != embedder.space.fingerprint
+        assert embedder.agreement.worst > 0.999
+        near(embedder.embed(texts), expected, 2e-3)
