@@ -60,7 +60,7 @@ def load_in(
             "fp16 runs on a CUDA card, and this runtime has no such graph of the model",
             'use precision="fp32", or "int8" or "bf16" on the processor',
         )
-    if device == "cuda":
+    if device not in {"auto", "cpu"}:
         raise DeviceUnavailable(
             f"{precision} runs on the processor, not on a card",
             'use device="cpu", or precision="fp32"',
@@ -107,7 +107,7 @@ def measured_agreements(model: str, home: Path) -> dict[Precision, Agreement]:
     if not store.has(full_name(model)):
         return {}
     exact = place(find(model, store), home)
-    kinds: tuple[Precision, ...] = ("int8", "bf16")
+    kinds: tuple[Precision, ...] = ("int8", "bf16", "fp16")
     found: dict[Precision, Agreement] = {}
     for kind in kinds:
         measured = agreement.read(_kept(exact, kind))
