@@ -15,7 +15,6 @@ from embedway_local.agreement import Agreement
 from embedway_local.catalogue import full_name
 from embedway_local.error import DeviceUnavailable
 from embedway_local.gpu.cuda import Plan
-from embedway_local.gpu.target import read_target
 from embedway_local.graph.cache import built, place
 from embedway_local.graph.int8 import built_int8, int8_folder
 from embedway_local.openvino import load_bf16
@@ -67,7 +66,7 @@ def load_in(
     if precision == "fp16":
         half = replace(plan or Plan(), precision="fp16")
         return load(path, device, threads, pad=pad, plan=half)
-    if read_target(device).kind in {"cuda", "tensorrt"}:
+    if device not in {"auto", "cpu"}:
         raise DeviceUnavailable(
             f"{precision} runs on the processor, not on a card",
             'use device="cpu", or precision="fp32"',
