@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from embedway_local.checkpoint import Checkpoint
+    from embedway_local.scoring import Scoring
 
 __all__ = ["VERSION", "built", "weights_digest"]
 
@@ -29,11 +30,11 @@ def weights_digest(checkpoint: Checkpoint, home: Path) -> str:
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def built(checkpoint: Checkpoint, home: Path) -> Path:
+def built(checkpoint: Checkpoint, home: Path, *, scoring: Scoring | None = None) -> Path:
     """
     The path of the checkpoint's ONNX model under `home`, built now if it is not there yet.
 
-    Raises the errors of `build`.
+    With `scoring` it is a cross-encoder's. Raises the errors of `build`.
     """
     facts = "\n".join(
         [
@@ -42,6 +43,7 @@ def built(checkpoint: Checkpoint, home: Path) -> Path:
             checkpoint.pooling,
             digest(checkpoint.folder / "config.json"),
             weights_digest(checkpoint, home),
+            *([] if scoring is None else [f"scores {scoring.activation} {scoring.typed}"]),
         ]
     )
     folder = home / "graphs" / hashlib.sha256(facts.encode()).hexdigest()[:32]
@@ -57,5 +59,5 @@ def built(checkpoint: Checkpoint, home: Path) -> Path:
         if path.is_file():
             return path
         with aside(folder) as work:
-            save(build(checkpoint), work / "model.onnx")
+            save(build(checkpoint, scoring), work / "model.onnx")
     return path
