@@ -110,8 +110,10 @@ def runs(model: KnownModel) -> str:
     if model.refused is not None:
         return f"no: {model.refused}"
     if model.kind == "rerank":
+        if model.architecture is None:
+            return "no: its architecture is not stated, so try it"
         built = model.architecture in RERANKABLE
-        return "yes" if built else f"no: rerankers of {model.architecture or 'it'} are not built"
+        return "yes" if built else f"no: rerankers of {model.architecture} are not built"
     if model.architecture in BUILDABLE:
         return "yes"
     if model.export:
