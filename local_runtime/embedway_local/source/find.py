@@ -111,7 +111,7 @@ def runs(model: KnownModel) -> str:
         return f"no: {model.refused}"
     if model.kind == "rerank":
         if model.architecture is None:
-            return "no: its architecture is not stated, so try it"
+            return "no: the catalogue does not state its architecture"
         built = model.architecture in RERANKABLE
         return "yes" if built else f"no: rerankers of {model.architecture} are not built"
     if model.architecture in BUILDABLE:
