@@ -52,6 +52,8 @@ class UpstreamState:
         """Why it may not serve at this moment; empty when it may."""
         if self.local is not None and self.local.problem:
             return self.local.problem
+        if self.leaf.reranker is not None and self.leaf.reranker.problem:
+            return self.leaf.reranker.problem
         if self.leaf.hosted is not None and self.leaf.hosted.library.problem:
             return self.leaf.hosted.library.problem
         if self.space is not None and self.space.problem:

@@ -168,7 +168,7 @@ def _hedge(
 
 def _rerank(config: ModelConfig, shared: Shared, states: Sequence[UpstreamState]) -> Rerank:
     """ObserveRerank → Divide → Retry → Route → the upstreams."""
-    route = Route(rerank_targets(config, shared, [state.target.breaker for state in states]))
+    route = Route(rerank_targets(config, shared, states))
     retry: Rerank = _retry(route, config, shared)
     return ObserveRerank(
         Divide(retry, route.bounds, shared.budget), shared.metrics, model=config.name

@@ -81,15 +81,18 @@ def embedding_upstreams(config: ModelConfig, shared: Shared) -> list[UpstreamSta
 
 
 def rerank_targets(
-    config: ModelConfig, shared: Shared, breakers: Sequence[Breaker]
+    config: ModelConfig, shared: Shared, states: Sequence[UpstreamState]
 ) -> list[Target[RerankRequest, RerankResponse]]:
     """The same for reranking, where there is no space to compare; an upstream has one breaker."""
     targets = []
-    for item, breaker in zip(config.upstreams, breakers, strict=True):
-        leaf, capacity = rerank_leaf(item, config, shared.credentials, shared.transport)
+    for item, state in zip(config.upstreams, states, strict=True):
+        leaf, capacity = rerank_leaf(
+            item, config, shared.credentials, shared.transport, local=state.leaf.reranker
+        )
         limit = _adaptive(item, config, shared, task="rerank")
         learning = Learn(_timed(leaf, item), capacity, documents_of, concurrency=limit)
         service = _bounded(learning, item, config, shared, limit)
+        breaker = state.target.breaker
         target = _target(service, item, config, shared, limit=limit, breaker=breaker)
         target.capacity = capacity
         targets.append(target)

@@ -38,6 +38,8 @@ async def _attempt(model: Model, state: UpstreamState, said: dict[str, str]) -> 
     try:
         if state.local is not None:
             await state.local.load()
+        if state.leaf.reranker is not None:
+            await state.leaf.reranker.load()
         if state.leaf.hosted is not None:
             await state.leaf.hosted.library.load()
         if state.space is not None:

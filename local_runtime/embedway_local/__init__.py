@@ -1,4 +1,4 @@
-"""Text embeddings in this process, on ONNX Runtime: offline, exact, on CUDA or the processor."""
+"""Embedding and reranking in this process, on ONNX Runtime: offline, exact, on CUDA or not."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from embedway_local.prompt import InputType
     from embedway_local.provider import Device
     from embedway_local.reduced import measured_agreements
+    from embedway_local.reranker import LocalRanking, LocalReranker
     from embedway_local.source.find import pull
     from embedway_local.space import VectorSpace
     from embedway_local.store import Manifest, Store
@@ -38,6 +39,8 @@ __all__ = [
     "LocalEmbedder",
     "LocalEmbedding",
     "LocalError",
+    "LocalRanking",
+    "LocalReranker",
     "Manifest",
     "ModelCorrupt",
     "ModelNotFound",
@@ -67,6 +70,8 @@ _PLACES = {
     "LocalEmbedder": "embedder",
     "LocalEmbedding": "embedder",
     "LocalError": "error",
+    "LocalRanking": "reranker",
+    "LocalReranker": "reranker",
     "Manifest": "store",
     "ModelCorrupt": "error",
     "ModelNotFound": "error",

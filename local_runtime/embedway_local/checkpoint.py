@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from embedway_local.error import ModelCorrupt, ModelNotFound, ModelUnsupported
+from embedway_local.graph.outside import outside_files
 from embedway_local.pooling import Pooling
 from embedway_local.setting import Settings, read_list, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["Checkpoint", "read_checkpoint"]
+__all__ = ["SHIFTED", "Checkpoint", "read_checkpoint"]
 
 # A model's ONNX export, in the places where the hub keeps it.
 _ONNX = ("onnx/model.onnx", "model.onnx")
@@ -32,7 +33,7 @@ _POOLING = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
 }
 # Their positions begin behind that of the padding token.
-_SHIFTED = {"camembert", "mpnet", "roberta", "xlm-roberta"}
+SHIFTED = {"camembert", "mpnet", "roberta", "xlm-roberta"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class Checkpoint:
     @property
     def graph_files(self) -> tuple[Path, ...]:
         """The files that the graph is made from."""
-        return self.weights if self.onnx is None else (self.onnx, *_external(self.onnx))
+        return self.weights if self.onnx is None else (self.onnx, *outside_files(self.onnx))
 
     @property
     def pad(self) -> int:
@@ -94,7 +95,7 @@ def read_checkpoint(
     return Checkpoint(
         folder=folder,
         config=config,
-        hidden=config.number("hidden_size"),
+        hidden=config.number(_named(config, "hidden_size", "n_embd", "dim")),
         max_tokens=_max_tokens(folder, config, sentence, max_tokens),
         pooling=_pooling(folder, modules, pooling),
         lowercase=sentence.flag("do_lower_case"),
@@ -165,8 +166,9 @@ def _max_tokens(folder: Path, config: Settings, sentence: Settings, asked: int |
 
     It is never more than there are positions.
     """
-    positions = _stated(config, "max_position_embeddings")
-    if positions is not None and config.values.get("model_type") in _SHIFTED:
+    # NomicBERT's settings say both, and the first is what holds.
+    positions = _stated(config, _named(config, "n_positions", "max_position_embeddings"))
+    if positions is not None and config.values.get("model_type") in SHIFTED:
         positions -= config.number("pad_token_id", default=1) + 1
     if asked is not None:
         if asked < 1 or (positions is not None and asked > positions):
@@ -178,6 +180,11 @@ def _max_tokens(folder: Path, config: Settings, sentence: Settings, asked: int |
     if not stated:
         raise ModelUnsupported(f"{folder}: nothing says the maximum length; pass max_tokens=")
     return min(stated)
+
+
+def _named(config: Settings, *names: str) -> str:
+    """The first of the names that the settings use; architectures differ."""
+    return next((name for name in names if name in config.values), names[0])
 
 
 def _stated(settings: Settings, key: str) -> int | None:
@@ -202,12 +209,3 @@ def _weights(folder: Path) -> tuple[Path, ...]:
         if name not in os.listdir(folder) or not path.is_file():  # noqa: PTH208 - names
             raise ModelCorrupt(f"{index}: names {name[:99]!r}, which is not beside it")
     return paths
-
-
-def _external(onnx: Path) -> list[Path]:
-    """Files beside an ONNX model that hold its larger tensors."""
-    return sorted(
-        path
-        for path in onnx.parent.iterdir()
-        if path.name.startswith(f"{onnx.name}_") or path.name == f"{onnx.name}.data"
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -24,7 +24,8 @@ class Session:
         self._pad = pad
         self._feeds: dict[str, tuple[_Feed, type[np.generic]]] = {}
         for item in session.get_inputs():
-            if item.name not in _FEEDS or item.type not in _TYPES:
+            whole = item.type in {"tensor(int32)", "tensor(int64)"} or item.name in _MASKS
+            if item.name not in _FEEDS or item.type not in _TYPES or not whole:
                 raise ModelUnsupported(
                     f"the graph wants {item.name} ({item.type}), which we cannot give"
                 )
@@ -36,22 +37,28 @@ class Session:
             raise ModelUnsupported("the graph does not state the size of its vectors")
         self.dimensions: int = size
 
-    def run(self, ids: list[list[int]]) -> NDArray[np.float32]:
+    def run(
+        self, ids: list[list[int]], types: list[list[int]] | None = None
+    ) -> NDArray[np.float32]:
         """
         One vector for each list of token ids: float32 (n, dimensions).
 
+        `types` are the tokens' types, by default all 0.
         Raises `LocalError` when ONNX Runtime cannot compute them, out of memory for example.
         """
         lengths = np.array([len(item) for item in ids], dtype=np.int32)
         # A tokenizer without special tokens makes nothing of an empty text.
         padded = np.full((len(ids), max(1, int(lengths.max()))), self._pad, dtype=np.int32)
+        kinds = np.zeros_like(padded)
         try:
             for row, item in enumerate(ids):
                 padded[row, : len(item)] = item
+                if types is not None:
+                    kinds[row, : len(item)] = types[row]
         except OverflowError as error:
             raise ModelCorrupt(f"the tokenizer made a token of no vocabulary ({error})") from error
         feeds = {
-            name: feed(padded, lengths).astype(kind, copy=False)
+            name: feed(padded, lengths, kinds).astype(kind, copy=False)
             for name, (feed, kind) in self._feeds.items()
         }
         try:
@@ -66,14 +73,27 @@ class Session:
         return vectors
 
 
-_Feed = Callable[["NDArray[np.int32]", "NDArray[np.int32]"], "NDArray[np.generic]"]
+_Numbers: TypeAlias = "NDArray[np.int32]"
+_Feed: TypeAlias = Callable[[_Numbers, _Numbers, _Numbers], "NDArray[np.generic]"]
 
-# Ours name ids and lengths; exports of transformers the other three.
+# Ours name ids, lengths and types; exports of transformers the others.
 _FEEDS: dict[str, _Feed] = {
-    "ids": lambda ids, _: ids,
-    "lengths": lambda _, lengths: lengths,
-    "input_ids": lambda ids, _: ids,
-    "attention_mask": lambda ids, lengths: np.arange(ids.shape[1]) < lengths[:, None],
-    "token_type_ids": lambda ids, _: np.zeros_like(ids),
+    "ids": lambda ids, _lengths, _types: ids,
+    "lengths": lambda _ids, lengths, _types: lengths,
+    "types": lambda _ids, _lengths, types: types,
+    "input_ids": lambda ids, _lengths, _types: ids,
+    "attention_mask": lambda ids, lengths, _types: np.arange(ids.shape[1]) < lengths[:, None],
+    "position_ids": lambda ids, _lengths, _types: np.broadcast_to(
+        np.arange(ids.shape[1]), ids.shape
+    ),
+    "token_type_ids": lambda _ids, _lengths, types: types,
 }
-_TYPES: dict[str, type[np.generic]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_TYPES: dict[str, type[np.generic]] = {
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    # Of masks, in some exports.
+    "tensor(bool)": np.bool_,
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+}
+_MASKS = {"attention_mask"}

@@ -31,6 +31,10 @@ class Settings:
             raise self._wrong(key, "a positive integer")
         return value
 
+    def count(self, key: str, *, default: int = 0) -> int:
+        """An integer that may be 0."""
+        return 0 if self.values.get(key, default) == 0 else self.number(key, default=default)
+
     def real(self, key: str, *, default: float) -> float:
         """A finite number."""
         value = self.values.get(key, default)

@@ -24,7 +24,7 @@ _MAX_BYTES = 256 * 1024 * 1024
 class Tokeniser:
     """A model's tokenizer; safe to use from many threads at once."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, typed: bool = True) -> None:
         self._source = checkpoint.tokenizer
         if self._source.stat().st_size > _MAX_BYTES:
             raise ModelCorrupt(f"{self._source}: larger than {_MAX_BYTES} bytes, not a tokenizer")
@@ -40,6 +40,8 @@ class Tokeniser:
         # What tokenizer.json says of padding and length is for its author's batches; ours differ.
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(checkpoint.max_tokens)
+        self._typed = typed
+        self._most = checkpoint.max_tokens
         self._lowercase = checkpoint.lowercase
 
     def encode(
@@ -51,10 +53,7 @@ class Tokeniser:
         Raises `TypeError` for anything but strings and `ValueError` for a text that has no UTF-8
         form; both count the texts from `first`.
         """
-        for index, text in enumerate(texts, first):
-            # Asked, because the library takes a pair of strings for two sentences.
-            if not isinstance(text, str):
-                raise TypeError(f"text {index} is of type {type(text).__name__}, not a string")
+        _require_texts(texts, "text", first)
         prepared = [prompt + text for text in texts] if prompt else list(texts)
         if self._lowercase:
             prepared = [text.lower() for text in prepared]
@@ -66,6 +65,43 @@ class Tokeniser:
             raise
         cut = sum(1 for encoding in encodings if encoding.overflowing)
         return [encoding.ids for encoding in encodings], cut
+
+    def pairs(
+        self, query: str, documents: Sequence[str], *, first: int = 0
+    ) -> tuple[list[list[int]], list[list[int]], int]:
+        """
+        The ids and the types of the query with each document, and how many pairs were cut.
+
+        The longer of the two texts is cut first; types are all 0 where the model's tokenizer
+        gives none. Raises the errors of `encode`; they count the documents from `first`.
+        """
+        _require_texts([query], "query")
+        _require_texts(documents, "document", first)
+        texts = [query, *documents]
+        if self._lowercase:
+            texts = [text.lower() for text in texts]
+        try:
+            with self._corrupt():
+                encodings = self._tokenizer.encode_batch_fast(
+                    [(texts[0], document) for document in texts[1:]]
+                )
+        except LocalError:
+            _require_unicode([query], 0, "query")
+            _require_unicode(documents, first, "document")
+            raise
+        cut = sum(1 for encoding in encodings if encoding.overflowing)
+        ids = [encoding.ids for encoding in encodings]
+        if not self._typed:
+            return ids, [[0] * len(item) for item in ids], cut
+        return ids, [encoding.type_ids for encoding in encodings], cut
+
+    def require_room(self) -> None:
+        """Raise `ValueError` when a pair's own special tokens leave it no token of each text."""
+        special = self._tokenizer.num_special_tokens_to_add(is_pair=True)
+        if self._most < special + 2:
+            raise NoRoom(
+                f"max_tokens={self._most} leaves no room for a pair: {special} are special tokens"
+            )
 
     @contextmanager
     def _corrupt(self) -> Iterator[None]:
@@ -79,12 +115,19 @@ class Tokeniser:
             raise ModelCorrupt(f"{self._source}: {error}") from error
 
 
-def _require_unicode(texts: Sequence[str], first: int) -> None:
+def _require_texts(texts: Sequence[str], noun: str, first: int = 0) -> None:
+    for index, text in enumerate(texts, first):
+        # Asked, because the library takes a pair of strings for two sentences.
+        if not isinstance(text, str):
+            raise TypeError(f"{noun} {index} is of type {type(text).__name__}, not a string")
+
+
+def _require_unicode(texts: Sequence[str], first: int, noun: str = "text") -> None:
     for index, text in enumerate(texts, first):
         try:
             text.encode()
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"text {index} has a lone surrogate at character {error.start}, "
+                f"{noun} {index} has a lone surrogate at character {error.start}, "
                 "which is no Unicode text; decode its source with errors='replace'"
             ) from None

@@ -98,6 +98,7 @@ def test_what_cannot_be_run_is_told_with_its_reason() -> None:
 
     assert runs(listed[SMALL]) == "yes"
     assert runs(listed["jinaai/jina-embeddings-v2-base-en"]).startswith("no: ")
+    assert runs(listed["BAAI/bge-reranker-base"]) == "yes"
     assert runs(listed["google/embeddinggemma-300m"]).startswith("no: Dense")
 
 

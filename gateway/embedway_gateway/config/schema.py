@@ -187,9 +187,14 @@ class ModelConfig(Strict):
                 "(a model that only reranks or chats says so: capabilities: [rerank])"
             )
         if "rerank" in self.capabilities and any(
-            upstream.engine in {"local", "onnx", "openai"} for upstream in self.upstreams
+            upstream.engine in {"onnx", "openai"} for upstream in self.upstreams
         ):
-            raise ValueError("engines local, onnx and openai do not rerank")
+            raise ValueError("engines onnx and openai do not rerank")
+        if local and {"embed", "rerank"} <= set(self.capabilities):
+            raise ValueError(
+                "a local model either embeds or reranks: make two models of it "
+                "(capabilities: [rerank] for the cross-encoder)"
+            )
         if "chat" in self.capabilities and any(
             upstream.engine not in {"vllm", "ovms", "openai"} for upstream in self.upstreams
         ):

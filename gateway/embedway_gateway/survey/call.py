@@ -48,11 +48,14 @@ async def embed(leaf: Leaf, item: UpstreamConfig, config: ModelConfig, means: Me
     return Called(task="embed", at_once=leaf.max_inputs, milliseconds=spent, vectors=vectors)
 
 
-async def rerank(item: UpstreamConfig, config: ModelConfig, means: Means) -> Called:
+async def rerank(item: UpstreamConfig, config: ModelConfig, means: Means, leaf: Leaf) -> Called:
     """Four of the texts, in one call."""
-    leaf, capacity = rerank_leaf(item, config, means.credentials, means.transport)
+    service, capacity = rerank_leaf(
+        item, config, means.credentials, means.transport, local=leaf.reranker
+    )
     most = capacity.firm.max_inputs
-    service = Timeout(leaf, seconds=means.patience(item), upstream=item.name)
+    seconds = item.timeout if leaf.reranker is not None else means.patience(item)
+    service = Timeout(service, seconds=seconds, upstream=item.name)
     started = time.perf_counter()
     try:
         await service.send(RerankRequest(config.name, CANARIES[1], _DOCUMENTS))

@@ -76,11 +76,15 @@ async def _heard(
         loaded = await leaf.local.load()
         facts = Facts(limits=Limits(max_tokens=loaded.max_tokens), truncates=True)
         return Told(facts, reachable=True), [await embed(leaf, item, config, means)]
+    if leaf.reranker is not None:
+        longest = (await leaf.reranker.load()).max_tokens
+        facts = Facts(limits=Limits(max_tokens=longest), truncates=True)
+        return Told(facts, reachable=True), [await rerank(item, config, means, leaf)]
     tasks = []
     if "embed" in config.capabilities:
         tasks.append(embed(leaf, item, config, means))
     if "rerank" in config.capabilities:
-        tasks.append(rerank(item, config, means))
+        tasks.append(rerank(item, config, means, leaf))
     return await asyncio.gather(_told(leaf, means), asyncio.gather(*tasks))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedway_local.error import ModelCorrupt, ModelUnsupported
+from embedway_local.graph.block import Blocks
 
 if TYPE_CHECKING:
     from embedway_local.graph.parts import Graph
@@ -34,6 +35,8 @@ class Bert:
     positions: int
     epsilon: float
     gelu: str
+    pad: int | None = None
+    """The padding token, where positions are counted behind it (RoBERTa)."""
 
     anchor = "embeddings.word_embeddings.weight"
 
@@ -61,15 +64,18 @@ class Bert:
             gelu=_GELU[activation],
         )
 
-    def encode(self, graph: Graph, weights: Weights, ids: str, bias: str) -> str:
+    def encode(
+        self, graph: Graph, weights: Weights, ids: str, bias: str, types: str | None = None
+    ) -> str:
         """
         Add the encoder; returns the name of its last hidden state, (batch, length, hidden).
 
         `ids` are the tokens, (batch, length); `bias` is added to the attention scores: 0 where
-        there is a token, a large negative number where there is padding.
+        there is a token, a large negative number where there is padding. `types` are the tokens'
+        types; None where all are 0.
         """
         build = _Builder(self, graph, weights, graph.add("Shape", ids))
-        rows = build.embed(ids)
+        rows = build.embed(ids, types)
         for index in range(self.layers):
             rows = build.layer(f"encoder.layer.{index}", rows, bias)
         return build.shaped(rows, self.hidden)
@@ -84,20 +90,28 @@ class _Builder:
     weights: Weights
     shape: str
 
-    def embed(self, ids: str) -> str:
+    def embed(self, ids: str, types: str | None) -> str:
         """Token, position and type embeddings, as rows."""
         graph, take, hidden = self.graph, self.weights.take, self.config.hidden
         words = graph.add("Gather", graph.weight(take(self.config.anchor, None, hidden)), ids)
-        # An embedding model's tokens are all of type 0, so that row joins the positions here.
-        places = (
-            take("embeddings.position_embeddings.weight", self.config.positions, hidden)
-            + take("embeddings.token_type_embeddings.weight", None, hidden)[0]
-        )
-        length = graph.add("Slice", self.shape, graph.integers(1), graph.integers(2))
-        positions = graph.add("Slice", graph.weight(places), graph.integers(0), length)
-        both = graph.add("Add", words, positions)
+        places = take("embeddings.position_embeddings.weight", self.config.positions, hidden)
+        kinds = take("embeddings.token_type_embeddings.weight", None, hidden)
+        if types is None:
+            # An embedding model's tokens are all of type 0, so that row joins the positions here.
+            places = places + kinds[0]
+        else:
+            words = graph.add("Add", words, graph.add("Gather", graph.weight(kinds), types))
+        both = graph.add("Add", words, self._places(places, ids))
         rows = graph.add("Reshape", both, graph.integers(-1, hidden))
         return self._norm("embeddings.LayerNorm", rows)
+
+    def _places(self, table: _Array, ids: str) -> str:
+        graph = self.graph
+        if self.config.pad is not None:
+            places = Blocks(graph, self.weights, self.shape).counted(ids, self.config.pad)
+            return graph.add("Gather", graph.weight(table), places)
+        length = graph.add("Slice", self.shape, graph.integers(1), graph.integers(2))
+        return graph.add("Slice", graph.weight(table), graph.integers(0), length)
 
     def layer(self, name: str, rows: str, bias: str) -> str:
         """One transformer layer, rows to rows."""

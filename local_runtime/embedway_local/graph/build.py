@@ -10,9 +10,18 @@ from onnx import TensorProto, helper
 
 from embedway_local.error import ModelUnsupported
 from embedway_local.graph.bert import Bert
-from embedway_local.graph.export import extend
+from embedway_local.graph.block import Blocks
+from embedway_local.graph.distilbert import DistilBert
+from embedway_local.graph.export import extend, extend_scores
+from embedway_local.graph.gte import Gte
+from embedway_local.graph.modernbert import ModernBert
+from embedway_local.graph.mpnet import MPNet
+from embedway_local.graph.nomic import Nomic
 from embedway_local.graph.parts import Graph
 from embedway_local.graph.pool import normalize, pool
+from embedway_local.graph.qwen3 import Qwen3
+from embedway_local.graph.roberta import Roberta
+from embedway_local.graph.score import TYPED, activate, require_head, score
 from embedway_local.graph.weight import read_weights
 
 if TYPE_CHECKING:
@@ -21,6 +30,7 @@ if TYPE_CHECKING:
 
     from embedway_local.checkpoint import Checkpoint
     from embedway_local.graph.weight import Weights
+    from embedway_local.scoring import Scoring
     from embedway_local.setting import Settings
 
 __all__ = ["ARCHITECTURES", "build", "save"]
@@ -33,7 +43,9 @@ class Encoder(Protocol):
     def hidden(self) -> int: ...
     @property
     def anchor(self) -> str: ...
-    def encode(self, graph: Graph, weights: Weights, ids: str, bias: str) -> str: ...
+    def encode(
+        self, graph: Graph, weights: Weights, ids: str, bias: str, types: str | None = None
+    ) -> str: ...
 
 
 class Architecture(Protocol):
@@ -43,19 +55,32 @@ class Architecture(Protocol):
 
 
 # `model_type` of config.json. A new architecture is one file and one line here.
-ARCHITECTURES: Mapping[str, Architecture] = {"bert": Bert}
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "bert": Bert,
+    "camembert": Roberta,
+    "distilbert": DistilBert,
+    "gte": Gte,
+    "modernbert": ModernBert,
+    "mpnet": MPNet,
+    "new": Gte,
+    "nomic_bert": Nomic,
+    "qwen3": Qwen3,
+    "roberta": Roberta,
+    "xlm-roberta": Roberta,
+}
 
 
-def build(checkpoint: Checkpoint) -> onnx.ModelProto:
+def build(checkpoint: Checkpoint, scoring: Scoring | None = None) -> onnx.ModelProto:
     """
     Build the model; its one output is float32 (batch, dimensions), rows of unit length.
 
+    With `scoring` it is a cross-encoder's, and its output (batch, 1) the scores of pairs.
     A checkpoint with an ONNX file keeps that graph and gains pooling; otherwise the graph is
     made from the weights. Raises `ModelUnsupported` or `ModelCorrupt`.
     """
     if checkpoint.onnx is not None:
-        return extend(checkpoint)
-    return _from_weights(checkpoint)
+        return extend(checkpoint) if scoring is None else extend_scores(checkpoint, scoring)
+    return _from_weights(checkpoint, scoring)
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
@@ -70,8 +95,39 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     )
 
 
-def _from_weights(checkpoint: Checkpoint) -> onnx.ModelProto:
-    """Inputs: `ids` int32 (batch, length), padded on the right, and `lengths` int32 (batch,)."""
+def _from_weights(checkpoint: Checkpoint, scoring: Scoring | None) -> onnx.ModelProto:
+    """
+    Inputs: `ids` int32 (batch, length), padded on the right, and `lengths` int32 (batch,).
+
+    Of a cross-encoder that knows them also `types`, as `ids`.
+    """
+    encoder = _encoder(checkpoint)
+    weights = read_weights(list(checkpoint.weights), encoder.anchor)
+    kind = checkpoint.config.text("model_type")
+    typed = scoring is not None and scoring.typed and kind in TYPED
+
+    graph = Graph()
+    inside = _inside(graph)
+    lowest = graph.scalar(float(np.finfo(np.float32).min))
+    bias = graph.add("Where", inside, graph.scalar(0), lowest)
+    bias = graph.add("Unsqueeze", bias, graph.integers(1, 2))
+    tokens = encoder.encode(graph, weights, "ids", bias, "types" if typed else None)
+    mask = graph.add("Cast", inside, to=TensorProto.FLOAT)
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT32, ["batch", "length"])
+        for name in ("ids", "types")[: 1 + typed]
+    ]
+    inputs.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, ["batch"]))
+    if scoring is None:
+        vectors = normalize(graph, pool(graph, tokens, mask, checkpoint.pooling))
+        return graph.model(inputs, vectors, encoder.hidden)
+    require_head(kind)
+    blocks = Blocks(graph, weights, graph.add("Shape", "ids"))
+    logits = score(blocks, checkpoint.config, tokens, mask=mask, hidden=encoder.hidden)
+    return graph.model(inputs, activate(graph, logits, scoring.activation), 1)
+
+
+def _encoder(checkpoint: Checkpoint) -> Encoder:
     kind = checkpoint.config.text("model_type")
     if kind not in ARCHITECTURES:
         known = ", ".join(sorted(ARCHITECTURES))
@@ -79,25 +135,7 @@ def _from_weights(checkpoint: Checkpoint) -> onnx.ModelProto:
             f"no graph can be built for {kind!r} (only for {known}); "
             "give a folder that has an ONNX export, onnx/model.onnx"
         )
-    encoder = ARCHITECTURES[kind].read(checkpoint.config)
-    weights = read_weights(list(checkpoint.weights), encoder.anchor)
-
-    graph = Graph()
-    inside = _inside(graph)
-    lowest = graph.scalar(float(np.finfo(np.float32).min))
-    bias = graph.add("Where", inside, graph.scalar(0), lowest)
-    bias = graph.add("Unsqueeze", bias, graph.integers(1, 2))
-    tokens = encoder.encode(graph, weights, "ids", bias)
-    mask = graph.add("Cast", inside, to=TensorProto.FLOAT)
-    vectors = normalize(graph, pool(graph, tokens, mask, checkpoint.pooling))
-    return graph.model(
-        [
-            helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", "length"]),
-            helper.make_tensor_value_info("lengths", TensorProto.INT32, ["batch"]),
-        ],
-        vectors,
-        encoder.hidden,
-    )
+    return ARCHITECTURES[kind].read(checkpoint.config)
 
 
 def _inside(graph: Graph) -> str:

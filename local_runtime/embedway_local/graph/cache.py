@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from embedway_local.checkpoint import Checkpoint
+    from embedway_local.scoring import Scoring
 
 __all__ = ["VERSION", "built", "place", "weights_digest"]
 
@@ -29,7 +30,7 @@ def weights_digest(checkpoint: Checkpoint, home: Path) -> str:
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def place(checkpoint: Checkpoint, home: Path) -> Path:
+def place(checkpoint: Checkpoint, home: Path, *, scoring: Scoring | None = None) -> Path:
     """Where the checkpoint's ONNX model is, or would be, under `home`."""
     facts = "\n".join(
         [
@@ -38,18 +39,19 @@ def place(checkpoint: Checkpoint, home: Path) -> Path:
             checkpoint.pooling,
             digest(checkpoint.folder / "config.json"),
             weights_digest(checkpoint, home),
+            *([] if scoring is None else [f"scores {scoring.activation} {scoring.typed}"]),
         ]
     )
     return home / "graphs" / hashlib.sha256(facts.encode()).hexdigest()[:32] / "model.onnx"
 
 
-def built(checkpoint: Checkpoint, home: Path) -> Path:
+def built(checkpoint: Checkpoint, home: Path, *, scoring: Scoring | None = None) -> Path:
     """
     The path of the checkpoint's ONNX model under `home`, built now if it is not there yet.
 
-    Raises the errors of `build`.
+    With `scoring` it is a cross-encoder's. Raises the errors of `build`.
     """
-    path = place(checkpoint, home)
+    path = place(checkpoint, home, scoring=scoring)
     folder = path.parent
     if path.is_file():
         return path
@@ -62,5 +64,5 @@ def built(checkpoint: Checkpoint, home: Path) -> Path:
         if path.is_file():
             return path
         with aside(folder) as work:
-            save(build(checkpoint), work / "model.onnx")
+            save(build(checkpoint, scoring), work / "model.onnx")
     return path

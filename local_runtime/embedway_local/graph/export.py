@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import math
+import os
 from typing import TYPE_CHECKING
 
 import onnx
 from onnx import TensorProto, helper
-from onnx.external_data_helper import load_external_data_for_model, uses_external_data
+from onnx.external_data_helper import uses_external_data
 
+from embedway_local.checkpoint import SHIFTED
 from embedway_local.error import ModelCorrupt, ModelUnsupported
+from embedway_local.graph.outside import outside_files
 from embedway_local.graph.parts import OUTPUT, Graph, embedding_output
 from embedway_local.graph.pool import normalize, pool
+from embedway_local.graph.score import activate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from embedway_local.checkpoint import Checkpoint
+    from embedway_local.scoring import Scoring
 
-__all__ = ["extend"]
+__all__ = ["extend", "extend_scores"]
 
 # What transformers and sentence-transformers call the token vectors, and the pooled ones.
 _TOKENS = ("last_hidden_state", "token_embeddings")
 _POOLED = "sentence_embedding"
+_LOGITS = "logits"
 
 
 def extend(checkpoint: Checkpoint) -> onnx.ModelProto:
@@ -41,9 +48,7 @@ def extend(checkpoint: Checkpoint) -> onnx.ModelProto:
 
 
 def _extended(path: Path, checkpoint: Checkpoint) -> onnx.ModelProto:
-    model = _load(path, checkpoint.graph_files)
-    if any(item.domain in {"", "ai.onnx"} and item.version < 13 for item in model.opset_import):
-        raise ModelUnsupported(f"{path}: opset older than 13; export the model again")
+    model = _open(path, checkpoint)
     outputs = {output.name: output for output in model.graph.output}
 
     graph = Graph()
@@ -57,43 +62,102 @@ def _extended(path: Path, checkpoint: Checkpoint) -> onnx.ModelProto:
         # Half-precision exports are pooled in single precision.
         tokens = graph.add("Cast", source, to=TensorProto.FLOAT)
         vectors = pool(graph, tokens, mask, checkpoint.pooling)
-    unit = normalize(graph, vectors)
-    model.graph.initializer.extend(graph.weights)
-    model.graph.node.extend(graph.nodes)
-    model.graph.node.append(helper.make_node("Identity", [unit], [OUTPUT]))
     size = _sizes(outputs[source])[-1:]
-    del model.graph.output[:]
-    model.graph.output.append(embedding_output(size[0] if size and size[0] else checkpoint.hidden))
+    stated = size[0] if size and size[0] else checkpoint.hidden
+    return _ended(model, graph, normalize(graph, vectors), stated)
+
+
+def extend_scores(checkpoint: Checkpoint, scoring: Scoring) -> onnx.ModelProto:
+    """
+    A cross-encoder's own graph, ending in the scores of pairs, float32 (batch, 1).
+
+    Raises `ModelUnsupported` for one without `logits` of one label, and as `extend` does.
+    """
+    path = checkpoint.onnx
+    assert path is not None
+    try:
+        return _scored(path, checkpoint, scoring)
+    except UnicodeDecodeError as error:  # as above
+        raise ModelCorrupt(f"{path}: not a readable ONNX file ({error})") from error
+
+
+def _scored(path: Path, checkpoint: Checkpoint, scoring: Scoring) -> onnx.ModelProto:
+    model = _open(path, checkpoint)
+    outputs = {output.name: output for output in model.graph.output}
+    if _LOGITS not in outputs or _sizes(outputs[_LOGITS])[-1:] not in ([0], [1]):
+        raise ModelUnsupported(
+            f"{path}: no output {_LOGITS} (batch, 1); its outputs are {', '.join(outputs)}"
+        )
+    if all(item.name != "attention_mask" for item in model.graph.input):
+        raise ModelUnsupported(f"{path}: no input attention_mask, so padding would count")
+    graph = Graph()
+    return _ended(model, graph, activate(graph, _LOGITS, scoring.activation), 1)
+
+
+def _open(path: Path, checkpoint: Checkpoint) -> onnx.ModelProto:
+    model = _load(path)
+    _require_placed(model, checkpoint)
+    if any(item.domain in {"", "ai.onnx"} and item.version < 13 for item in model.opset_import):
+        raise ModelUnsupported(f"{path}: opset older than 13; export the model again")
     return model
 
 
-def _load(path: Path, files: tuple[Path, ...]) -> onnx.ModelProto:
+def _require_placed(model: onnx.ModelProto, checkpoint: Checkpoint) -> None:
+    """Positions are given counted from 0, which is not how RoBERTa counts them."""
+    kind = checkpoint.config.values.get("model_type")
+    if kind in SHIFTED and any(item.name == "position_ids" for item in model.graph.input):
+        raise ModelUnsupported(f"{checkpoint.onnx}: an input position_ids, which {kind} counts")
+
+
+def _ended(model: onnx.ModelProto, graph: Graph, output: str, size: int) -> onnx.ModelProto:
+    """The model with what was added to it, and one output."""
+    model.graph.initializer.extend(graph.weights)
+    model.graph.node.extend(graph.nodes)
+    model.graph.node.append(helper.make_node("Identity", [output], [OUTPUT]))
+    del model.graph.output[:]
+    model.graph.output.append(embedding_output(size))
+    return model
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    """The model with all its tensors, of which those in other files may be more than 2 GB."""
+    names = {file.name for file in outside_files(path)}
     try:
         model = onnx.load(path, load_external_data=False)
-        _require_known(model, path, files)
-        load_external_data_for_model(model, str(path.parent))
-    except ModelUnsupported:
+        for tensor in _tensors(model):
+            if uses_external_data(tensor):
+                _bring_in(tensor, path.parent, names)
+    except (ModelCorrupt, ModelUnsupported):
         raise
     except Exception as error:  # protobuf raises its own classes, which are not public
         raise ModelCorrupt(f"{path}: not a readable ONNX file ({error})") from error
     return model
 
 
-def _require_known(model: onnx.ModelProto, path: Path, files: tuple[Path, ...]) -> None:
-    """Tensors in a file not among `files` would not count in the vector space's fingerprint."""
-    outside = {
-        entry.value
-        for tensor in _tensors(model)
-        if uses_external_data(tensor)
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    unknown = sorted(outside - {file.name for file in files})
-    if unknown:
-        raise ModelUnsupported(
-            f"{path}: its tensors are in {', '.join(unknown)}; "
-            f"export them into one file, {path.name}_data"
-        )
+def _bring_in(tensor: onnx.TensorProto, folder: Path, names: set[str]) -> None:
+    """
+    Read a tensor's bytes, and forget that they were elsewhere.
+
+    Ours, because the `onnx` package refuses links, of which the hub's cache is made; `names` are
+    what was found to be beside the model.
+    """
+    about = {entry.key: entry.value for entry in tensor.external_data}
+    name = about.get("location", "")
+    if name not in names:
+        raise ModelCorrupt(f"{folder}: tensor {tensor.name!r} is in {name!r}, which is not known")
+    size = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize * math.prod(tensor.dims)
+    offset, length = int(about.get("offset", 0)), int(about.get("length", size))
+    with (folder / name).open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        if not 0 <= offset <= offset + length <= end:
+            raise ModelCorrupt(
+                f"{folder / name}: {end} bytes long, but a tensor is at {offset} to "
+                f"{offset + length}; it is another model's, or was not copied whole"
+            )
+        file.seek(offset)
+        tensor.raw_data = file.read(length)
+    del tensor.external_data[:]
+    tensor.data_location = TensorProto.DEFAULT
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

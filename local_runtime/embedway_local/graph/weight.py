@@ -29,6 +29,15 @@ class Weights:
         self._places = places
         self._prefix = prefix
 
+    def has(self, name: str) -> bool:
+        """Is there a tensor of this name?"""
+        return self._prefix + name in self._places
+
+    def above(self) -> Weights:
+        """The same, one step out of the prefix: where a head stands beside its encoder."""
+        outer = self._prefix.rstrip(".").rpartition(".")[0]
+        return Weights(self._places, f"{outer}." if outer else "")
+
     def take(self, name: str, *shape: int | None) -> NDArray[np.float32]:
         """
         The tensor, which must have this shape; None stands for any size.

@@ -17,12 +17,27 @@ from embedway_local.source.cache import cached, is_pinned
 from embedway_local.source.conflict import conflicts
 from embedway_local.store import Store
 
-__all__ = ["BUILDABLE", "find", "pull", "runs"]
+__all__ = ["BUILDABLE", "RERANKABLE", "find", "pull", "runs"]
 
 _log = logging.getLogger("embedway.local")
 
 # Named here, not read from the builder: that would import `onnx`, which a cached model never needs.
-BUILDABLE = frozenset({"bert"})
+BUILDABLE = frozenset(
+    {
+        "bert",
+        "camembert",
+        "distilbert",
+        "gte",
+        "modernbert",
+        "mpnet",
+        "new",
+        "nomic_bert",
+        "qwen3",
+        "roberta",
+        "xlm-roberta",
+    }
+)
+RERANKABLE = BUILDABLE - {"nomic_bert", "qwen3"}
 
 # The hub's rule, without which a name could be a path or collide with another's folder.
 _NAME = re.compile(r"(?!.*(--|\.\.))\w[\w.-]{0,95}(/\w[\w.-]{0,95})?", re.ASCII)
@@ -32,7 +47,6 @@ _NAME = re.compile(r"(?!.*(--|\.\.))\w[\w.-]{0,95}(/\w[\w.-]{0,95})?", re.ASCII)
 class _Place:
     folder: Path
     known: KnownModel | None
-    from_hub: bool = True
 
 
 def find(
@@ -52,11 +66,10 @@ def find(
     place = _locate(model, store, pooling, download=download)
     listed = place.known
     if listed is None or listed.pin is None:
-        # Of a repository with an export and weights, the hub's cache may have both, our store
-        # never; both must give the same vector space.
-        buildable = BUILDABLE if place.from_hub else frozenset[str]()
+        # Of a repository with an export and weights, a folder or the hub's cache may have both,
+        # our store never; all must give the same vector space.
         checkpoint = read_checkpoint(
-            place.folder, pooling=pooling, max_tokens=max_tokens, buildable=buildable
+            place.folder, pooling=pooling, max_tokens=max_tokens, buildable=BUILDABLE
         )
         if listed is not None and pooling is None and max_tokens is None:
             _tell_conflicts(checkpoint, listed)
@@ -94,11 +107,14 @@ def pull(model: str, store: Store) -> None:
 
 
 def runs(model: KnownModel) -> str:
-    """Whether this runtime embeds with a known model, in a few words that begin with yes or no."""
+    """Whether this runtime runs a known model, in a few words that begin with yes or no."""
     if model.refused is not None:
         return f"no: {model.refused}"
     if model.kind == "rerank":
-        return "no: a reranker"
+        if model.architecture is None:
+            return "no: the catalogue does not state its architecture"
+        built = model.architecture in RERANKABLE
+        return "yes" if built else f"no: rerankers of {model.architecture} are not built"
     if model.architecture in BUILDABLE:
         return "yes"
     if model.export:
@@ -154,7 +170,7 @@ def _locate(model: str | Path, store: Store, pooling: Pooling | None, *, downloa
     name = str(model)
     folder = os.path.expanduser(name)  # noqa: PTH111 - Path's raises for ~somebody
     if os.path.isdir(folder):  # noqa: PTH112 - Path's raises for names that are too long
-        return _Place(Path(folder), None, from_hub=False)
+        return _Place(Path(folder), None)
     if isinstance(model, Path) or not _NAME.fullmatch(name):
         raise ModelNotFound(f"{name!r} is neither a folder here nor a name on the hub")
     name = full_name(name)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from embedway_local.error import ModelCorrupt, ModelNotFound
 from embedway_local.file import digest
+from embedway_local.graph.outside import outside_names
 from embedway_local.setting import read_settings
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _SETTINGS = (
     "*_Pooling/config.json",
 )
 _SAFETENSORS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
-_ONNX = ("onnx/model.onnx", "onnx/model.onnx_data*", "onnx/model.onnx.data")
+_ONNX = ("onnx/model.onnx", "model.onnx")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # A name of the hub's becomes a path of ours, which must not lead out of the model's folder.
@@ -73,12 +74,19 @@ def _download_current(model: str, folder: Path, partial: Path, buildable: frozen
         _fetch(model, commit, name, folder, partial)
     kind = read_settings(folder / "config.json").text("model_type", default="")
     safetensors = list(_matching(names, _SAFETENSORS))
-    onnx = list(_matching(names, _ONNX))
+    onnx = [name for name in _ONNX if name in names][:1]
     weights = safetensors if safetensors and (kind in buildable or not onnx) else onnx
     if not weights:
         raise ModelNotFound("it has neither model.safetensors nor onnx/model.onnx")
     for name in weights:
         _fetch(model, commit, name, folder, partial)
+    if weights is onnx:
+        # The model itself names the files that its larger tensors are in.
+        for data in outside_names(folder / onnx[0]):
+            name = str(PurePosixPath(onnx[0]).parent / data)
+            if name not in names:
+                raise ModelNotFound(f"{onnx[0]} has tensors in {data}, which the hub does not have")
+            _fetch(model, commit, name, folder, partial)
     return commit
 
 

@@ -8,17 +8,19 @@ import pytest
 from embedway_local import LocalEmbedder, ModelUnsupported
 from embedway_local.checkpoint import read_checkpoint
 from embedway_local.graph.build import ARCHITECTURES, build, save
-from embedway_local.source.find import BUILDABLE
+from embedway_local.graph.score import HEADS
+from embedway_local.source.find import BUILDABLE, RERANKABLE
 
 
 def test_what_find_believes_can_be_built_is_what_can() -> None:
     assert set(ARCHITECTURES) == BUILDABLE
+    assert set(HEADS) == RERANKABLE
 
 
 def test_an_architecture_without_a_builder_names_the_cure(tiny: Callable, home: Path) -> None:
     folder = tiny(model_type="gpt5").folder
 
-    with pytest.raises(ModelUnsupported, match=r"'gpt5' \(only for bert\).*onnx/model\.onnx"):
+    with pytest.raises(ModelUnsupported, match=r"'gpt5' \(only for bert, .*onnx/model\.onnx"):
         LocalEmbedder(folder, home=home)
 
 

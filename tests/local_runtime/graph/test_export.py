@@ -1,6 +1,8 @@
 """A checkpoint's own ONNX file: pooling and normalisation are added, the rest is kept."""
 
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from embedway_local import LocalEmbedder, LocalError, ModelCorrupt, ModelUnsupported
+from embedway_local import (
+    LocalEmbedder,
+    LocalError,
+    ModelCorrupt,
+    ModelNotFound,
+    ModelUnsupported,
+)
+from embedway_local.checkpoint import read_checkpoint
+from embedway_local.graph.build import build
+from embedway_local.graph.outside import outside_names
 
 TEXTS = ["", "a", "z y x w", "a b c d e f", "q q"]
 HIDDEN = 24
@@ -144,7 +155,7 @@ def test_vectors_that_the_export_pooled_are_only_normalised(folder: Path, home: 
     np.testing.assert_allclose(made.embed(TEXTS), expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["model.onnx_data", "model.onnx.data"])
+@pytest.mark.parametrize("name", ["model.onnx_data", "model.onnx.data", "blob"])
 def test_tensors_in_a_file_of_their_own_are_read_and_count(
     folder: Path, home: Path, name: str
 ) -> None:
@@ -163,23 +174,154 @@ def test_tensors_in_a_file_of_their_own_are_read_and_count(
     assert before.space.fingerprint != after.space.fingerprint
 
 
-def test_tensors_in_a_file_of_any_name_are_refused(folder: Path, home: Path) -> None:
+def split(folder: Path, name: str = "blob") -> onnx.ModelProto:
+    """Write an export whose tensors are in a file of their own; returns it as it was written."""
     (folder / "onnx").mkdir()
     path = folder / "onnx" / "model.onnx"
-    onnx.save_model(export(), path, save_as_external_data=True, location="blob", size_threshold=0)
+    onnx.save_model(export(), path, save_as_external_data=True, location=name, size_threshold=0)
+    return onnx.load(path, load_external_data=False)
 
-    with pytest.raises(ModelUnsupported, match=r"blob.*model\.onnx_data"):
+
+def move(model: onnx.ModelProto, folder: Path, **about: str) -> None:
+    """Say something else of where its tensors are."""
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            entry.value = about.get(entry.key, entry.value)
+    onnx.save_model(model, folder / "onnx" / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    "place", ["../secret", "/etc/passwd", "sub/blob", "..", "", "C:blob", "a\\b", "model.onnx"]
+)
+def test_tensors_that_are_not_beside_the_model_are_refused(
+    folder: Path, home: Path, place: str
+) -> None:
+    (folder / "secret").write_bytes(bytes(100_000))
+    move(split(folder), folder, location=place)
+
+    with pytest.raises(ModelUnsupported, match="not a file beside it"):
         LocalEmbedder(folder, home=home)
 
 
-def test_an_export_is_taken_rather_than_weights(tiny: Callable, home: Path) -> None:
-    model = tiny()
-    put(export(), model.folder)
+def test_a_file_of_tensors_that_is_missing_is_named(folder: Path, home: Path) -> None:
+    split(folder)
+    (folder / "onnx" / "blob").unlink()
 
-    vectors = LocalEmbedder(model.folder, home=home).embed(TEXTS)
+    with pytest.raises(ModelNotFound, match="blob, which is not beside it"):
+        LocalEmbedder(folder, home=home)
+
+
+@pytest.mark.parametrize("about", [{"offset": "1000000"}, {"length": "99999999"}, {"offset": "-1"}])
+def test_a_file_of_tensors_that_is_too_short_is_corrupt(
+    folder: Path, home: Path, about: dict
+) -> None:
+    move(split(folder), folder, **about)
+
+    with pytest.raises(ModelCorrupt, match="blob"):
+        LocalEmbedder(folder, home=home)
+
+
+def test_links_into_the_folder_of_the_model_itself_are_followed(folder: Path, home: Path) -> None:
+    """The hub's cache is made of links."""
+    split(folder)
+    (folder / "blobs").mkdir()
+    for name, digest in (("model.onnx", "1f"), ("blob", "2e")):
+        place = folder / "onnx" / name
+        place.rename(folder / "blobs" / digest)
+        place.symlink_to(folder / "blobs" / digest)
+
+    vectors = LocalEmbedder(folder, home=home).embed(TEXTS)
 
     expected = unit([states(text).mean(0) for text in TEXTS])
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-6)
+
+
+def test_tensors_beyond_two_gigabytes_are_read(folder: Path) -> None:
+    model = split(folder)
+    far = 2**31 + 4096
+    blob = folder / "onnx" / "blob"
+    body = blob.read_bytes()
+    with blob.open("r+b") as file:  # a hole, which takes no room
+        file.truncate(0)
+        file.seek(far)
+        file.write(body)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "offset":
+                entry.value = str(far + int(entry.value))
+        if all(entry.key != "offset" for entry in tensor.external_data):
+            tensor.external_data.add(key="offset", value=str(far))
+    onnx.save_model(model, folder / "onnx" / "model.onnx")
+
+    built = build(read_checkpoint(folder))
+
+    weights = {item.name: numpy_helper.to_array(item) for item in built.graph.initializer}
+    np.testing.assert_array_equal(weights["table"], TABLE)
+
+
+def test_a_tensor_inside_of_a_node_is_found(folder: Path) -> None:
+    model = export()
+    tensor = numpy_helper.from_array(TABLE, "hidden")
+    tensor.external_data.add(key="location", value="inside")
+    tensor.data_location = TensorProto.EXTERNAL
+    inner = helper.make_graph([helper.make_node("Constant", [], ["c"], value=tensor)], "g", [], [])
+    model.graph.node.append(
+        helper.make_node("If", ["yes"], ["d"], then_branch=inner, else_branch=inner)
+    )
+    put(model, folder)
+
+    assert ["inside"] == outside_names(folder / "onnx" / "model.onnx")
+
+
+@given(st.binary(max_size=200))
+def test_whatever_the_file_holds_there_are_names_or_an_error(body: bytes) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "model.onnx"
+        path.write_bytes(body)
+        with suppress(ModelCorrupt, ModelUnsupported):
+            assert isinstance(outside_names(path), list)
+
+
+def test_positions_that_are_counted_otherwise_are_refused(tiny: Callable, home: Path) -> None:
+    folder = tiny(model_type="xlm-roberta", pad_token_id=1).folder
+    (folder / "model.safetensors").unlink()
+    model = export()
+    model.graph.input.append(info("position_ids", TensorProto.INT64, ["b", "s"]))
+    put(model, folder)
+
+    with pytest.raises(ModelUnsupported, match="position_ids, which xlm-roberta counts"):
+        LocalEmbedder(folder, home=home)
+
+
+def test_positions_and_other_masks_are_given_to_exports(folder: Path, home: Path) -> None:
+    model = export()
+    for item in model.graph.input:
+        if item.name == "attention_mask":
+            item.type.tensor_type.elem_type = TensorProto.BOOL
+    model.graph.input.append(info("position_ids", TensorProto.INT64, ["b", "s"]))
+    steps = np.arange(40 * HIDDEN, dtype=np.float32).reshape(40, HIDDEN) % 7
+    model.graph.initializer.append(numpy_helper.from_array(steps, "steps"))
+    model.graph.node[-1].output[0] = "unplaced"
+    model.graph.node.append(helper.make_node("Gather", ["steps", "position_ids"], ["places"]))
+    model.graph.node.append(helper.make_node("Add", ["unplaced", "places"], ["last_hidden_state"]))
+    put(model, folder)
+
+    vectors = LocalEmbedder(folder, home=home).embed(TEXTS)
+
+    expected = unit([(states(text) + steps[: len(ids_of(text))]).mean(0) for text in TEXTS])
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-6)
+
+
+def test_weights_are_taken_rather_than_an_export(tiny: Callable, home: Path) -> None:
+    """So that a folder, the hub and the hub's cache give one vector space."""
+    model = tiny()
+    before = LocalEmbedder(model.folder, home=home)
+    put(export(), model.folder)
+
+    after = LocalEmbedder(model.folder, home=home)
+
+    assert before.space == after.space
+    np.testing.assert_array_equal(before.embed(TEXTS), after.embed(TEXTS))
 
 
 @pytest.mark.parametrize(
@@ -257,7 +399,7 @@ def test_tensors_elsewhere_are_refused_wherever_they_hide(
     path.parent.mkdir()
     path.write_bytes(model.SerializeToString())
 
-    with pytest.raises(ModelUnsupported, match="its tensors are in"):
+    with pytest.raises((ModelUnsupported, ModelNotFound), match="its tensors are in"):
         LocalEmbedder(folder, home=home)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from embedway_local import DEFAULT_MODEL, LocalEmbedder, Store
 from embedway_local.catalogue import known_models
@@ -53,7 +54,8 @@ def test_a_model_is_brought_with_what_runs_it_and_nothing_else(
 def test_weights_are_preferred_where_we_build_the_graph_and_exports_elsewhere(
     hub: "Hub", repository: dict, pulled: Callable, home: Path
 ) -> None:
-    repository["onnx/model.onnx"] = repository["onnx/model.onnx_data"] = b"export"
+    repository["onnx/model.onnx"] = export_with_tensors_in("weights.bin")
+    repository["onnx/weights.bin"] = repository["onnx/model.onnx_data"] = b"data"
     hub.repositories["org/other"] = {
         **repository,
         "config.json": json.dumps({"model_type": "other"}).encode(),
@@ -73,8 +75,33 @@ def test_weights_are_preferred_where_we_build_the_graph_and_exports_elsewhere(
         }
         for name in ("tiny", "other", "export")
     }
-    export = {"onnx/model.onnx", "onnx/model.onnx_data"}
+    export = {"onnx/model.onnx", "onnx/weights.bin"}
     assert {"tiny": {"model.safetensors"}, "other": export, "export": export} == weights
+
+
+def export_with_tensors_in(place: str) -> bytes:
+    """Of an ONNX model, what counts here."""
+    tensor = TensorProto(data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value=place)
+    graph = helper.make_graph([], "export", [], [], [tensor])
+    body: bytes = helper.make_model(graph).SerializeToString()
+    return body
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [("missing.bin", "which the hub does not have"), ("../../config.json", "not a file beside it")],
+)
+def test_tensors_in_a_file_that_is_not_beside_the_export_are_refused(
+    hub: "Hub", repository: dict, pulled: Callable, left: Callable, place: str, words: str
+) -> None:
+    del repository["model.safetensors"]
+    repository["onnx/model.onnx"] = export_with_tensors_in(place)
+
+    said = pulled("org/tiny", HF_ENDPOINT=hub.address)
+
+    assert words in said
+    assert [] == left()
 
 
 def test_a_repository_without_weights_that_we_read_is_refused(
