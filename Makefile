@@ -72,7 +72,7 @@ $(BENCH)/.ready: Makefile
 	@echo "Installing the peers of the benchmark into $(BENCH) …"
 	@$(PYTHON) -m venv $(BENCH)
 	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check sentence-transformers
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check sentence-transformers fastembed onnx
 	@touch $@
 
 # The gateways to be compared with; wrk and nginx come from the system.

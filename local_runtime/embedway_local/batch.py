@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["plan"]
+__all__ = ["even_share", "plan"]
+
+# Below it a batch costs a tenth more a token, as the weights are read for too few of them.
+_FEW = 128
 
 
 def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -22,3 +25,12 @@ def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
         batches.append(order[start : start + rows])
         start += rows
     return batches
+
+
+def even_share(total: int, budget: int, callers: int) -> int:
+    """
+    The budget with which `total` tokens keep all of `callers` busy; at most `budget`.
+
+    A call of few texts would otherwise be one batch on one core while the others are idle.
+    """
+    return min(budget, max(_FEW, -(-total // callers)))

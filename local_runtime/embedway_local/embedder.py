@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
-import numpy as np
-
-from embedway_local.batch import plan
+from embedway_local.call import WINDOW, Call, LocalEmbedding, never
 from embedway_local.catalogue import DEFAULT_MODEL
 from embedway_local.error import DeviceUnavailable
 from embedway_local.file import digest
@@ -30,30 +28,17 @@ from embedway_local.reduced import agreed, load_in, prepared
 from embedway_local.source.find import find
 from embedway_local.space import VectorSpace
 from embedway_local.store import Store
+from embedway_local.stream import stream
 from embedway_local.tokenise import Tokeniser
 from embedway_local.work import Workers
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from embedway_local.checkpoint import Checkpoint
 
 __all__ = ["InputType", "LocalEmbedder", "LocalEmbedding"]
-
-# Texts tokenised at a time: bounds memory, and is enough to sort by length within.
-_WINDOW = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class LocalEmbedding:
-    """Vectors, and what they cost."""
-
-    vectors: NDArray[np.float32]
-    """(n, d), row i of text i, of unit length."""
-    tokens: int
-    """Tokens that were read, special tokens included, after cutting at the maximum."""
-    truncated: int
-    """How many texts were cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,32 +147,49 @@ class LocalEmbedder:
         self, texts: Sequence[str], *, input_type: InputType | None = "document"
     ) -> LocalEmbedding:
         """Like `embed`, with the tokens that were read and the texts that were cut."""
-        if isinstance(texts, str | bytes):
-            raise TypeError("texts is one string; give a list of strings")
-        if input_type is not None and input_type not in self._prompts:
-            raise ValueError(f'input_type={input_type!r}: "query" and "document" are known')
-        prompt = "" if input_type is None else self._prompts[input_type]
-        opened = self._here()
-        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
-        tokens = truncated = 0
+        return self._call(self._prompt(texts, input_type)).run(texts)
 
-        def jobs() -> Iterator[Callable[[], None]]:
-            nonlocal tokens, truncated
-            for start in range(0, len(texts), _WINDOW):
-                window = texts[start : start + _WINDOW]
-                ids, cut = opened.tokeniser.encode(window, prompt=prompt, first=start)
-                tokens += sum(map(len, ids))
-                truncated += cut
-                rows = vectors[start : start + len(window)]
-                for batch in plan([len(item) for item in ids], opened.loaded.tokens):
-                    yield partial(_run, opened.loaded, ids, batch, rows)
+    def embed_iter(
+        self, texts: Iterable[str], *, input_type: InputType | None = "document"
+    ) -> Iterator[NDArray[np.float32]]:
+        """
+        Like `embed` for any number of texts, in constant memory: one vector a text, in order.
 
-        opened.workers.each(jobs())
-        return LocalEmbedding(vectors, tokens, truncated)
+        Each is float32 (dimensions,). `texts` is drawn from in the thread that asks for vectors,
+        up to some 6,000 ahead of them, and no further while none is asked for. Closing the
+        iterator, or dropping it, drops what has not been computed. Errors are those of `embed`,
+        and end it.
+        """
+        prompt = self._prompt(texts, input_type)
+
+        def part(block: list[str], first: int, stopped: Callable[[], bool]) -> NDArray[np.float32]:
+            return self._call(prompt, first, stopped).run(block).vectors
+
+        return stream(texts, part, window=WINDOW)
 
     def close(self) -> None:
         """Stop the workers; later calls raise `RuntimeError`."""
         self._opened.workers.close()
+        if self._opened.loaded.alone is not None:
+            self._opened.loaded.alone.close()
+
+    def _prompt(self, texts: Iterable[str], input_type: InputType | None) -> str:
+        if isinstance(texts, str | bytes):
+            raise TypeError("texts is one string; give a list of strings")
+        if input_type is not None and input_type not in self._prompts:
+            raise ValueError(f'input_type={input_type!r}: "query" and "document" are known')
+        return "" if input_type is None else self._prompts[input_type]
+
+    def _call(self, prompt: str, first: int = 0, stopped: Callable[[], bool] = never) -> Call:
+        opened = self._here()
+        return Call(
+            tokeniser=opened.tokeniser,
+            loaded=opened.loaded,
+            workers=opened.workers,
+            prompt=prompt,
+            first=first,
+            stopped=stopped,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -266,7 +268,3 @@ def _space(
         document_prompt=prompts["document"],
         precision=precision,
     )
-
-
-def _run(loaded: Loaded, ids: list[list[int]], batch: list[int], rows: NDArray[np.float32]) -> None:
-    rows[batch] = loaded.session.run([ids[index] for index in batch])

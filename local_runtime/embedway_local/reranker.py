@@ -14,10 +14,12 @@ import numpy as np
 
 from embedway_local.batch import plan
 from embedway_local.error import DeviceUnavailable
+from embedway_local.gpu.target import read_target
 from embedway_local.graph.cache import built
 from embedway_local.home import embedway_home
 from embedway_local.provider import Device, Loaded, load
 from embedway_local.scoring import read_scoring
+from embedway_local.session import Session
 from embedway_local.source.find import find
 from embedway_local.store import Store
 from embedway_local.tokenise import Tokeniser
@@ -67,7 +69,7 @@ class LocalReranker:
         reranker = LocalReranker("cross-encoder/ms-marco-MiniLM-L6-v2")
         reranker.rerank("a question", ["a text", "another"])  # float32 (2,)
 
-    `device`: "auto" takes a CUDA card that works, else the processor; "cuda" insists.
+    `device`: "auto" and "cpu" are the processor; cards do not run rerankers yet, and are refused.
     `threads`: cores to use, by default all that this process may use.
     `max_tokens`: of a pair; a longer one is cut, the longer of its two texts first.
     `home`: the model store; by default `EMBEDWAY_HOME`.
@@ -149,11 +151,6 @@ class LocalReranker:
     def _here(self) -> _Opened:
         """What was opened, opened again in a forked child where it may be in an unknown state."""
         if self._opened.pid != os.getpid():
-            if self.device == "cuda":
-                raise DeviceUnavailable(
-                    "CUDA cannot be used in a process that was forked after it was started",
-                    'start processes with multiprocessing.get_context("spawn")',
-                )
             self._opened = self._open("cpu")
         return self._opened
 
@@ -163,7 +160,12 @@ def _open(
 ) -> _Opened:
     tokeniser = Tokeniser(checkpoint, typed=scoring.typed)
     tokeniser.require_room()
-    loaded = load(graph, device, threads, pad=checkpoint.pad)
+    if read_target(device).kind not in {"auto", "cpu"}:
+        raise DeviceUnavailable(
+            "rerankers run on the processor: a card's inputs do not tell a query from its document",
+            'use device="cpu"',
+        )
+    loaded = load(graph, "cpu", threads, pad=checkpoint.pad)
     return _Opened(os.getpid(), tokeniser, loaded, Workers(loaded.callers))
 
 
@@ -174,6 +176,6 @@ def _run(
     rows: NDArray[np.float32],
 ) -> None:
     ids, types = pairs
-    rows[batch] = loaded.session.run(
-        [ids[index] for index in batch], [types[index] for index in batch]
-    )
+    session = loaded.session
+    assert isinstance(session, Session)
+    rows[batch] = session.run([ids[index] for index in batch], [types[index] for index in batch])

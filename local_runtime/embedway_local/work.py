@@ -53,6 +53,19 @@ class Workers:
                 future.cancel()
             self._calls.discard(call)
 
+    def alone(self, job: Callable[[], None]) -> bool:
+        """Run the job in the caller's thread if no other call is under way; was it run?"""
+        self._require_open()
+        call = object()
+        self._calls.add(call)
+        try:
+            if len(self._calls) > 1:
+                return False
+            job()
+        finally:
+            self._calls.discard(call)
+        return True
+
     def close(self) -> None:
         """Finish what runs and stop; later calls raise `RuntimeError`."""
         self._closed = True
@@ -61,11 +74,14 @@ class Workers:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _pool(self) -> ThreadPoolExecutor:
-        if self._closed:
-            raise RuntimeError("this LocalEmbedder is closed")
+        self._require_open()
         pid = os.getpid()
         pool = self._pools.get(pid)
         if pool is None:
             # Atomic: of two threads here at once, one's pool stays and the other's never starts.
             pool = self._pools.setdefault(pid, ThreadPoolExecutor(self._count, "embedway-local"))
         return pool
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this LocalEmbedder is closed")

@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedway_local.batch import plan
+from embedway_local.batch import even_share, plan
 
 lengths = st.lists(st.integers(0, 300), max_size=200)
 budgets = st.integers(1, 2000)
@@ -41,3 +41,20 @@ def test_no_two_neighbours_would_fit_into_one_batch(lengths: list[int], budget: 
 
         assert (len(batch) + 1) * longest > budget
         assert following
+
+
+@given(st.integers(0, 5000), budgets, st.integers(1, 64))
+def test_an_even_share_is_enough_for_all_and_never_above_the_budget(
+    total: int, budget: int, callers: int
+) -> None:
+    share = even_share(total, budget, callers)
+
+    assert 1 <= share <= budget
+    assert share == budget or share * callers >= total
+
+
+def test_few_texts_are_spread_over_all_cores_and_many_are_not_cut_smaller() -> None:
+    lengths = [40] * 8
+
+    assert 2 == len(plan(lengths, even_share(sum(lengths), 384, 2)))
+    assert 384 == even_share(100_000, 384, 2)

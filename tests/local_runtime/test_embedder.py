@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from embedway_local import DEFAULT_MODEL, LocalEmbedder, ModelNotFound, ModelUnsupported, embedder
+from embedway_local import DEFAULT_MODEL, LocalEmbedder, ModelNotFound, ModelUnsupported, call
 
 REFERENCE = Path(__file__).parent / "reference"
 TEXTS: list[str] = json.loads((REFERENCE / "texts.json").read_text())
@@ -82,7 +82,7 @@ def test_more_texts_than_are_tokenised_at_a_time_keep_their_order(
 ) -> None:
     texts = [" ".join("abcdefghijklmnop"[: index % 17]) for index in range(100)]
     whole = small.encode(texts)
-    monkeypatch.setattr(embedder, "_WINDOW", 7)
+    monkeypatch.setattr(call, "WINDOW", 7)
 
     split = small.encode(texts)
 
@@ -149,7 +149,7 @@ def test_one_string_is_no_list(small: LocalEmbedder) -> None:
 def test_wrong_texts_are_named_by_their_place(
     small: LocalEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedder, "_WINDOW", 2)
+    monkeypatch.setattr(call, "WINDOW", 2)
 
     with pytest.raises(TypeError, match="text 4 is of type int"):
         small.embed(["a", "b", "c", "d", 5])

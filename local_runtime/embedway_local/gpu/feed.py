@@ -21,7 +21,10 @@ Feed: TypeAlias = Callable[[Sequence[Sequence[int]]], dict[str, NDArray[np.gener
 _TYPES: Mapping[str, type[np.generic]] = {
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
+    # Of masks, in some exports.
+    "tensor(bool)": np.bool_,
     "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
 }
 
 
@@ -64,13 +67,14 @@ def _grid(
 def _plain(
     ids: Sequence[Sequence[int]], pad: int, length: int | None
 ) -> dict[str, NDArray[np.generic]]:
-    """Ours name ids and lengths; exports of transformers the other three."""
+    """Ours name ids and lengths; exports of transformers the others."""
     grid, inside, lengths = _grid(ids, pad, length)
     return {
         "ids": grid,
         "lengths": lengths,
         "input_ids": grid,
         "attention_mask": inside,
+        "position_ids": np.broadcast_to(np.arange(grid.shape[1]), grid.shape),
         "token_type_ids": np.zeros_like(grid),
     }
 
