@@ -31,9 +31,14 @@ class VectorSpace:
     query_prompt: str
     document_prompt: str
     precision: Precision = "fp32"
+    recipe: int = 0
+    """How the weights of this precision were made; 0 where they are the checkpoint's own."""
 
     @property
     def fingerprint(self) -> str:
         """`vs1-` and 16 hexadecimal digits; equal if and only if the fields are."""
-        facts = json.dumps(asdict(self), sort_keys=True, ensure_ascii=True)
+        values = asdict(self)
+        if not self.recipe:
+            del values["recipe"]
+        facts = json.dumps(values, sort_keys=True, ensure_ascii=True)
         return f"vs1-{hashlib.sha256(facts.encode()).hexdigest()[:16]}"

@@ -12,7 +12,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from embedway_local import LocalReranker, ModelCorrupt, ModelNotFound, ModelUnsupported
+from embedway_local import (
+    DeviceUnavailable,
+    LocalReranker,
+    ModelCorrupt,
+    ModelNotFound,
+    ModelUnsupported,
+)
 
 REFERENCE = Path(__file__).parent / "reference" / "rerankers"
 NAMES = sorted(folder.name for folder in REFERENCE.iterdir() if folder.is_dir())
@@ -149,6 +155,13 @@ def test_an_embedding_model_is_no_reranker(tiny: Callable, home: Path) -> None:
         LocalReranker(tiny().folder, home=home)
     with pytest.raises(ModelNotFound, match="config"):
         LocalReranker(home.parent, home=home)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "tensorrt"])
+def test_a_card_is_refused_and_the_processor_named(home: Path, device: str) -> None:
+    with pytest.raises(DeviceUnavailable, match="rerankers run on the processor") as caught:
+        LocalReranker(REFERENCE / NAMES[0], home=home, device=device)
+    assert 'device="cpu"' in str(caught.value)
 
 
 def test_texts_that_are_none_are_refused(home: Path) -> None:
