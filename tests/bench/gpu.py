@@ -24,8 +24,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from local import pipeline, quiet
 from passages import passages
+from rival import pipeline, quiet
 from safetensors.numpy import save_file
 
 from embedway_local import DEFAULT_MODEL, DeviceUnavailable, LocalEmbedder, Store, embedway_home

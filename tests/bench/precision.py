@@ -117,8 +117,8 @@ def encoder(kind: str, folder: Path) -> Callable[[list[str]], object]:
 def measure(sides: dict[str, tuple[str, str]], rounds: int, count: int) -> dict:
     """Each side's texts/s, processor seconds and agreement with our fp32."""
     import numpy as np
-    from local import pipeline
     from passages import passages
+    from rival import pipeline
 
     from embedway_local import DEFAULT_MODEL, LocalEmbedder, Store, embedway_home
 

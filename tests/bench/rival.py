@@ -33,15 +33,16 @@ _PIPELINE = {
 }
 
 
-def pipeline(model: Path, place: Path, python: str) -> Path:
-    """The model's files in `place`, with what the peers need to know of them, and an export."""
+def pipeline(model: Path, place: Path, python: str | None = None) -> Path:
+    """The model in `place`, with what the peers need to know of it, and an export by `python`."""
     shutil.copytree(model, place, ignore=shutil.ignore_patterns("embedway.json"))
     for name in ("1_Pooling", "2_Normalize"):
         (place / name).mkdir()
     for name, value in _PIPELINE.items():
         (place / name).write_text(json.dumps(value), "ascii")
-    command = [python, str(HERE / "peer.py"), "export", str(place)]
-    subprocess.run(command, check=True, capture_output=True, env=quiet())
+    if python is not None:
+        command = [python, str(HERE / "peer.py"), "export", str(place)]
+        subprocess.run(command, check=True, capture_output=True, env=quiet())
     return place
 
 
