@@ -53,7 +53,8 @@ def infinity_gateway(infinity: InfinityProcess) -> Iterator[InfinityGateway]:
     names = {
         "plain": [plain],
         "prefixed": [keyed],
-        "beside the local runtime": [LOCAL, plain],
+        # It is a few times slower, and would otherwise only be asked when much is under way.
+        "beside the local runtime": [LOCAL, {**plain, "weight": 5}],
         "another beside the local runtime": [LOCAL, {**keyed, "model": OTHER}],
         "of another name": [{**keyed, "model": "nope"}],
         "without its key": [_upstream(infinity.keyed)],

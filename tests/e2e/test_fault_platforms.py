@@ -47,7 +47,11 @@ class Row:
     part: str = ""
     retry: str = "true"
     retry_after: str | None = None
-    attempts: int = CALLERS + 16
+    attempts: int = CALLERS + 20
+    """
+    Of 90 without a budget: 10 retries a second, and those sent elsewhere while another upstream
+    still seemed well, which depends on how many calls were under way when the first one failed.
+    """
 
 
 def limit(words: str, wait: int | None) -> Callable[[OCIPlatform], None]:
