@@ -14,6 +14,7 @@ from embedway_gateway.cli.console import fail
 from embedway_gateway.cli.embed import embed
 from embedway_gateway.cli.ours import told
 from embedway_gateway.cli.serve import serve
+from embedway_gateway.cli.similarity import similarity
 
 __all__ = ["application"]
 
@@ -59,6 +60,7 @@ def application() -> typer.Typer:
     app.command(no_args_is_help=True)(embed)
     app.command()(check)
     app.command(no_args_is_help=True)(compare)
+    app.command(no_args_is_help=True)(similarity)
     app.add_typer(models.app(), name="models")
     return app
 

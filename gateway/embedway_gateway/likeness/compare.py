@@ -82,7 +82,7 @@ def _measured(
         words = f"not the same space: vectors of {sizes[0]} and of {sizes[1]} numbers"
         return report("different", words, lengths=long)
     found = cosines(left, right)
-    spread = spread_of(list(found), list(np.flatnonzero(present)))
+    spread = spread_of(list(found), [int(place) for place in np.flatnonzero(present)])
     near = neighbours(left, right)
     same = spread.worst >= threshold
     alike = _same_length(left, right)

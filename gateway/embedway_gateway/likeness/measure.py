@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Lengths", "cosines", "lengths", "neighbours", "unit"]
+__all__ = ["Lengths", "cosines", "lengths", "matrix", "neighbours", "unit"]
 
 _NEIGHBOURS = 10
 # The matrix of all pairs of more texts would take over 64 MB.
@@ -43,6 +43,14 @@ def cosines(one: Vectors, other: Vectors) -> NDArray[np.float64]:
     long = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     found: NDArray[np.float64] = np.einsum("ij,ij->i", left, right) / np.maximum(long, 1e-12)
     return np.clip(found, -1, 1)
+
+
+def matrix(vectors: Vectors) -> NDArray[np.float64]:
+    """The cosine of each with each."""
+    rows = vectors.astype(np.float64)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    found: NDArray[np.float64] = np.clip(rows @ rows.T, -1, 1)
+    return found
 
 
 def lengths(vectors: Vectors) -> Lengths:
