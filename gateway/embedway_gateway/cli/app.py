@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from embedway_gateway.cli import models
+from embedway_gateway.cli.bench import bench
 from embedway_gateway.cli.check import check
 from embedway_gateway.cli.compare import compare
 from embedway_gateway.cli.console import fail
@@ -61,6 +62,7 @@ def application() -> typer.Typer:
     app.command()(check)
     app.command(no_args_is_help=True)(compare)
     app.command(no_args_is_help=True)(similarity)
+    app.command(no_args_is_help=True)(bench)
     app.add_typer(models.app(), name="models")
     return app
 

@@ -25,7 +25,7 @@ from embedway_gateway.cli.endpoint import (
 if TYPE_CHECKING:
     from embedway_gateway.likeness.report import Report
 
-__all__ = ["compare"]
+__all__ = ["compare", "waiting"]
 
 _CODES = {"same": 0, "different": 1, "unclear": 2}
 _COLOURS = {"same": "green", "different": "red", "unclear": "yellow"}
@@ -66,7 +66,7 @@ def compare(
             # Now, and not after an hour: it may not be installed.
             import embedway_gateway.picture  # noqa: F401
         given, places = _texts(texts, text_field, limit)
-        with _waiting(2 * len(given)) as advance:
+        with waiting(2 * len(given)) as advance:
             report = asyncio.run(
                 _compare(
                     (old, new),
@@ -139,7 +139,8 @@ def _texts(file: str | None, field: str, limit: int) -> tuple[list[str], list[st
 
 
 @contextmanager
-def _waiting(total: int) -> Iterator[Callable[[int], None]]:
+def waiting(total: int) -> Iterator[Callable[[int], None]]:
+    """Something to call with each count that is done: a bar on a terminal, nothing elsewhere."""
     console = terminal(error=True)
     if not console.is_terminal:
         yield lambda _count: None
