@@ -89,9 +89,7 @@ async def _warm(place: Place, load: Load, whole: Sequence[tuple[str, ...]]) -> _
 
 
 async def _until(due: float) -> None:
-    """
-    Sleep; the last bit in a thread, because the event loop's own timers are a millisecond late.
-    """
+    """Sleep; the last bit in a thread: the event loop's own timers are a millisecond late."""
     if (left := due - time.perf_counter() - _LAST_BIT) > 0:
         await asyncio.sleep(left)
     if (left := due - time.perf_counter()) > 0:

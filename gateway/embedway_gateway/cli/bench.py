@@ -171,7 +171,7 @@ async def _measure(
             await stack.enter_async_context(opened(one, engine=engine, config=config))
             for one in endpoints
         ]
-        tallies += [Tally(one.label, one.model, one.embedder is not None) for one in places]
+        tallies += [Tally(one.label, one.model, is_local=one.is_local) for one in places]
         with waiting(load.requests * len(places)) as advance:
             await run(places, load, tallies, advance=advance)
 

@@ -25,8 +25,8 @@ An endpoint is one of
 
 with options after commas: `key=VARIABLE` (the environment variable that holds the API key),
 `credentials=NAME` (of `--config`), `input_type=query`, `prompt=TEXT`, `dimensions=N`, `label=NAME`;
-`local` takes `pooling=`, `max_tokens=`, `device=`, `threads=`, a URL `platform=`, `path=`,
-`max_inputs=`, `timeout=`, `insecure=true`."""
+`local` takes `pooling=`, `max_tokens=`, `device=`, `precision=`, `threads=`, a URL
+`platform=`, `path=`, `max_inputs=`, `timeout=`, `insecure=true`."""
 """For --help."""
 
 Engine: TypeAlias = Annotated[

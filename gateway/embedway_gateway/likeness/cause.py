@@ -68,7 +68,7 @@ async def pooling_cause(places: tuple[Place, Place], vectors: tuple[Vectors, Vec
     it is not, or pooling is not the cause.
     """
     for model in dict.fromkeys(place.model for place in places):
-        if any(place.embedder and place.model == model for place in places) or _is_here(model):
+        if any(place.is_local and place.model == model for place in places) or _is_here(model):
             found = await asyncio.to_thread(_poolings, model, places, vectors)
             if found[0] and found[1] and found[0] != found[1]:
                 return (

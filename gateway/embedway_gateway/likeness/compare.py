@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from embedway_gateway.layers.canary import CANARIES, SHORT
 from embedway_gateway.likeness.cause import pooling_cause, prompt_cause
 from embedway_gateway.likeness.measure import cosines, lengths, neighbours
-from embedway_gateway.likeness.report import Report, Verdict, spread_of
+from embedway_gateway.likeness.report import Report, spread_of
 from embedway_gateway.place.place import Place
 from embedway_gateway.place.rows import Rows, embed_rows
 
@@ -53,55 +53,53 @@ def _measured(
 ) -> Report:
     present = pair[0].present & pair[1].present
     left, right = (rows.vectors[present] for rows in pair)
-    refused = tuple(int((~rows.present).sum()) for rows in pair)
-    sizes = (left.shape[1], right.shape[1])
-
-    def report(verdict: Verdict, words: str, **more: object) -> Report:
-        values = {
-            "names": (places[0].label, places[1].label),
-            "models": (places[0].model, places[1].model),
-            "dimensions": sizes,
-            "texts": len(texts),
-            "refused": refused,
-            "threshold": threshold,
-        }
-        return Report(verdict=verdict, words=words, **{**values, **more})  # type: ignore[arg-type]
-
+    blank = Report(
+        verdict="unclear",
+        words="no text was embedded by both: nothing can be compared",
+        names=(places[0].label, places[1].label),
+        models=(places[0].model, places[1].model),
+        dimensions=(left.shape[1], right.shape[1]),
+        texts=len(texts),
+        refused=(int((~pair[0].present).sum()), int((~pair[1].present).sum())),
+        threshold=threshold,
+    )
     if not present.any():
-        return report("unclear", "no text was embedded by both: nothing can be compared")
-    different = len(set(np.asarray(texts, object)[present]))
+        return blank
+    different = len({texts[int(place)] for place in np.flatnonzero(present)})
     for place, vectors in zip(places, (left, right), strict=True):
         if different > 1 and np.allclose(vectors, vectors[0], atol=1e-6):
-            return report(
-                "unclear",
+            words = (
                 f"{place.label} gives every text the same vector: it does not embed; restart it "
-                "and look at its log",
+                "and look at its log"
             )
+            return replace(blank, words=words)
     long = (lengths(left), lengths(right))
-    if sizes[0] != sizes[1]:
-        words = f"not the same space: vectors of {sizes[0]} and of {sizes[1]} numbers"
-        return report("different", words, lengths=long)
+    if left.shape != right.shape:
+        words = f"not the same space: vectors of {left.shape[1]} and of {right.shape[1]} numbers"
+        return replace(blank, verdict="different", words=words, lengths=long)
+    return _judged(replace(blank, lengths=long), left, right, np.flatnonzero(present))
+
+
+def _judged(blank: Report, left: Vectors, right: Vectors, places: NDArray[np.intp]) -> Report:
     found = cosines(left, right)
-    spread = spread_of(list(found), [int(place) for place in np.flatnonzero(present)])
+    spread = spread_of(list(found), [int(place) for place in places])
     near = neighbours(left, right)
-    same = spread.worst >= threshold
-    alike = _same_length(left, right)
-    words = (
-        f"the same vector space: the smallest cosine of {spread.count} texts is "
-        f"{spread.worst:.6f}, at least {threshold:g} is asked for"
-    )
-    if same and not alike:
-        words = "the same directions, but not the same lengths: a dot product would not agree"
-    elif not same:
+    same, alike = spread.worst >= blank.threshold, _same_length(left, right)
+    least = f"at least {blank.threshold:g} is asked for"
+    if same and alike:
         words = (
-            f"not the same space: the smallest cosine is {spread.worst:.6f}, at least "
-            f"{threshold:g} is asked for"
+            f"the same vector space: the smallest cosine of {spread.count} texts is "
+            f"{spread.worst:.6f}, {least}"
         )
-    return report(
-        "same" if same and alike else "different",
-        words,
+    elif same:
+        words = "the same directions, but not the same lengths: a dot product would not agree"
+    else:
+        words = f"not the same space: the smallest cosine is {spread.worst:.6f}, {least}"
+    return replace(
+        blank,
+        verdict="same" if same and alike else "different",
+        words=words,
         cosine=spread,
-        lengths=long,
         neighbours=near and near[0],
         overlap=near and near[1],
         values=tuple(map(float, found)),

@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
 
 from embedway_gateway.config.proxy import read_proxies
 from embedway_gateway.layers.prompt import PromptTexts
 from embedway_gateway.layers.timeout import Timeout
 from embedway_gateway.leaf import Leaf, embedding_leaf
 from embedway_gateway.likeness.measure import unit
-from embedway_gateway.local import Local, Runtime
 from embedway_gateway.place.error import PlaceError
-from embedway_gateway.place.resolve import Resolved, resolve
+from embedway_gateway.place.here import Here, open_embedder
+from embedway_gateway.place.option import input_type, number, prompts
+from embedway_gateway.place.resolve import Resolved, local_prompts, resolve
 from embedway_gateway.place.syntax import Spec, parse
 from embedway_gateway.survey.advice import is_foreign
 from embedway_gateway.survey.ask import ask, recognise
@@ -32,9 +32,6 @@ from embedway_upstream import (
 )
 from embedway_upstream.credentials.renewal import Renewal
 from embedway_upstream.embedding import InputType
-
-if TYPE_CHECKING:
-    from embedway_local import Device, LocalEmbedder, Pooling
 
 __all__ = ["Place", "opened"]
 
@@ -54,7 +51,8 @@ class Place:
     """What is put before a text here; the server may put more."""
     input_type: InputType = "document"
     dimensions: int | None = None
-    embedder: LocalEmbedder | None = None
+    is_local: bool = False
+    """Whether the model runs in this process."""
 
     async def send(
         self, texts: Sequence[str], *, input_type: InputType | None = None
@@ -64,7 +62,7 @@ class Place:
         prompt = self.prompts.query if kind == "query" else self.prompts.document
         inputs = tuple(prompt + text for text in texts)
         # Nothing stands above a model in this process that would shorten its vectors.
-        asked = self.dimensions if self.embedder is None else None
+        asked = self.dimensions if not self.is_local else None
         request = EmbeddingRequest(self.model, inputs, input_type=kind, dimensions=asked)
         response = await self.service.send(request)
         if asked == self.dimensions:
@@ -108,33 +106,29 @@ async def opened(
 
 @asynccontextmanager
 async def _local(spec: Spec, found: Resolved) -> AsyncIterator[Place]:
-    embedder = await asyncio.to_thread(_embedder, spec, found.model.name)
-    local = Local(spec.label, Runtime(spec.label, lambda: embedder), dimensions=None)
-    await local.load()
-    own = PromptTexts(embedder.space.query_prompt, embedder.space.document_prompt)
-    try:
+    embedder = await asyncio.to_thread(open_embedder, spec, found.model.name)
+    space = embedder.space
+    with embedder:
         yield Place(
             label=spec.label,
             model=found.model.name,
             engine="local",
-            service=local,
+            service=Here(spec.label, embedder),
             max_inputs=_AT_ONCE,
-            embedder=embedder,
-            prompts=_prompts(spec, own),
-            input_type=_input_type(spec),
-            dimensions=_number(spec, "dimensions"),
+            is_local=True,
+            prompts=prompts(spec, PromptTexts(space.query_prompt, space.document_prompt)),
+            input_type=input_type(spec),
+            dimensions=number(spec, "dimensions"),
         )
-    finally:
-        await local.close()
 
 
 async def _remote(
     spec: Spec, found: Resolved, leaf: Leaf, transport: Carrier, engine: str
 ) -> Place:
-    own, embedder = found.prompts, None
+    own = found.prompts
     if leaf.local is not None:
-        embedder = await leaf.local.load()
-        own = own or PromptTexts(embedder.space.query_prompt, embedder.space.document_prompt)
+        space = (await leaf.local.load()).space
+        own = own or local_prompts(found.model, space)
     named = (spec.engine or engine) if spec.kind == "url" else found.item.engine
     service = leaf.service
     if named == "embedway" and leaf.endpoint is not None:
@@ -146,10 +140,10 @@ async def _remote(
         engine=named,
         service=Timeout(service, seconds=found.item.timeout, upstream=spec.label),
         max_inputs=min(leaf.max_inputs or _AT_ONCE, _AT_ONCE),
-        embedder=embedder,
-        prompts=_prompts(spec, own or PromptTexts()),
-        input_type=_input_type(spec),
-        dimensions=_number(spec, "dimensions"),
+        is_local=leaf.local is not None,
+        prompts=prompts(spec, own or PromptTexts()),
+        input_type=input_type(spec),
+        dimensions=number(spec, "dimensions"),
     )
 
 
@@ -180,43 +174,3 @@ async def _advise(
         found, _ = await recognise(endpoint, transport)
         if found and found != engine:
             error.add_note(f"It answers as {found} does: write {found}+http… before its address.")
-
-
-def _embedder(spec: Spec, model: str) -> LocalEmbedder:
-    from embedway_local import LocalEmbedder, Pooling
-
-    pooling = _choice(spec, "pooling", get_args(Pooling))
-    device = _choice(spec, "device", ("auto", "cpu", "cuda")) or "auto"
-    return LocalEmbedder(
-        model,
-        pooling=cast("Pooling | None", pooling),
-        device=cast("Device", device),
-        max_tokens=_number(spec, "max_tokens"),
-        threads=_number(spec, "threads"),
-    )
-
-
-def _prompts(spec: Spec, own: PromptTexts) -> PromptTexts:
-    stated = spec.options.get("prompt")
-    return own if stated is None else PromptTexts(stated, stated)
-
-
-def _input_type(spec: Spec) -> InputType:
-    chosen = _choice(spec, "input_type", ("query", "document"))
-    return "query" if chosen == "query" else "document"
-
-
-def _choice(spec: Spec, name: str, known: Sequence[str]) -> str | None:
-    value = spec.options.get(name)
-    if value is not None and value not in known:
-        raise PlaceError(f"{spec.label}: {name}={value}: known are {', '.join(known)}")
-    return value
-
-
-def _number(spec: Spec, name: str) -> int | None:
-    value = spec.options.get(name)
-    if value is None:
-        return None
-    if not value.isascii() or not value.isdigit() or int(value) < 1:
-        raise PlaceError(f"{spec.label}: {name}={value}: a positive whole number is wanted")
-    return int(value)

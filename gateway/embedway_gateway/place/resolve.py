@@ -18,11 +18,11 @@ from embedway_upstream import Bearer
 
 if TYPE_CHECKING:
     from embedway_gateway.place.syntax import Spec
+    from embedway_local import VectorSpace
     from embedway_upstream import Credentials
 
-__all__ = ["Resolved", "resolve"]
+__all__ = ["Resolved", "local_prompts", "resolve"]
 
-_NUMBERS = ("max_inputs",)
 _KEY = "key"
 
 
@@ -98,7 +98,7 @@ def _of_config(spec: Spec) -> Resolved:
         prompts = None
     elif any(one.engine == "local" for one in model.upstreams):
         # The gateway would put the local model's before the texts of all.
-        prompts = _local_prompts(model)
+        prompts = _shared_prompts(model)
     else:
         prompts = PromptTexts()
     sizeless = model.model_copy(update={"dimensions": None})
@@ -127,12 +127,20 @@ def _named(config: Config, spec: Spec) -> tuple[ModelConfig, UpstreamConfig]:
     raise PlaceError(f"{spec.label}: no such model or upstream; there are {', '.join(there)}")
 
 
-def _local_prompts(model: ModelConfig) -> PromptTexts:
+def local_prompts(model: ModelConfig, space: VectorSpace) -> PromptTexts:
+    """Those of the local model's own files; with `prompts: auto`, where it has none, the known."""
+    known = model.known_prompts
+    if known is None or space.query_prompt or space.document_prompt:
+        return PromptTexts(space.query_prompt, space.document_prompt)
+    return PromptTexts(known.query, known.document)
+
+
+def _shared_prompts(model: ModelConfig) -> PromptTexts:
     from embedway_local import LocalEmbedder
 
     local = next(one for one in model.upstreams if one.engine == "local")
     with LocalEmbedder(local.model or model.name, device="cpu") as embedder:
-        return PromptTexts(embedder.space.query_prompt, embedder.space.document_prompt)
+        return local_prompts(model, embedder.space)
 
 
 def _logins(config: Config, name: str, path: Path) -> dict[str, Credentials]:

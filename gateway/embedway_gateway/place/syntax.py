@@ -19,7 +19,7 @@ ENGINES = ("tei", "ovms", "infinity", "vllm", "openai", "onnx", "embedway")
 _EVERYWHERE = ("dimensions", "input_type", "prompt", "label")
 _OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "local": ("pooling", "max_tokens", "device", "threads"),
+        "local": ("pooling", "max_tokens", "device", "precision", "threads"),
         "url": (
             "model",
             "key",
