@@ -35,6 +35,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "config": ("timeout",),
     }
 )
+_PASSWORD = re.compile(r"//[^/@]*@")
 _ENGINE = re.compile(r"^([a-z]+)\+(?=https?://)")
 # A comma is part of a value unless a name and = follow, so that a prompt may have one.
 _COMMA = re.compile(r",(?=[a-z_]+=)")
@@ -60,7 +61,7 @@ class Spec:
             return self.options["label"]
         # Not the key's variable: it may be the key itself, given by mistake.
         shown = (f"{name}={value}" for name, value in self.options.items() if name != "key")
-        return ",".join([_COMMA.split(self.written)[0], *shown])
+        return ",".join([_PASSWORD.sub("//…@", _COMMA.split(self.written)[0]), *shown])
 
 
 def parse(written: str) -> Spec:

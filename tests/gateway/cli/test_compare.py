@@ -210,7 +210,9 @@ def test_a_key_comes_from_the_environment_and_is_never_shown(
     assert result.exit_code == 0, result.output
     assert mistaken.exit_code == 2
     assert "key= names an environment variable" in mistaken.stderr
-    assert "planted-token" not in result.output + mistaken.output
+    with_user = compared("http://me:planted-token@127.0.0.1:1/v1", "local")
+    assert "url must have no user" in with_user.stderr
+    assert "planted-token" not in result.output + mistaken.output + with_user.output
 
 
 def test_a_model_or_an_upstream_of_a_configuration(serve: Serve, tmp_path: Path) -> None:
