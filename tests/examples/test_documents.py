@@ -247,7 +247,15 @@ def test_command_line_page_names_every_command_and_option() -> None:
     group = get_command(application())
     commands = group.commands  # type: ignore[attr-defined]
 
-    assert sorted(commands) == ["check", "embed", "models", "serve"]
+    assert sorted(commands) == [
+        "bench",
+        "check",
+        "compare",
+        "embed",
+        "models",
+        "serve",
+        "similarity",
+    ]
     for name, command in commands.items():
         text = section("command-line.md", f"`embedway {name}`")
         for inner_name, inner in getattr(command, "commands", {"": command}).items():

@@ -2,54 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from embedway_gateway.cli import models
+from embedway_gateway.cli.bench import bench
 from embedway_gateway.cli.check import check
+from embedway_gateway.cli.compare import compare
 from embedway_gateway.cli.console import fail
 from embedway_gateway.cli.embed import embed
+from embedway_gateway.cli.ours import told
 from embedway_gateway.cli.serve import serve
+from embedway_gateway.cli.similarity import similarity
 
 __all__ = ["application"]
-
-# By name, because importing them costs half a second: one that was raised is imported already.
-_OURS = (
-    ("embedway_local.error", "LocalError"),
-    ("embedway_upstream.error", "EmbeddingError"),
-    ("embedway_gateway.bulk.error", "BulkError"),
-    ("embedway_gateway.config.load", "ConfigError"),
-    ("embedway_gateway.serve", "CannotListen"),
-    ("embedway_gateway.supervise", "WorkersFail"),
-)
-
-_EXTRAS = {
-    "redis": ("redis",),
-    "local": (
-        "huggingface_hub",
-        "onnx",
-        "onnxruntime",
-        "platformdirs",
-        "safetensors",
-        "tokenizers",
-    ),
-    "gateway": (
-        "aiohappyeyeballs",
-        "aiohttp",
-        "fastapi",
-        "httptools",
-        "orjson",
-        "prometheus_client",
-        "pydantic",
-        "starlette",
-        "uvicorn",
-        "yaml",
-    ),
-    "parquet": ("pyarrow",),
-}
 
 
 class _Commands(TyperGroup):
@@ -61,17 +29,11 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             fail("Interrupted.")
             raise typer.Exit(130) from None
-        except ImportError as error:
-            missing = (error.name or "").partition(".")[0]
-            extra = next((name for name, parts in _EXTRAS.items() if missing in parts), None)
-            if extra is None:
-                raise
-            fail(f'{missing} is not installed, and this needs it: pip install "embedway[{extra}]"')
-            raise typer.Exit(1) from None
         except Exception as error:
-            if not _is_ours(error):
+            message = told(error)
+            if message is None:
                 raise
-            fail("\n".join([str(error), *getattr(error, "__notes__", ())]))
+            fail(message)
             raise typer.Exit(1) from None
 
 
@@ -98,6 +60,9 @@ def application() -> typer.Typer:
     app.command()(serve)
     app.command(no_args_is_help=True)(embed)
     app.command()(check)
+    app.command(no_args_is_help=True)(compare)
+    app.command(no_args_is_help=True)(similarity)
+    app.command(no_args_is_help=True)(bench)
     app.add_typer(models.app(), name="models")
     return app
 
@@ -114,8 +79,3 @@ def _embedway(
 
     Start with `embedway serve`, or embed a file with `embedway embed texts.txt --out vectors.npy`.
     """
-
-
-def _is_ours(error: Exception) -> bool:
-    roots = (getattr(sys.modules.get(module), name, None) for module, name in _OURS)
-    return isinstance(error, tuple(root for root in roots if root is not None))

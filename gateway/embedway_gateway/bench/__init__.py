@@ -1,0 +1,1 @@
+"""How fast does an endpoint embed, and how long does a caller wait?"""

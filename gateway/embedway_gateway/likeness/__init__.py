@@ -1,0 +1,1 @@
+"""Do two endpoints give the same vectors, and if not, why?"""
