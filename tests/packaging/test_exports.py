@@ -17,6 +17,7 @@ PACKAGES = [
     "embedway_local",
     "embedway_upstream",
     "langchain_embedway",
+    "litellm_embedway",
     "llama_index.embeddings.embedway",
 ]
 MODULES = sorted(
