@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import httpx
-import litellm
+from litellm import exceptions
 
 from embedway_client import AuthenticationFailed, VectorSpaceChanged
 from embedway_upstream import (
@@ -23,24 +25,24 @@ from embedway_upstream import (
 __all__ = ["translated"]
 
 # The first that fits; the more special ones come first.
-_NAMES: tuple[tuple[type[Exception], type[Exception], int], ...] = (
-    (AuthenticationFailed, litellm.AuthenticationError, 401),
+_NAMES: tuple[tuple[type[Exception], Callable[..., Exception], int], ...] = (
+    (AuthenticationFailed, exceptions.AuthenticationError, 401),
     # Trying again cannot bring the old space back, and another deployment must not be asked.
-    (VectorSpaceChanged, litellm.BadRequestError, 400),
-    (UnknownModel, litellm.NotFoundError, 404),
-    (BatchTooLarge, litellm.BadRequestError, 400),
-    (InputTooLong, litellm.ContextWindowExceededError, 400),
-    (InvalidRequest, litellm.BadRequestError, 400),
-    (RateLimited, litellm.RateLimitError, 429),
-    (UpstreamTimeout, litellm.Timeout, 408),
-    (UpstreamUnreachable, litellm.APIConnectionError, 500),
-    (BadReply, litellm.InternalServerError, 500),
-    (WrongSpace, litellm.BadRequestError, 400),
-    (Overloaded, litellm.ServiceUnavailableError, 503),
-    (EmbeddingError, litellm.InternalServerError, 500),
-    (ValueError, litellm.BadRequestError, 400),
-    (TypeError, litellm.BadRequestError, 400),
-    (ImportError, litellm.BadRequestError, 400),
+    (VectorSpaceChanged, exceptions.BadRequestError, 400),
+    (UnknownModel, exceptions.NotFoundError, 404),
+    (BatchTooLarge, exceptions.BadRequestError, 400),
+    (InputTooLong, exceptions.ContextWindowExceededError, 400),
+    (InvalidRequest, exceptions.BadRequestError, 400),
+    (RateLimited, exceptions.RateLimitError, 429),
+    (UpstreamTimeout, exceptions.Timeout, 408),
+    (UpstreamUnreachable, exceptions.APIConnectionError, 500),
+    (BadReply, exceptions.InternalServerError, 500),
+    (WrongSpace, exceptions.BadRequestError, 400),
+    (Overloaded, exceptions.ServiceUnavailableError, 503),
+    (EmbeddingError, exceptions.InternalServerError, 500),
+    (ValueError, exceptions.BadRequestError, 400),
+    (TypeError, exceptions.BadRequestError, 400),
+    (ImportError, exceptions.BadRequestError, 400),
 )
 
 
@@ -49,7 +51,7 @@ def translated(error: Exception, model: str) -> Exception:
     for ours, theirs, status in _NAMES:
         if isinstance(error, ours):
             told: dict[str, object] = {"message": str(error), "model": model}
-            if theirs not in (litellm.Timeout, litellm.APIConnectionError):
+            if theirs not in (exceptions.Timeout, exceptions.APIConnectionError):
                 told["response"] = _response(status, getattr(error, "retry_after", None))
             return theirs(llm_provider="embedway", **told)
     return error

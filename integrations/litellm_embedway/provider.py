@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 import litellm
-from litellm import CustomLLM, EmbeddingResponse
+from litellm.constants import openai_compatible_providers
+from litellm.llms.custom_llm import CustomLLM
+from litellm.types.utils import EmbeddingResponse, Usage
+from litellm.utils import custom_llm_setup
 
 from litellm_embedway.failure import translated
 from litellm_embedway.option import Call, Setup, read
@@ -104,10 +107,10 @@ def register() -> None:
     if all(item["provider"] != "embedway" for item in litellm.custom_provider_map):
         litellm.custom_provider_map.append({"provider": "embedway", "custom_handler": embedway})
     # Else it refuses `dimensions`, `encoding_format` and `user` before it asks us, or drops them.
-    if "embedway" not in litellm.openai_compatible_providers:
-        litellm.openai_compatible_providers.append("embedway")
+    if "embedway" not in openai_compatible_providers:
+        openai_compatible_providers.append("embedway")
     # Now, because it takes the map into its list of providers only when a call begins.
-    litellm.utils.custom_llm_setup()
+    custom_llm_setup()  # type: ignore[no-untyped-call]
 
 
 def _call(  # noqa: PLR0917
@@ -155,9 +158,7 @@ def _response(model: str, result: EmbeddingResult, call: Call) -> EmbeddingRespo
         }
         for index, row in enumerate(rows)
     ]
-    usage = litellm.Usage(
-        prompt_tokens=result.usage.prompt_tokens, total_tokens=result.usage.total_tokens
-    )
+    usage = Usage(prompt_tokens=result.usage.prompt_tokens, total_tokens=result.usage.total_tokens)
     response = EmbeddingResponse(model=model, data=data, usage=usage)
     if result.vector_space is not None:
         told = {"x-embedway-vector-space": result.vector_space}
