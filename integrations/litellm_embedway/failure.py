@@ -53,7 +53,7 @@ def translated(error: Exception, model: str) -> Exception:
             told: dict[str, object] = {"message": str(error), "model": model}
             if theirs not in (exceptions.Timeout, exceptions.APIConnectionError):
                 told["response"] = _response(status, getattr(error, "retry_after", None))
-            return theirs(llm_provider="embedway", **told)
+            return theirs(llm_provider="embedway", **told)  # pyright: ignore[reportArgumentType]
     return error
 
 
