@@ -22,7 +22,7 @@ from embedway_upstream import (
     WrongSpace,
 )
 
-__all__ = ["translated"]
+__all__ = ["refused", "translated"]
 
 # The first that fits; the more special ones come first.
 _NAMES: tuple[tuple[type[Exception], Callable[..., Exception], int], ...] = (
@@ -55,6 +55,12 @@ def translated(error: Exception, model: str) -> Exception:
                 told["response"] = _response(status, getattr(error, "retry_after", None))
             return theirs(llm_provider="embedway", **told)  # pyright: ignore[reportArgumentType]
     return error
+
+
+def refused(model: str) -> Exception:
+    """For what is not an embedding."""
+    told = "embedway/… embeds, and nothing else; to chat through a gateway: openai/… with api_base"
+    return exceptions.BadRequestError(message=told, model=model, llm_provider="embedway")
 
 
 def _response(status: int, retry_after: float | None) -> httpx.Response:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from embedway_client import Client, aicore_credentials
+from embedway_client import Client, aicore_credentials, environment
 from embedway_upstream import InputType
 
 __all__ = ["Call", "Setup", "read"]
@@ -37,10 +37,34 @@ class Setup:
     max_retries: int
     options: tuple[tuple[str, str | int | bool], ...] = field(repr=False)
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Whose vectors they are: the address, and the model there."""
+        return (self.api_base or environment.base_url()).rstrip("/"), self.model
+
+    @property
+    def dimensions(self) -> int | None:
+        """What was asked for; None is what the model has."""
+        asked = dict(self.options).get("dimensions")
+        return asked if isinstance(asked, int) else None
+
+    @property
+    def states_space(self) -> bool:
+        """Whether the vector space was stated."""
+        return "vector_space" in dict(self.options)
+
+    @property
+    def accepts_change(self) -> bool:
+        """Whether the server is followed into another space."""
+        return dict(self.options).get("accept_space_change") is True
+
     def client(self) -> Client:
         """A new one. Raises `ValueError`, `TypeError` or `ImportError`, as the client does."""
         told = dict(self.options)
         if not told.keys() & _DIRECT:
+            # The pool holds the space, for all clients of one model; a stated one, the client.
+            if not self.states_space:
+                told["accept_space_change"] = True
             return Client(
                 self.model,
                 base_url=self.api_base,

@@ -3,42 +3,36 @@
 from __future__ import annotations
 
 import base64
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import httpx
-import litellm
-from litellm.constants import openai_compatible_providers
 from litellm.llms.custom_llm import CustomLLM
 from litellm.types.utils import EmbeddingResponse, Usage
-from litellm.utils import custom_llm_setup
 
-from litellm_embedway.failure import translated
-from litellm_embedway.option import Call, Setup, read
+from litellm_embedway.failure import refused, translated
+from litellm_embedway.option import Call, read
+from litellm_embedway.pool import Pool
+from litellm_embedway.registration import announce, require_announced
 
 if TYPE_CHECKING:
-    from embedway_client import Client, EmbeddingResult
+    from embedway_client import EmbeddingResult
 
 __all__ = ["EmbedwayLLM", "embedway", "register"]
-
-_MOST_CLIENTS = 64
 
 
 class EmbedwayLLM(CustomLLM):
     """
     Embeds for `litellm.embedding(model="embedway/<name>")`, its async twin, Router and proxy.
 
-    One client for each distinct set of settings, of which the 64 used last are kept, so that
-    connections and the vector space first seen last from call to call. May be used from several
-    threads and event loops. Trying again is LiteLLM's, unless `max_retries` is given.
+    Connections last from call to call, and so does the vector space first seen of a model at an
+    address, whatever else a call says. May be used from several threads and event
+    loops. Trying again is LiteLLM's, unless `max_retries` is given.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._clients: OrderedDict[Setup, Client] = OrderedDict()
-        self._lock = threading.Lock()
+        self._pool = Pool()
 
     def embedding(  # type: ignore[override]
         self,
@@ -55,8 +49,10 @@ class EmbedwayLLM(CustomLLM):
         """Raises LiteLLM's errors."""
         try:
             call = _call(model, optional_params, api_base, api_key, timeout, litellm_params)
-            client, texts = self._client(call.setup), _texts(input)
-            return _response(model, client.encode(texts, input_type=call.input_type), call)
+            texts = _texts(input)
+            with self._pool.client(call.setup) as client:
+                result = client.encode(texts, input_type=call.input_type)
+            return _response(model, self._pool.seen(call.setup, result), call)
         except Exception as error:  # noqa: BLE001 - what is not ours is raised as it is
             raise translated(error, model) from None
 
@@ -75,28 +71,32 @@ class EmbedwayLLM(CustomLLM):
         """Like `embedding`, without blocking the event loop."""
         try:
             call = _call(model, optional_params, api_base, api_key, timeout, litellm_params)
-            client, texts = self._client(call.setup), _texts(input)
-            return _response(model, await client.aencode(texts, input_type=call.input_type), call)
+            texts = _texts(input)
+            async with self._pool.aclient(call.setup) as client:
+                result = await client.aencode(texts, input_type=call.input_type)
+            return _response(model, self._pool.seen(call.setup, result), call)
         except Exception as error:  # noqa: BLE001 - what is not ours is raised as it is
             raise translated(error, model) from None
 
     def accept_vector_space(self, model: str, fingerprint: str | None = None) -> None:
         """Go on in another vector space (by default the next answer's) with this model's name."""
-        with self._lock:
-            clients = [made for setup, made in self._clients.items() if setup.model == model]
-        for client in clients:
-            client.accept_vector_space(fingerprint)
+        self._pool.accept(model, fingerprint)
 
-    def _client(self, setup: Setup) -> Client:
-        with self._lock:
-            client = self._clients.get(setup)
-            if client is None:
-                client = self._clients[setup] = setup.client()
-            self._clients.move_to_end(setup)
-            # Not closed: a call may still be under way in it.
-            while len(self._clients) > _MOST_CLIENTS:
-                self._clients.popitem(last=False)
-            return client
+    def completion(self, *_args: object, model: str = "", **_named: object) -> NoReturn:
+        """Refused, as all that is not an embedding."""
+        raise refused(model)
+
+    def streaming(self, *_args: object, model: str = "", **_named: object) -> NoReturn:
+        """Refused."""
+        raise refused(model)
+
+    async def acompletion(self, *_args: object, model: str = "", **_named: object) -> NoReturn:
+        """Refused."""
+        raise refused(model)
+
+    async def astreaming(self, *_args: object, model: str = "", **_named: object) -> NoReturn:
+        """Refused."""
+        raise refused(model)
 
 
 embedway = EmbedwayLLM()
@@ -104,13 +104,7 @@ embedway = EmbedwayLLM()
 
 def register() -> None:
     """Make `embedway/…` known to LiteLLM in this process; a second call changes nothing."""
-    if all(item["provider"] != "embedway" for item in litellm.custom_provider_map):
-        litellm.custom_provider_map.append({"provider": "embedway", "custom_handler": embedway})
-    # Else it refuses `dimensions`, `encoding_format` and `user` before it asks us, or drops them.
-    if "embedway" not in openai_compatible_providers:
-        openai_compatible_providers.append("embedway")
-    # Now, because it takes the map into its list of providers only when a call begins.
-    custom_llm_setup()  # type: ignore[no-untyped-call]
+    announce(embedway)
 
 
 def _call(  # noqa: PLR0917
@@ -121,6 +115,7 @@ def _call(  # noqa: PLR0917
     timeout: float | httpx.Timeout | None,
     litellm_params: Mapping[str, object] | None,
 ) -> Call:
+    require_announced(options)
     seconds = timeout.read if isinstance(timeout, httpx.Timeout) else timeout
     retries = (litellm_params or {}).get("max_retries")
     if retries is not None and not isinstance(retries, int):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Iterator
 
 import litellm
 import numpy as np
@@ -17,21 +18,20 @@ from doubles.openai_upstream import OpenAIUpstream
 from doubles.serving import served
 from embedway_upstream.testing import fake_vectors
 from litellm_embedway import EmbedwayLLM, embedway, register
+from litellm_embedway.pool import Pool
 
-# LiteLLM leaves its log of a success to a task that a closing event loop never runs.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:coroutine .*success_handler.* was never awaited"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
 KEY = "sk-very-secret"
 SPACE = "llm_provider-x-embedway-vector-space"  # As LiteLLM renames it.
 
 
 @pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
+def _registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(litellm, "custom_provider_map", [])
-    embedway._clients.clear()
+    pool = Pool()
+    monkeypatch.setattr(embedway, "_pool", pool)
     register()
+    yield
+    pool.close()
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -153,8 +153,8 @@ def test_clients_are_shared_and_bounded(server):
         litellm.embedding("embedway/m", ["a"], api_base=server.url, api_key=f"{KEY}{number}")
         litellm.embedding("embedway/m", ["a"], api_base=server.url, api_key=f"{KEY}{number}")
 
-    assert len(embedway._clients) == 64
-    assert KEY not in repr(list(embedway._clients))
+    assert len(embedway._pool) == 64
+    assert KEY not in repr(list(embedway._pool._open))
 
 
 def test_a_router_tries_again_and_nobody_else(server):
@@ -180,4 +180,4 @@ def test_a_deployment_is_called_with_a_signature(monkeypatch, tmp_path, call):
 
 
 def test_two_providers_share_nothing():
-    assert EmbedwayLLM()._clients is not embedway._clients
+    assert EmbedwayLLM()._pool is not embedway._pool
