@@ -94,8 +94,8 @@ class EmbedwayLLM(CustomLLM):
         """Refused."""
         raise refused(model)
 
-    async def astreaming(self, *_args: object, model: str = "", **_named: object) -> NoReturn:
-        """Refused."""
+    def astreaming(self, *_args: object, model: str = "", **_named: object) -> NoReturn:
+        """Refused at once: LiteLLM calls it for an iterator, and does not await it."""
         raise refused(model)
 
 
