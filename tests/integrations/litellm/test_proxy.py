@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import openai
 import pytest
+import yaml
 
 from doubles.gateway_process import running_gateway
 from doubles.litellm_process import running_proxy
@@ -20,7 +23,7 @@ from doubles.serving import served
 from embedway_upstream.testing import fake_vectors
 
 TEXTS = ["a text", "another text", "a third"]
-HANDLER = "from litellm_embedway import embedway, register\n\nregister()\n"
+PAGE = Path(__file__).parents[3] / "docs" / "litellm.md"
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,17 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         behind = folder / "embedway.yaml"
         behind.write_text(json.dumps(_gateway(embeds, reranks)), "utf-8")
         with running_gateway("--config", str(behind)) as gateway:
-            (folder / "embedway_provider.py").write_text(HANDLER, "utf-8")
+            shown = PAGE.read_text("utf-8").replace("http://127.0.0.1:8080/v1", gateway.base_url)
+            _, _, shown = shown.partition("## The proxy")
+            (folder / "embedway_provider.py").write_text(_block("python", shown), "utf-8")
             config = folder / "litellm.yaml"
-            config.write_text(json.dumps(_proxy(gateway.base_url)), "utf-8")
-            with running_proxy(config) as url, _asking(url) as proxy:
-                with _asking(gateway.base_url) as straight:
-                    yield Scene(url, proxy, straight)
+            config.write_text(json.dumps(_proxy(_block("text", shown), gateway.base_url)), "utf-8")
+            with (
+                running_proxy(config) as url,
+                _asking(url) as proxy,
+                _asking(gateway.base_url) as straight,
+            ):
+                yield Scene(url, proxy, straight)
 
 
 def _gateway(embeds: str, reranks: str) -> object:
@@ -56,27 +64,26 @@ def _gateway(embeds: str, reranks: str) -> object:
     ranks = {"name": "ranks", "engine": "vllm", "url": reranks}
     return {
         "models": [
-            {"name": "m", "dimensions": 8, "prompts": {"query": "Q: "}, "upstreams": [up]},
+            {"name": "minilm", "dimensions": 8, "prompts": {"query": "Q: "}, "upstreams": [up]},
             {"name": "ranker", "capabilities": ["rerank"], "upstreams": [ranks]},
         ]
     }
 
 
-def _proxy(gateway: str) -> object:
-    ours = {"model": "embedway/m", "api_base": gateway}
+def _block(language: str, page: str) -> str:
+    found = re.search(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+def _proxy(shown: str, gateway: str) -> object:
+    """The page's configuration, one more model, and the setting that drops parameters."""
+    config = yaml.safe_load(shown)
     unknown = {"model": "embedway/nothing", "api_base": gateway}
-    ranker = {"model": "hosted_vllm/ranker", "api_base": gateway, "api_key": "none"}
-    handler = {"provider": "embedway", "custom_handler": "embedway_provider.embedway"}
-    return {
-        "model_list": [
-            {"model_name": "mine", "litellm_params": ours},
-            {"model_name": "unknown", "litellm_params": unknown},
-            {"model_name": "ranks", "litellm_params": ranker},
-        ],
-        # The setting that drops parameters is on: none of ours may be lost.
-        "litellm_settings": {"custom_provider_map": [handler], "drop_params": True},
-        "router_settings": {"num_retries": 0},
-    }
+    config["model_list"].append({"model_name": "unknown", "litellm_params": unknown})
+    config["litellm_settings"]["drop_params"] = True
+    config["router_settings"] = {"num_retries": 0}
+    return config
 
 
 def _vectors(client: openai.OpenAI, model: str, **options: object) -> np.ndarray:
@@ -86,31 +93,31 @@ def _vectors(client: openai.OpenAI, model: str, **options: object) -> np.ndarray
 
 @pytest.mark.parametrize("encoding", [{}, {"encoding_format": "float"}])
 def test_vectors_are_those_of_the_gateway(scene, encoding):
-    through = _vectors(scene.proxy, "mine", **encoding)
+    through = _vectors(scene.proxy, "minilm", **encoding)
 
     assert through.shape == (3, 8)
-    assert np.array_equal(through, _vectors(scene.straight, "m", **encoding))
+    assert np.array_equal(through, _vectors(scene.straight, "minilm", **encoding))
 
 
 def test_base64_stays_base64(scene):
     raw = scene.proxy.embeddings.with_raw_response.create(
-        model="mine", input=TEXTS, encoding_format="base64"
+        model="minilm", input=TEXTS, encoding_format="base64"
     )
     rows = json.loads(raw.content)["data"]
     through = [np.frombuffer(base64.b64decode(row["embedding"]), "<f4") for row in rows]
 
-    assert np.array_equal(through, _vectors(scene.straight, "m"))
+    assert np.array_equal(through, _vectors(scene.straight, "minilm"))
 
 
 def test_usage_comes_through(scene):
-    through = scene.proxy.embeddings.create(model="mine", input=TEXTS)
-    straight = scene.straight.embeddings.create(model="m", input=TEXTS)
+    through = scene.proxy.embeddings.create(model="minilm", input=TEXTS)
+    straight = scene.straight.embeddings.create(model="minilm", input=TEXTS)
 
     assert through.usage.prompt_tokens == straight.usage.prompt_tokens > 0
 
 
 def test_the_input_type_arrives(scene):
-    through = _vectors(scene.proxy, "mine", extra_body={"input_type": "query"})
+    through = _vectors(scene.proxy, "minilm", extra_body={"input_type": "query"})
 
     assert np.array_equal(through, fake_vectors([f"Q: {text}" for text in TEXTS], 8))
 
@@ -118,13 +125,13 @@ def test_the_input_type_arrives(scene):
 def test_an_input_type_that_is_none_is_refused(scene):
     with pytest.raises(openai.BadRequestError, match="input_type"):
         scene.proxy.embeddings.create(
-            model="mine", input=TEXTS, extra_body={"input_type": "clustering"}
+            model="minilm", input=TEXTS, extra_body={"input_type": "clustering"}
         )
 
 
 def test_dimensions_are_never_dropped(scene):
     with pytest.raises(openai.BadRequestError, match="dimensions"):
-        scene.proxy.embeddings.create(model="mine", input=TEXTS, dimensions=4)
+        scene.proxy.embeddings.create(model="minilm", input=TEXTS, dimensions=4)
 
 
 def test_an_unknown_model_is_not_found(scene):
@@ -135,12 +142,12 @@ def test_an_unknown_model_is_not_found(scene):
 def test_a_chat_is_refused(scene):
     with pytest.raises(openai.BadRequestError, match="embeds, and nothing else"):
         scene.proxy.chat.completions.create(
-            model="mine", messages=[{"role": "user", "content": "Hello"}]
+            model="minilm", messages=[{"role": "user", "content": "Hello"}]
         )
 
 
 def test_rerank_goes_through_hosted_vllm(scene):
-    asked = {"model": "ranks", "query": "q", "documents": TEXTS}
+    asked = {"model": "ranker", "query": "q", "documents": TEXTS}
     request = urllib.request.Request(
         f"{scene.url}/rerank",
         json.dumps(asked).encode(),
