@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import litellm
 import numpy as np
@@ -15,51 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from litellm import main
-from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 
 from doubles.oci_identity import KEY_ID, private_key, write_api_key
 from doubles.oci_platform import OCIPlatform
 from doubles.openai_upstream import OpenAIUpstream
 from doubles.serving import served
 from embedway_upstream.testing import fake_vectors
-from litellm_embedway import EmbedwayLLM, embedway, register
-from litellm_embedway.option import Setup
-from litellm_embedway.pool import Pool
-from litellm_embedway.registration import Given
+from litellm_embedway import embedway, register
 
 KEY = "sk-very-secret"
 SPACE = "llm_provider-x-embedway-vector-space"  # As LiteLLM renames it.
-
-
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(litellm, "custom_provider_map", [])
-    pool = Pool()
-    monkeypatch.setattr(embedway, "_pool", pool)
-    register()
-    yield
-    pool.close()
-
-
-async def finished(work):
-    """The result, once LiteLLM has logged it: it leaves that to a task of the same loop."""
-    GLOBAL_LOGGING_WORKER.start()  # In this loop, instead of the one before.
-    try:
-        return await work
-    finally:
-        await GLOBAL_LOGGING_WORKER.flush()
-        await GLOBAL_LOGGING_WORKER.stop()
-
-
-@pytest.fixture(params=["sync", "async"])
-def call(request):
-    def run(texts, **options):
-        known = {"model": "embedway/m", "input": texts, **options}
-        if request.param == "sync":
-            return litellm.embedding(**known)
-        return asyncio.run(finished(litellm.aembedding(**known)))
-
-    return run
 
 
 def test_registering_twice_changes_nothing():
@@ -111,7 +73,7 @@ def test_dimensions_that_did_not_come_are_an_error(server, call):
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("base", [True, False])
-def test_a_chat_is_refused_and_sent_nowhere(monkeypatch, server, stream, base):
+def test_a_chat_is_refused_and_sent_nowhere(monkeypatch, server, stream, base, finished):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     message = [{"role": "user", "content": "Hello"}]
@@ -226,115 +188,7 @@ def test_what_cannot_be_is_refused_with_the_cure(server, call, texts, options, c
     assert KEY not in str(raised.value)
 
 
-def test_another_space_is_refused_until_it_is_accepted(server, call):
-    server.headers["x-embedway-vector-space"] = "space-1"
-    call(["a"], api_base=server.url)
-    server.headers["x-embedway-vector-space"] = "space-2"
-    with pytest.raises(litellm.BadRequestError):
-        call(["a"], api_base=server.url)
-    embedway.accept_vector_space("m")
-
-    assert call(["a"], api_base=server.url).data
-
-
-def test_the_space_is_one_for_all_clients_of_a_model(server, call):
-    server.headers["x-embedway-vector-space"] = "space-1"
-    call(["a"], api_base=server.url)
-    server.headers["x-embedway-vector-space"] = "space-2"
-    for other in ({"timeout": 5}, {"api_key": KEY}, {"dimensions": 8}, {"batch_size": 1}):
-        with pytest.raises(litellm.BadRequestError, match="another space"):
-            call(["a"], api_base=server.url, **other)
-
-
-def test_the_space_outlives_its_client(server, call):
-    server.headers["x-embedway-vector-space"] = "space-1"
-    call(["a"], api_base=server.url)
-    embedway._pool.close()
-    server.headers["x-embedway-vector-space"] = "space-2"
-    with pytest.raises(litellm.BadRequestError, match="another space"):
-        call(["a"], api_base=server.url)
-
-
-def test_another_size_is_another_space_but_where_it_was_asked_for(server, call):
-    call(["a"], api_base=server.url)
-    server.vectors.dimensions = 4
-    call(["a"], api_base=server.url, dimensions=4)
-    server.vectors.dimensions = 16
-    with pytest.raises(litellm.BadRequestError, match="another space"):
-        call(["a"], api_base=server.url, api_key=KEY)
-
-
-def test_a_space_that_is_stated_is_the_one_that_counts(server, call):
-    server.headers["x-embedway-vector-space"] = "space-1"
-    call(["a"], api_base=server.url)
-    with pytest.raises(litellm.BadRequestError, match="space-2 was expected"):
-        call(["a"], api_base=server.url, vector_space="space-2")
-
-
-def test_a_change_that_is_accepted_holds_for_later_calls(server, call):
-    server.headers["x-embedway-vector-space"] = "space-1"
-    call(["a"], api_base=server.url)
-    server.headers["x-embedway-vector-space"] = "space-2"
-    call(["a"], api_base=server.url, accept_space_change=True)
-
-    assert call(["a"], api_base=server.url).data
-
-
-def test_a_client_closes_when_its_last_call_has_ended(server):
-    told = {"api_base": f"{server.url}", "timeout": 5.0, "max_retries": 0, "options": ()}
-    first, second = (Setup("m", api_key=str(n), **told) for n in range(2))
-    pool = Pool(most=1)
-    with pool.client(first) as one:
-        with pool.client(second):
-            assert len(pool) == 1
-        assert one.embed(["a"]).shape == (1, 8)
-    with pytest.raises(RuntimeError, match="closed"):
-        one.embed(["a"])
-    pool.close()
-
-
-def test_a_client_is_made_beside_the_event_loop(monkeypatch, server):
-    made = []
-    client = Setup.client
-    monkeypatch.setattr(
-        Setup, "client", lambda setup: made.append(threading.current_thread()) or client(setup)
-    )
-    asyncio.run(finished(litellm.aembedding("embedway/m", ["a"], api_base=server.url)))
-
-    assert made
-    assert threading.main_thread() not in made
-
-
-def test_threads_and_event_loops_share_a_client(server):
-    server.headers["x-embedway-vector-space"] = "space-1"
-
-    def blocking(number):
-        return litellm.embedding("embedway/m", [str(number)], api_base=server.url)
-
-    def looping(number):
-        work = embedway.aembedding(
-            "m", [str(number)], api_base=server.url, timeout=600, optional_params=Given()
-        )
-        return asyncio.run(work)
-
-    with ThreadPoolExecutor(4) as threads:
-        asked = [threads.submit((blocking, looping)[number % 2], number) for number in range(12)]
-        rows = np.float32([work.result().data[0]["embedding"] for work in asked])
-
-    assert np.array_equal(rows, fake_vectors([str(number) for number in range(12)], 8))
-    assert len(embedway._pool) == 1
-
-
-def test_clients_are_shared_and_bounded(server):
-    for number in range(70):
-        litellm.embedding("embedway/m", ["a"], api_base=server.url, api_key=f"{KEY}{number}")
-        litellm.embedding("embedway/m", ["a"], api_base=server.url, api_key=f"{KEY}{number}")
-
-    assert len(embedway._pool) == 64
-    assert KEY not in repr(list(embedway._pool._open))
-
-
-def test_a_router_tries_again_and_nobody_else(server):
+def test_a_router_tries_again_and_nobody_else(server, finished):
     deployment = {"model": "embedway/m", "api_base": server.url}
     router = litellm.Router(
         [{"model_name": "mine", "litellm_params": deployment}], num_retries=1, retry_after=0
@@ -366,7 +220,3 @@ def test_a_deployment_is_called_with_a_signature(monkeypatch, tmp_path, call):
 
     assert len(answer.data) == 1
     assert dict(platform.verdicts) == {"ok": 1}
-
-
-def test_two_providers_share_nothing():
-    assert EmbedwayLLM()._pool is not embedway._pool
