@@ -140,6 +140,7 @@ def test_the_extras_are_there(metadata: Message) -> None:
         "oci",
         "openvino",
         "parquet",
+        "plot",
         "redis",
     ]
 
