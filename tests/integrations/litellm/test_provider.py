@@ -17,8 +17,10 @@ from doubles.oci_identity import KEY_ID, private_key, write_api_key
 from doubles.oci_platform import OCIPlatform
 from doubles.openai_upstream import OpenAIUpstream
 from doubles.serving import served
+from embedway_upstream import Overloaded
 from embedway_upstream.testing import fake_vectors
 from litellm_embedway import embedway, register
+from litellm_embedway.failure import translated
 
 KEY = "sk-very-secret"
 SPACE = "llm_provider-x-embedway-vector-space"  # As LiteLLM renames it.
@@ -220,3 +222,10 @@ def test_a_deployment_is_called_with_a_signature(monkeypatch, tmp_path, call):
 
     assert len(answer.data) == 1
     assert dict(platform.verdicts) == {"ok": 1}
+
+
+def test_an_overload_says_when_to_come_again():
+    error = translated(Overloaded("busy", retry_after=3), "m")
+
+    assert type(error) is litellm.ServiceUnavailableError
+    assert error.response.headers["retry-after"] == "3"
