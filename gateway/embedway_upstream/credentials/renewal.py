@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from copy import copy
 from typing import TYPE_CHECKING
+
+from embedway_upstream.error import EmbeddingError
 
 if TYPE_CHECKING:
     from embedway_upstream.credentials.credentials import Credentials
@@ -17,6 +20,7 @@ class Renewal:
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
         self._tasks: dict[bool, asyncio.Task[bool]] = {}
+        self._outcome: bool | EmbeddingError = True
         self.forced = 0
         """How many forced refreshes have ended."""
 
@@ -33,10 +37,14 @@ class Renewal:
     async def renew(self, seen: int) -> bool:
         """
         After a refusal: refresh, unless that was done since the call was signed, when `forced` was
-        `seen`. Whether it is worth calling again.
+        `seen`. Whether it is worth calling again. Raises what the refresh did, then as well: with
+        the token that was refused, a passing failure of the login would be told as a lasting one.
         """
         if self.forced != seen:
-            return True
+            if isinstance(self._outcome, EmbeddingError):
+                # An exception that is raised twice mixes two tracebacks.
+                raise copy(self._outcome)
+            return self._outcome
         return await asyncio.shield(self._once(force=True))
 
     def _once(self, *, force: bool) -> asyncio.Task[bool]:
@@ -48,11 +56,17 @@ class Renewal:
         return task
 
     async def _refresh(self, *, force: bool) -> bool:
+        outcome: bool | EmbeddingError = False
         try:
-            worth = await asyncio.to_thread(self._credentials.refresh, force)
+            outcome = await asyncio.to_thread(self._credentials.refresh, force)
+        except EmbeddingError as error:
+            outcome = error
+            raise
         finally:
-            self.forced += force
-        return worth
+            if force:
+                self._outcome = outcome
+                self.forced += 1
+        return outcome
 
 
 def _look(task: asyncio.Task[bool]) -> None:

@@ -28,9 +28,16 @@ from doubles.time import Time
 from embedway_client.auth import OCIAuth
 from embedway_gateway.transport import AiohttpTransport
 from embedway_gateway.wire import Carrier, WireTransport
-from embedway_upstream import Bearer, EmbeddingRequest, Upstream, UpstreamRefused
+from embedway_upstream import (
+    Bearer,
+    EmbeddingRequest,
+    HTTPCall,
+    HTTPReply,
+    Upstream,
+    UpstreamRefused,
+)
 from embedway_upstream.credentials import principal
-from embedway_upstream.credentials.error import CredentialsError
+from embedway_upstream.credentials.error import CredentialsError, LoginDown
 from embedway_upstream.credentials.oci import OCISignature
 from embedway_upstream.credentials.snapshot import Snapshot
 
@@ -122,6 +129,36 @@ async def test_many_refused_calls_share_one_refresh(deployment: Any, transport: 
 
     assert source.asked.count(False) == 1
     assert 1 <= source.asked.count(True) <= 1
+
+
+async def test_a_call_refused_after_a_refresh_failed_is_told_why(deployment: Any) -> None:
+    """Not that the login is wrong, which the refused token alone would say."""
+    source = Source(wall.time, 1e6)
+    late = asyncio.Event()
+
+    class Refusing:
+        calls = 0
+
+        async def send(self, call: HTTPCall) -> HTTPReply:
+            self.calls += 1
+            if self.calls == 2:
+                await late.wait()
+            return HTTPReply(401, {}, b"")
+
+    transport = Refusing()
+    credentials = OCISignature(source)
+    upstream = Upstream(deployment.endpoint(credentials), transport)
+    credentials.refresh()
+    source.error = LoginDown("the token server cannot answer now")
+    tasks = [asyncio.create_task(upstream.send(REQUEST)) for _ in range(2)]
+
+    with pytest.raises(LoginDown):
+        await tasks[0]
+    late.set()
+    with pytest.raises(LoginDown) as caught:
+        await tasks[1]
+    assert caught.value.retryable
+    assert 2 == transport.calls
 
 
 async def test_the_event_loop_is_not_blocked_by_a_refresh(
