@@ -51,6 +51,8 @@ class Replica:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(4):
+            await asyncio.sleep(0)  # for what is being accepted
 
     def always(self, fault: Fault | None) -> None:
         """Every call meets it, until another is set."""
@@ -72,6 +74,10 @@ class Replica:
             _reset(writer)
 
     async def _speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:
+            # It was accepted just before.
+            _reset(writer)
+            return
         task = asyncio.current_task()
         assert task is not None
         self._open[writer] = task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -53,6 +54,11 @@ async def serving(app: Any) -> AsyncIterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             await server.shutdown([listener])
+            for _ in range(4):
+                await asyncio.sleep(0)  # for what is being accepted
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()
+            await asyncio.sleep(0)
 
 
 class _Server(uvicorn.Server):
