@@ -12,6 +12,7 @@ __all__ = ["told"]
 _OURS = (
     ("embedway_local.error", "LocalError"),
     ("embedway_upstream.error", "EmbeddingError"),
+    ("embedway_deploy.error", "DeployError"),
     ("embedway_gateway.bulk.error", "BulkError"),
     ("embedway_gateway.config.load", "ConfigError"),
     ("embedway_gateway.place.error", "PlaceError"),
@@ -22,6 +23,7 @@ _OURS = (
 _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "redis": ("redis",),
+        "deploy": ("ads", "oci"),
         "plot": ("matplotlib",),
         "local": (
             "huggingface_hub",

@@ -1,0 +1,101 @@
+"""The clients of OCI that a run uses, made when they are first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from embedway_deploy.login import SignIn
+from embedway_deploy.plan import OCIPlace
+
+if TYPE_CHECKING:
+    from oci.artifacts import ArtifactsClient
+    from oci.data_science import DataScienceClient
+    from oci.identity import IdentityClient
+    from oci.loggingsearch import LogSearchClient
+    from oci.object_storage import ObjectStorageClient
+
+__all__ = ["Cloud"]
+
+# Seconds: to connect, and to read. A part of an upload has 128 MiB.
+_TIMEOUT = (10.0, 300.0)
+
+
+class Cloud:
+    """One region of OCI, as one user. `place.service_endpoint` replaces every host."""
+
+    def __init__(self, sign_in: SignIn, place: OCIPlace) -> None:
+        self.sign_in = sign_in
+        self.place = place
+
+    @cached_property
+    def data_science(self) -> DataScienceClient:
+        """Models, deployments, work requests."""
+        from oci.data_science import DataScienceClient
+
+        return DataScienceClient(self._config, **self._options)
+
+    @cached_property
+    def object_storage(self) -> ObjectStorageClient:
+        """Buckets and what is in them."""
+        from oci.object_storage import ObjectStorageClient
+
+        return ObjectStorageClient(self._config, **self._options)
+
+    @cached_property
+    def identity(self) -> IdentityClient:
+        """Policies."""
+        from oci.identity import IdentityClient
+
+        return IdentityClient(self._config, **self._options)
+
+    @cached_property
+    def artifacts(self) -> ArtifactsClient:
+        """Container images."""
+        from oci.artifacts import ArtifactsClient
+
+        return ArtifactsClient(self._config, **self._options)
+
+    @cached_property
+    def log_search(self) -> LogSearchClient:
+        """What deployments have printed."""
+        from oci.loggingsearch import LogSearchClient
+
+        return LogSearchClient(self._config, **self._options)
+
+    @contextmanager
+    def ads(self) -> Iterator[None]:
+        """
+        oracle-ads calls the same OCI as the same user while the block runs; for one thread at a
+        time, because ADS keeps that in a global of the process.
+        """
+        import warnings
+
+        with warnings.catch_warnings():
+            # ADS imports what it has deprecated itself.
+            warnings.simplefilter("ignore")
+            from ads.common.auth import AuthContext
+
+            options = {**self._options}
+            signer = options.pop("signer")
+            with AuthContext(config=dict(self._config), signer=signer, client_kwargs=options):
+                yield
+
+    @property
+    def _config(self) -> dict[str, object]:
+        return {**self.sign_in.config, "region": self.place.region}
+
+    @property
+    def _options(self) -> dict[str, object]:
+        from oci.retry import DEFAULT_RETRY_STRATEGY
+
+        options: dict[str, object] = {
+            "signer": self.sign_in.signer,
+            "timeout": _TIMEOUT,
+            "retry_strategy": DEFAULT_RETRY_STRATEGY,
+        }
+        if self.place.service_endpoint:
+            options["service_endpoint"] = self.place.service_endpoint
+        return options

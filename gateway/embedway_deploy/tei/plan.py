@@ -1,0 +1,179 @@
+"""Plans text-embeddings-inference, in its own container, on OCI Data Science."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import ValidationError
+
+from embedway_deploy.cost import costs
+from embedway_deploy.error import Refused
+from embedway_deploy.file import Files, list_files
+from embedway_deploy.model import read_model, tag_of
+from embedway_deploy.order import Bucket, Order, plan_name
+from embedway_deploy.plan import Plan, Step
+from embedway_deploy.policy import statements
+from embedway_deploy.step import Check, Container, Deployment, Model, Upload
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from embedway_local.checkpoint import Checkpoint
+
+__all__ = ["TEI", "plan_tei"]
+
+# Where the platform puts the objects of a model by reference, by their names in the bucket.
+_DEPLOYED = "/opt/ds/model/deployed_model/"
+_POOLINGS = {"cls": "cls", "mean": "mean", "last": "last-token"}
+# From this version on it takes the name that it calls itself, which before was a local path.
+_NAMED = (1, 9)
+# Weights in a form that TEI does not read, or that may run code.
+_UNWANTED = re.compile(
+    r"(^|/)(\.|pytorch_model|.*\.(bin|h5|msgpack|ot|gguf|tflite|pt|pth|ckpt)$|(onnx|openvino)/)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TEI:
+    """How the server is started. `image` is in OCI's registry, with a tag that names a version."""
+
+    image: str
+    port: int = 8080
+    max_client_batch_size: int = 32
+    max_batch_tokens: int = 16384
+    invoke: Literal["predict", "suffix"] = "predict"
+    """`suffix`: OpenAI's paths behind /predict, several inference endpoints at once."""
+
+
+def plan_tei(order: Order, *, tei: TEI) -> Plan:
+    """
+    Reads the model on this machine, and says what would be made of it.
+
+    Nothing of it touches the cloud. Raises `Refused` with what is wrong with the input.
+    """
+    if order.bucket is None:
+        raise Refused(["a container's model comes from a bucket: give --bucket oci://…"])
+    checkpoint = read_model(order)
+    try:
+        steps = tuple(_steps(order, order.bucket, tei, checkpoint))
+    except ValidationError as error:
+        raise Refused([one["msg"] for one in error.errors(include_url=False)]) from None
+    stored = sum(step.source.bytes for step in steps if isinstance(step, Upload))
+    return Plan(
+        name=plan_name(order, "tei"),
+        engine="tei",
+        model=order.called,
+        dimensions=checkpoint.hidden,
+        place=order.place,
+        steps=steps,
+        policies=statements(
+            order.groups,
+            compartment_id=order.place.compartment_id,
+            region=order.place.region,
+            bucket=order.bucket.name,
+            container=True,
+            logged=order.log is not None,
+        ),
+        costs=costs(order.shape, stored=stored, logged=order.log is not None),
+        notes=tuple(_notes(checkpoint, tei)),
+    )
+
+
+def command(tei: TEI, checkpoint: Checkpoint, *, served: str, path: str) -> tuple[str, ...]:
+    """What the container is started with; everything that decides a vector is stated."""
+    words = [
+        *("--model-id", path),
+        *("--hostname", "0.0.0.0"),  # noqa: S104 - the platform calls it from outside the container
+        *("--port", str(tei.port)),
+        *("--pooling", _POOLINGS[checkpoint.pooling]),
+        *("--max-client-batch-size", str(tei.max_client_batch_size)),
+        *("--max-batch-tokens", str(tei.max_batch_tokens)),
+    ]
+    version = version_of(tei.image)
+    # Up to 1.8 a flag, and off; since 1.9 on. AUTO_TRUNCATE says it to every version besides.
+    if () < version < _NAMED:
+        words.append("--auto-truncate")
+    if version >= _NAMED:
+        words += ["--served-model-name", served]
+    return tuple(words)
+
+
+def version_of(image: str) -> tuple[int, ...]:
+    """As (1, 9, 3), from a tag such as `cpu-1.9.3`; empty where the tag names none."""
+    match = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?(?!.*:)", image.rpartition(":")[2])
+    return tuple(int(part) for part in match.groups() if part) if match else ()
+
+
+def _source(checkpoint: Checkpoint) -> Files:
+    """What TEI reads of the folder, and nothing else."""
+    folder: Path = checkpoint.folder
+    if not checkpoint.weights and not (folder / "model.safetensors").is_file():
+        raise Refused(
+            [f"{folder} has no model.safetensors, which TEI reads on CUDA and on the processor"]
+        )
+    wanted = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and path.name != "embedway.json"
+        and not _UNWANTED.search(path.relative_to(folder).as_posix())
+    ]
+    return list_files(folder, wanted)
+
+
+def _steps(order: Order, bucket: Bucket, tei: TEI, checkpoint: Checkpoint) -> list[Step]:
+    source = _source(checkpoint)
+    prefix = f"{bucket.prefix}embedway/{plan_name(order, 'tei')}/{source.digest[:12]}/"
+    title = f"{order.called} (TEI)"
+    words = command(tei, checkpoint, served=order.called, path=f"{_DEPLOYED}{prefix}")
+    environment = {"MODEL_DEPLOY_HEALTH_ENDPOINT": "/health", "AUTO_TRUNCATE": "true"}
+    if tei.invoke == "predict":
+        environment = {"MODEL_DEPLOY_PREDICT_ENDPOINT": "/v1/embeddings", **environment}
+    container = Container(
+        image=tei.image,
+        command=words,
+        server_port=tei.port,
+        health_check_port=tei.port,
+        specification="openai" if tei.invoke == "suffix" else None,
+    )
+    size = checkpoint.hidden
+    tags = tag_of(order, engine="tei", dimensions=size, extra=f", invoke={tei.invoke}")
+    return [
+        Upload(namespace=bucket.namespace, bucket=bucket.name, prefix=prefix, source=source),
+        Model(
+            display_name=title,
+            description=f"{order.called}: safetensors by reference, by Embedway",
+            upload="upload",
+            tags={"task": "text_embedding"},
+        ),
+        Deployment(
+            display_name=title,
+            description=f"{order.called} in {tei.image.rpartition('/')[2]}, by Embedway",
+            shape=order.shape,
+            container=container,
+            environment=environment,
+            log=order.log,
+            tags=tags,
+        ),
+        Check(
+            engine="tei",
+            model=order.model,
+            dimensions=size,
+            max_tokens=checkpoint.max_tokens,
+            invoke=tei.invoke,
+        ),
+    ]
+
+
+def _notes(checkpoint: Checkpoint, tei: TEI) -> list[str]:
+    notes = []
+    if version_of(tei.image) < _NAMED:
+        notes.append(
+            "this TEI is older than 1.9, or its tag names no version: it calls itself by its "
+            "folder, which the gateway does not show"
+        )
+    if checkpoint.lowercase:
+        notes.append("TEI does not lower-case, which this model's pipeline does: compare first")
+    return notes
