@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from embedway_gateway.config.strict import Strict
 
@@ -16,10 +16,17 @@ __all__ = ["File", "Files", "list_files"]
 _SHA256 = r"^[0-9a-f]{64}$"
 
 
+def _inside(path: str) -> str:
+    pure = PurePosixPath(path)
+    if not path or pure.is_absolute() or ".." in pure.parts:
+        raise ValueError(f"{path!r} is not a path inside of the folder")
+    return path
+
+
 class File(Strict):
     """One file; its path is relative to the folder, with slashes."""
 
-    path: Annotated[str, Field(pattern=r"^(?!/)(?!.*(^|/)\.\.(/|$)).+")]
+    path: Annotated[str, AfterValidator(_inside)]
     bytes: Annotated[int, Field(ge=0)]
     sha256: Annotated[str, Field(pattern=_SHA256)]
 
