@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from embedway_deploy.apply import apply, destroy, logs, problems, status
+    from embedway_deploy.apply import apply, destroy, logs, problems, prove, status
     from embedway_deploy.cloud import Cloud
     from embedway_deploy.error import DeployError, Refused
     from embedway_deploy.login import Login, SignIn
@@ -45,6 +45,7 @@ __all__ = [
     "plan_onnx",
     "plan_tei",
     "problems",
+    "prove",
     "status",
     "verify_onnx",
 ]
@@ -74,6 +75,7 @@ _PLACES = {
     "plan_onnx": "onnx.plan",
     "plan_tei": "tei.plan",
     "problems": "apply",
+    "prove": "apply",
     "status": "apply",
     "verify_onnx": "onnx.verify",
 }

@@ -7,7 +7,7 @@ from embedway_deploy.kind.registry import kind_of
 from embedway_deploy.run import Run
 from embedway_deploy.state import Done, State
 
-__all__ = ["apply", "destroy", "logs", "problems", "status"]
+__all__ = ["apply", "destroy", "logs", "problems", "prove", "status"]
 
 
 def problems(run: Run) -> list[str]:
@@ -33,6 +33,19 @@ def apply(run: Run) -> list[Done]:
             state = kind.make(step, run, state)
         run.states[step.name] = state
         done.append(Done(step=step.name, kind=step.kind, changed=changed, state=state))
+    return done
+
+
+def prove(run: Run) -> list[Done]:
+    """What can be proved on this machine, without any cloud; raises as `apply` does."""
+    proofs = [step for step in run.plan.steps if step.kind == "proof"]
+    if found := [one for step in proofs for one in kind_of(step).problems(step, run)]:
+        raise Refused(found)
+    done = []
+    for step in proofs:
+        kind = kind_of(step)
+        state = kind.make(step, run, kind.look(step, run))
+        done.append(Done(step=step.name, kind=step.kind, changed=False, state=state))
     return done
 
 

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from embedway_deploy.error import Refused
 from embedway_deploy.file import Files
-from embedway_deploy.step import Check, Deployment, Model, Name, Upload
+from embedway_deploy.step import Check, Deployment, Model, Name, Proof, Upload
 from embedway_gateway.config.document import read_yaml
 from embedway_gateway.config.strict import Strict
 
@@ -27,7 +27,9 @@ DIGEST_TAG = "embedway-digest"
 _DIGITS = 32
 
 # Another platform's steps join here, and their kinds in `kind/registry.py`.
-Step: TypeAlias = Annotated[Upload | Model | Deployment | Check, Field(discriminator="kind")]
+Step: TypeAlias = Annotated[
+    Proof | Upload | Model | Deployment | Check, Field(discriminator="kind")
+]
 
 
 class OCIPlace(Strict):
@@ -78,7 +80,7 @@ class Plan(Strict):
     def digest(self, step: Step) -> str:
         """What decides the step's resource: its own facts, and those of the steps it needs."""
         facts = step.model_dump(mode="json")
-        if isinstance(step, Upload | Model) and step.source is not None:
+        if isinstance(step, Proof | Upload | Model) and step.source is not None:
             # Where the folder is does not matter.
             facts["source"] = step.source.digest
         facts["needs"] = [self.digest(self.step(name)) for name in _needs(step)]
@@ -93,7 +95,7 @@ class Plan(Strict):
     @property
     def sources(self) -> tuple[Files, ...]:
         """The files of this machine that it needs."""
-        found = (step.source for step in self.steps if isinstance(step, Upload | Model))
+        found = (s.source for s in self.steps if isinstance(s, Proof | Upload | Model))
         return tuple(source for source in found if source is not None)
 
     def dump(self) -> str:

@@ -31,6 +31,8 @@ class Run:
     """Seconds between two looks at something that is being made."""
     patience: float = 3600.0
     """Seconds until that is given up; it goes on in the cloud, and is found by the next run."""
+    python: str | None = None
+    """Interpreter for what is proved on this machine; None is our own."""
     states: dict[str, State] = field(default_factory=dict)
 
     def wait(self, title: str, look: Callable[[], tuple[bool, int | None, str]]) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "Endpoint",
     "Log",
     "Model",
+    "Proof",
     "Shape",
     "Upload",
     "environment_bytes",
@@ -47,6 +48,20 @@ class Upload(Strict):
     def uri(self) -> str:
         """Where they are, as ADS writes it."""
         return f"oci://{self.bucket}@{self.namespace}/{self.prefix}{self.archive or ''}"
+
+
+class Proof(Strict):
+    """What was prepared is run on this machine, and held against the local runtime."""
+
+    kind: Literal["proof"] = "proof"
+    name: Name = "proof"
+    runtime: Literal["score"] = "score"
+    """`score`: a score.py, as the platform and ADS run it."""
+    source: Files
+    model: str
+    """Folder or name of the model that the local runtime embeds with."""
+    max_tokens: int
+    agreement: float = Field(default=0.9999, gt=0, le=1)
 
 
 class Model(Strict):

@@ -13,7 +13,9 @@ from urllib.parse import parse_qs, unquote
 
 Answer = tuple[int, bytes, dict[str, str]]
 
-_PATH = re.compile(r"/n/(?P<namespace>[^/]+)/b/(?P<bucket>[^/]+)(/(?P<kind>[a-z]+)(/(?P<name>.+))?)?")
+_PATH = re.compile(
+    r"/n/(?P<namespace>[^/]+)/b/(?P<bucket>[^/]+)(/(?P<kind>[a-z]+)(/(?P<name>.+))?)?"
+)
 
 
 @dataclass

@@ -82,11 +82,12 @@ class OCICloud:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
-        body, more = b"", True
+        parts, more = [], True
         while more:
             message = await receive()
-            body += message.get("body", b"")
+            parts.append(message.get("body", b""))
             more = message.get("more_body", False)
+        body = b"".join(parts)
         query = scope["query_string"].decode()
         target = scope["raw_path"].decode().partition("?")[0] + (f"?{query}" if query else "")
         headers = {key.decode(): value.decode() for key, value in scope["headers"]}
@@ -97,9 +98,7 @@ class OCICloud:
             path = target.partition("?")[0]
             streamed = scope["method"] in {"PUT", "POST"} and _STREAMS.fullmatch(path) is not None
             signed = "x-content-sha256" in headers
-            self.gate.verify(
-                scope["method"], target, headers, body, stream=streamed and not signed
-            )
+            self.gate.verify(scope["method"], target, headers, body, stream=streamed and not signed)
         except Refusal as refusal:
             self.refused.append(f"{scope['method']} {target}: {refusal}")
             await _write(send, _wrong(401, str(refusal)))
@@ -146,7 +145,9 @@ class OCICloud:
             return _json({"results": [{"data": _entry(line)} for line in reversed(self.printed)]})
         if path == "/20160918/container/images":
             versions = self.images.get(asked.get("repositoryName", ""), ())
-            return _json({"items": [{"version": one, "digest": f"sha256:{one}"} for one in versions]})
+            return _json(
+                {"items": [{"version": one, "digest": f"sha256:{one}"} for one in versions]}
+            )
         if not path.startswith("/20190101/"):
             return _wrong(404, f"nobody is at {path}")
         kind, *rest = path.removeprefix("/20190101/").split("/")
@@ -173,7 +174,11 @@ class OCICloud:
             case "workRequests", []:
                 return _json(list(self.works.values()))
             case "workRequests", [key, "errors"]:
-                error = {"code": "Failed", "message": self.failures.get(key, ""), "timestamp": _time(1)}
+                error = {
+                    "code": "Failed",
+                    "message": self.failures.get(key, ""),
+                    "timestamp": _time(1),
+                }
                 return _json([error] if key in self.failures else [])
             case "workRequests", [key]:
                 if self._turn(key):
@@ -181,9 +186,7 @@ class OCICloud:
                 return _json(self.works[key])
         return _wrong(404, f"{kind} {rest}")
 
-    def _models(
-        self, rest: list[str], method: str, headers: dict[str, str], body: bytes
-    ) -> Answer:
+    def _models(self, rest: list[str], method: str, headers: dict[str, str], body: bytes) -> Answer:
         match method, rest:
             case "GET", []:
                 return _json(list(self.models.values()))

@@ -111,7 +111,13 @@ class OCIPlatform:
         self.verify(method, target, headers, body)
 
     def verify(
-        self, method: str, target: str, headers: dict[str, str], body: bytes, *, stream: bool = False
+        self,
+        method: str,
+        target: str,
+        headers: dict[str, str],
+        body: bytes,
+        *,
+        stream: bool = False,
     ) -> None:
         """
         Raises `Refusal` unless the request is signed as OCI documents it. Of a `stream`, which is

@@ -10,6 +10,7 @@ from embedway_deploy.kind.check import CheckKind
 from embedway_deploy.kind.deployment import DeploymentKind
 from embedway_deploy.kind.kind import Kind
 from embedway_deploy.kind.model import ModelKind
+from embedway_deploy.kind.proof import ProofKind
 from embedway_deploy.kind.upload import UploadKind
 from embedway_deploy.plan import Step
 
@@ -17,6 +18,7 @@ __all__ = ["kind_of"]
 
 _KINDS: Mapping[str, object] = MappingProxyType(
     {
+        "proof": ProofKind(),
         "upload": UploadKind(),
         "model": ModelKind(),
         "deployment": DeploymentKind(),

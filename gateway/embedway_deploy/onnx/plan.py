@@ -13,7 +13,7 @@ from embedway_deploy.onnx.artifact import Conda, prepare
 from embedway_deploy.order import Order, plan_name
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
-from embedway_deploy.step import Check, Deployment, Model, Upload
+from embedway_deploy.step import Check, Deployment, Model, Proof, Upload
 
 if TYPE_CHECKING:
     from embedway_local import Pooling
@@ -81,7 +81,8 @@ def _steps(
     order: Order, name: str, checkpoint: Checkpoint, source: Files, *, large: bool
 ) -> list[Step]:
     title = f"{order.called} (ONNX)"
-    steps: list[Step] = []
+    most = checkpoint.max_tokens
+    steps: list[Step] = [Proof(source=source, model=order.model, max_tokens=most)]
     if large and order.bucket is not None:
         prefix = f"{order.bucket.prefix}embedway/{name}/{source.digest[:12]}/"
         steps.append(
@@ -117,7 +118,7 @@ def _steps(
             engine="onnx",
             model=order.model,
             dimensions=checkpoint.hidden,
-            max_tokens=checkpoint.max_tokens,
+            max_tokens=most,
         )
     )
     return steps
