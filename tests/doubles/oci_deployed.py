@@ -20,7 +20,7 @@ from doubles.oci_bucket import Bucket
 from doubles.oci_cloud import COMPARTMENT, PROJECT, OCICloud
 from doubles.oci_identity import write_api_key
 from doubles.score_process import ScoreProcess
-from doubles.score_service import ScoreService
+from doubles.score_service import ScoreService, load
 from doubles.serving import served
 from embedway_deploy.cloud import Cloud
 from embedway_deploy.login import Login
@@ -29,7 +29,7 @@ from embedway_deploy.order import Order
 from embedway_deploy.plan import OCIPlace, Plan
 from embedway_deploy.run import Run
 from embedway_deploy.step import Shape
-from embedway_local import DEFAULT_MODEL, LocalEmbedder
+from embedway_local import LocalEmbedder
 
 IMAGE = "iad.ocir.io/tenancy/text-embeddings-inference:1.9.3"
 CONDA = "oci://packs@tenancy/conda_environments/cpu/onnx/1.0/onnxruntime_p311_gpu_x86_64"
@@ -37,11 +37,10 @@ CONDA = "oci://packs@tenancy/conda_environments/cpu/onnx/1.0/onnxruntime_p311_gp
 
 @dataclass(kw_only=True)
 class TrueTEI(TEI):
-    """A TEI with the real model; the folder that it was told of must be there."""
+    """A TEI with a real model."""
 
     embedder: LocalEmbedder
     max_input_length: int = 100_000
-    dimensions: int = 384
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return self.embedder.embed(list(texts), input_type=None)
@@ -49,12 +48,18 @@ class TrueTEI(TEI):
 
 @dataclass
 class World:
-    """A region, a user of it, and what was begun in its deployments."""
+    """
+    A region, a user of it, and what was begun in its deployments.
+
+    `embedder` is what a TEI serves. `isolated`: score.py has a Python of its own.
+    """
 
     cloud: OCICloud
     config_file: Path
     folder: Path
+    model: str
     embedder: LocalEmbedder
+    isolated: bool = True
     processes: list[ScoreProcess] = field(default_factory=list)
     commands: list[list[str]] = field(default_factory=list)
 
@@ -69,7 +74,7 @@ class World:
 
     def order(self, **changes: Any) -> Order:
         shape = Shape(name="VM.Standard.E4.Flex", ocpus=4, memory_gb=64)
-        facts = {"model": DEFAULT_MODEL, "place": self.place, "shape": shape}
+        facts = {"model": self.model, "place": self.place, "shape": shape}
         facts |= {"bucket": Where("models", "tenancy")}
         return Order(**{**facts, **changes})
 
@@ -93,18 +98,22 @@ class World:
             for one in model["objects"]
         }
         assert f"{path}config.json" in objects, "TEI would not find its model"
-        return TrueTEI(embedder=self.embedder)
+        return TrueTEI(embedder=self.embedder, dimensions=self.embedder.dimensions)
 
     def _score(self, key: str, artifact: bytes) -> Any:
         folder = self.folder / f"{key}-{len(self.processes)}"
         zipfile.ZipFile(io.BytesIO(artifact)).extractall(folder)
+        if not self.isolated:
+            return ScoreService(load(folder).predict)
         process = ScoreProcess(folder, conda_python())
         self.processes.append(process)
         return ScoreService(process.predict)
 
 
 @contextmanager
-def deploying(folder: Path, embedder: LocalEmbedder) -> Iterator[World]:
+def deploying(
+    folder: Path, model: str, embedder: LocalEmbedder, *, isolated: bool = True
+) -> Iterator[World]:
     """An empty region with one bucket that keeps versions, and one image."""
 
     def serve(deployment: dict[str, Any], artifact: bytes) -> Any:
@@ -115,7 +124,7 @@ def deploying(folder: Path, embedder: LocalEmbedder) -> Iterator[World]:
     cloud.images["text-embeddings-inference"] = ("1.5.0", "1.9.3")
     keys = folder / "keys"
     keys.mkdir()
-    world = World(cloud, write_api_key(keys), folder, embedder)
+    world = World(cloud, write_api_key(keys), folder, model, embedder, isolated)
     with served(cloud) as url:
         cloud.url = url
         try:
@@ -125,4 +134,4 @@ def deploying(folder: Path, embedder: LocalEmbedder) -> Iterator[World]:
                 process.close()
 
 
-Plans = Callable[[World], Plan]
+Plans = Callable[..., Plan]

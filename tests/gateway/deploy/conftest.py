@@ -1,14 +1,14 @@
-"""A region to deploy to, and the model that is deployed."""
+"""A region to deploy to, and the models that are deployed."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from doubles.oci_deployed import CONDA, IMAGE, Plans, World, deploying
+from doubles.tiny_bert import write_tiny_bert
 from embedway_deploy.onnx.artifact import Conda
 from embedway_deploy.onnx.plan import plan_onnx
 from embedway_deploy.tei.plan import TEI, plan_tei
@@ -22,17 +22,31 @@ def embedder(model_in_store: str) -> Iterator[LocalEmbedder]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, embedder: LocalEmbedder) -> Iterator[World]:
-    with warnings.catch_warnings():
-        # requests, vendored in the SDK, closes its connections when it is collected.
-        warnings.simplefilter("ignore", ResourceWarning)
-        with deploying(tmp_path, embedder) as made:
-            yield made
+def real(tmp_path: Path, model_in_store: str, embedder: LocalEmbedder) -> Iterator[World]:
+    """With the default model; score.py has a Python of its own."""
+    with deploying(tmp_path, model_in_store, embedder) as made:
+        yield made
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """With a small model, which is quick."""
+    monkeypatch.setenv("EMBEDWAY_HOME", str(tmp_path / "home"))
+    model = str(write_tiny_bert(tmp_path / "tiny"))
+    with (
+        LocalEmbedder(model) as embedder,
+        deploying(tmp_path, model, embedder, isolated=False) as made,
+    ):
+        yield made
 
 
 @pytest.fixture(params=["onnx", "tei"])
 def plans(request: pytest.FixtureRequest) -> Plans:
     """Makes the plan of one engine in a world."""
-    if request.param == "onnx":
-        return lambda world: plan_onnx(world.order(), conda=Conda(CONDA))
-    return lambda world: plan_tei(world.order(), tei=TEI(image=IMAGE))
+    return plan_of(request.param)
+
+
+def plan_of(engine: str) -> Plans:
+    if engine == "onnx":
+        return lambda world, **more: plan_onnx(world.order(**more), conda=Conda(CONDA))
+    return lambda world, **more: plan_tei(world.order(**more), tei=TEI(image=IMAGE))

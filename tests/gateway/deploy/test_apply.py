@@ -2,9 +2,48 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import oci
+import pytest
+
 from doubles.oci_deployed import Plans, World
+from doubles.tiny_bert import write_tiny_bert
 from embedway_deploy.apply import apply, destroy, status
-from embedway_deploy.plan import DIGEST_TAG, PLAN_TAG
+from embedway_deploy.error import Refused
+from embedway_deploy.plan import DIGEST_TAG, PLAN_TAG, load_plan
+from embedway_deploy.step import Shape
+
+ONLY_DONE = {"proof", "check"}
+
+
+def state_of(world: World) -> dict[str, Any]:
+    """What there is, without what is different each time."""
+    cloud = world.cloud
+    alive = [one for one in cloud.deployments.values() if one["lifecycleState"] != "DELETED"]
+    models = {key: one for key, one in cloud.models.items() if one["lifecycleState"] == "ACTIVE"}
+    return {
+        "objects": {
+            name: [hashlib.sha256(one.body).hexdigest() for one in versions[-1:]]
+            for bucket in cloud.storage.buckets.values()
+            for name, versions in bucket.objects.items()
+        },
+        "models": [one["freeformTags"] for one in models.values()],
+        "artifacts": [
+            hashlib.sha256(_stable(cloud.artifacts[key][0])).hexdigest() for key in models
+        ],
+        "deployments": [(one["lifecycleState"], one["freeformTags"]) for one in alive],
+    }
+
+
+def _stable(artifact: bytes) -> bytes:
+    """A description names the versions of its objects, which count on."""
+    import re
+
+    return re.sub(rb"version-\d+", b"version", artifact)
 
 
 def test_from_nothing_to_vectors(world: World, plans: Plans) -> None:
@@ -32,6 +71,111 @@ def test_twice_changes_nothing(world: World, plans: Plans) -> None:
     assert {"present"} == {one.state.status for one in done}
 
 
+def test_a_plan_that_was_kept_is_the_same(world: World, plans: Plans) -> None:
+    plan = plans(world)
+    apply(world.run(plan))
+    before = list(world.cloud.changes)
+    kept = world.folder / "plan.yaml"
+    kept.write_text(plan.dump(), "utf-8")
+
+    read = load_plan(kept)
+    apply(world.run(read))
+
+    assert plan == read
+    assert before == world.cloud.changes
+
+
+class Interruption:
+    """Ctrl-C, at the moment when OCI has done what it was asked, or before it was asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int | None) -> None:
+        self.count = 0
+        request: Callable[..., Any] = oci.base_client.BaseClient.request
+
+        def interrupted(client: Any, asked: Any, *more: Any, **options: Any) -> Any:
+            answer = request(client, asked, *more, **options)
+            if asked.method not in {"GET", "HEAD"}:
+                self.count += 1
+                if self.count == at:
+                    raise KeyboardInterrupt
+            return answer
+
+        monkeypatch.setattr(oci.base_client.BaseClient, "request", interrupted)
+
+
+CHANGES = {"onnx": 3, "tei": 7}
+"""How many requests change something: entry, artifact, deployment, and four files."""
+
+
+@pytest.mark.parametrize(
+    ("engine", "at"),
+    [(engine, at) for engine, most in CHANGES.items() for at in range(1, most + 1)],
+)
+def test_interrupted_anywhere_it_ends_in_the_same_state(
+    world: World, monkeypatch: pytest.MonkeyPatch, engine: str, at: int
+) -> None:
+    plan = _plan(engine, world)
+    with monkeypatch.context() as patch:
+        Interruption(patch, at)
+        with pytest.raises(KeyboardInterrupt):
+            apply(world.run(plan))
+    done = apply(world.run(plan))
+    interrupted = state_of(world)
+
+    destroy(world.run(plan))
+    assert [] == world.cloud.remains
+    with monkeypatch.context() as patch:
+        calm = Interruption(patch, None)
+        apply(world.run(plan))
+
+    assert interrupted == state_of(world)
+    assert {"present"} == {one.state.status for one in done}
+    assert CHANGES[engine] == calm.count, "all of them are tried"
+
+
+def _plan(engine: str, world: World) -> Any:
+    from doubles.oci_deployed import CONDA, IMAGE
+    from embedway_deploy.onnx.artifact import Conda
+    from embedway_deploy.onnx.plan import plan_onnx
+    from embedway_deploy.tei.plan import TEI, plan_tei
+
+    if engine == "onnx":
+        return plan_onnx(world.order(), conda=Conda(CONDA))
+    return plan_tei(world.order(), tei=TEI(image=IMAGE))
+
+
+def test_another_size_updates_the_deployment_in_place(world: World, plans: Plans) -> None:
+    apply(world.run(plans(world)))
+    before = len(world.cloud.changes)
+    shape = Shape(name="VM.Standard.E4.Flex", ocpus=4, memory_gb=64, replicas=2)
+
+    done = apply(world.run(plans(world, shape=shape)))
+
+    assert ["PUT"] == [method for method, _ in world.cloud.changes[before:]]
+    assert ["deployment"] == [one.step for one in done if one.changed]
+    (deployment,) = world.cloud.deployments.values()
+    details = deployment["modelDeploymentConfigurationDetails"]["modelConfigurationDetails"]
+    assert 2 == details["scalingPolicy"]["instanceCount"]
+
+
+def test_another_model_replaces_the_one_before(world: World, plans: Plans) -> None:
+    apply(world.run(plans(world)))
+    other = write_tiny_bert(world.folder / "later" / "tiny", seed=8)
+    from embedway_local import LocalEmbedder
+
+    with LocalEmbedder(other) as embedder:
+        world.embedder = embedder
+        plan = plans(world, model=str(other))
+        done = apply(world.run(plan))
+
+    assert all(one.changed for one in done if one.kind not in ONLY_DONE)
+    assert 2 == len(world.cloud.models)
+    (deployment,) = world.cloud.deployments.values()
+    assert "ACTIVE" == deployment["lifecycleState"]
+    destroy(world.run(plan))
+    assert [] == world.cloud.remains, "the earlier version, too"
+
+
 def test_destroy_leaves_nothing(world: World, plans: Plans) -> None:
     plan = plans(world)
     apply(world.run(plan))
@@ -39,6 +183,59 @@ def test_destroy_leaves_nothing(world: World, plans: Plans) -> None:
     done = destroy(world.run(plan))
 
     assert [] == world.cloud.remains
-    assert all(one.changed for one in done if one.kind not in {"proof", "check"})
+    assert all(one.changed for one in done if one.kind not in ONLY_DONE)
     assert {"absent", "unknown"} == {one.state.status for one in status(world.run(plan))}
     assert not any(one.changed for one in destroy(world.run(plan)))
+
+
+def test_what_another_plan_has_made_is_left_alone(world: World, plans: Plans) -> None:
+    apply(world.run(plans(world)))
+    before = state_of(world)
+    other = plans(world, name="another")
+
+    apply(world.run(other))
+    destroy(world.run(other))
+
+    assert before == state_of(world)
+
+
+def test_files_that_were_changed_are_refused(world: World, plans: Plans) -> None:
+    plan = plans(world)
+    source = plan.sources[-1]
+    path = world.folder / source.folder / "tokenizer.json"
+    path.write_text(path.read_text("utf-8") + " ", "utf-8")
+
+    with pytest.raises(Refused, match=r"tokenizer\.json was changed since the plan was made"):
+        apply(world.run(plan))
+
+    assert [] == world.cloud.changes
+
+
+def test_an_inactive_deployment_is_activated(world: World, plans: Plans) -> None:
+    plan = plans(world)
+    apply(world.run(plan))
+    (deployment,) = world.cloud.deployments.values()
+    deployment["lifecycleState"] = "INACTIVE"
+
+    done = apply(world.run(plan))
+
+    assert "ACTIVE" == deployment["lifecycleState"]
+    assert ["deployment"] == [one.step for one in done if one.changed]
+
+
+def test_waiting_ends_and_can_be_taken_up(world: World, plans: Plans) -> None:
+    plan, now = plans(world), [0.0]
+    world.cloud.turns = 30
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    run = replace(world.run(plan), clock=lambda: now[0], sleep=sleep, poll=10.0, patience=60.0)
+    with pytest.raises(Exception, match="run the same command again to wait on"):
+        apply(run)
+    made = len(world.cloud.changes)
+
+    done = apply(world.run(plan))
+
+    assert made == len(world.cloud.changes)
+    assert "present" == done[-1].state.status
