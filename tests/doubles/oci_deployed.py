@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from doubles import engine_tei
 from doubles.conda_environment import conda_python
-from doubles.engine_tei import TEI
 from doubles.oci_bucket import Bucket
 from doubles.oci_cloud import COMPARTMENT, PROJECT, OCICloud
 from doubles.oci_identity import write_api_key
@@ -24,11 +24,14 @@ from doubles.score_service import ScoreService, load
 from doubles.serving import served
 from embedway_deploy.cloud import Cloud
 from embedway_deploy.login import Login
+from embedway_deploy.onnx.artifact import Conda
+from embedway_deploy.onnx.plan import plan_onnx
 from embedway_deploy.order import Bucket as Where
 from embedway_deploy.order import Order
 from embedway_deploy.plan import OCIPlace, Plan
 from embedway_deploy.run import Run
 from embedway_deploy.step import Shape
+from embedway_deploy.tei.plan import TEI, plan_tei
 from embedway_local import LocalEmbedder
 
 IMAGE = "iad.ocir.io/tenancy/text-embeddings-inference:1.9.3"
@@ -36,7 +39,7 @@ CONDA = "oci://packs@tenancy/conda_environments/cpu/onnx/1.0/onnxruntime_p311_gp
 
 
 @dataclass(kw_only=True)
-class TrueTEI(TEI):
+class TrueTEI(engine_tei.TEI):
     """A TEI with a real model."""
 
     embedder: LocalEmbedder
@@ -135,3 +138,18 @@ def deploying(
 
 
 Plans = Callable[..., Plan]
+"""Of a world and changes of its order."""
+
+
+def plan_of(engine: str, *, image: str = IMAGE, **server: Any) -> Plans:
+    """Without the proof on this machine, which takes a second each time."""
+
+    def make(world: World, **changes: Any) -> Plan:
+        order = world.order(**changes)
+        if engine == "tei":
+            return plan_tei(order, tei=TEI(image=image, **server))
+        plan = plan_onnx(order, conda=Conda(CONDA))
+        steps = tuple(step for step in plan.steps if step.kind != "proof")
+        return plan.model_copy(update={"steps": steps})
+
+    return make

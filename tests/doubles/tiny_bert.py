@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -23,6 +24,7 @@ _CONFIG = {
     "max_position_embeddings": _POSITIONS,
     "vocab_size": len(_WORDS),
     "pad_token_id": 0,
+    "layer_norm_eps": 1e-12,
 }
 
 
@@ -57,9 +59,10 @@ def write_tiny_bert(folder: Path, *, seed: int = 7, pooling: str = "mean") -> Pa
             shapes |= {f"{layer}.{part}.weight": (out, size), f"{layer}.{part}.bias": (out,)}
         for part in ("attention.output.LayerNorm", "output.LayerNorm"):
             shapes |= {f"{layer}.{part}.{kind}": (_HIDDEN,) for kind in ("weight", "bias")}
-    weights = {
+    weights: dict[str, Any] = {
         name: random.normal(scale=0.4, size=shape).astype(np.float32)
         for name, shape in shapes.items()
     }
-    save_file(weights, folder / "model.safetensors")
+    positions = np.arange(_POSITIONS, dtype=np.int64)[None]
+    save_file({**weights, "embeddings.position_ids": positions}, folder / "model.safetensors")
     return folder

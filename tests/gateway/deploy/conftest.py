@@ -7,11 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from doubles.oci_deployed import CONDA, IMAGE, Plans, World, deploying
+from doubles.oci_deployed import Plans, World, deploying, plan_of
 from doubles.tiny_bert import write_tiny_bert
-from embedway_deploy.onnx.artifact import Conda
-from embedway_deploy.onnx.plan import plan_onnx
-from embedway_deploy.tei.plan import TEI, plan_tei
 from embedway_local import LocalEmbedder
 
 
@@ -44,9 +41,3 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def plans(request: pytest.FixtureRequest) -> Plans:
     """Makes the plan of one engine in a world."""
     return plan_of(request.param)
-
-
-def plan_of(engine: str) -> Plans:
-    if engine == "onnx":
-        return lambda world, **more: plan_onnx(world.order(**more), conda=Conda(CONDA))
-    return lambda world, **more: plan_tei(world.order(**more), tei=TEI(image=IMAGE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 import oci
 import pytest
 
-from doubles.oci_deployed import Plans, World
+from doubles.oci_deployed import Plans, World, plan_of
 from doubles.tiny_bert import write_tiny_bert
 from embedway_deploy.apply import apply, destroy, status
 from embedway_deploy.error import Refused
 from embedway_deploy.plan import DIGEST_TAG, PLAN_TAG, load_plan
 from embedway_deploy.step import Shape
+from embedway_local import LocalEmbedder
 
 ONLY_DONE = {"proof", "check"}
 
@@ -41,8 +43,6 @@ def state_of(world: World) -> dict[str, Any]:
 
 def _stable(artifact: bytes) -> bytes:
     """A description names the versions of its objects, which count on."""
-    import re
-
     return re.sub(rb"version-\d+", b"version", artifact)
 
 
@@ -114,7 +114,7 @@ CHANGES = {"onnx": 3, "tei": 7}
 def test_interrupted_anywhere_it_ends_in_the_same_state(
     world: World, monkeypatch: pytest.MonkeyPatch, engine: str, at: int
 ) -> None:
-    plan = _plan(engine, world)
+    plan = plan_of(engine)(world)
     with monkeypatch.context() as patch:
         Interruption(patch, at)
         with pytest.raises(KeyboardInterrupt):
@@ -131,17 +131,6 @@ def test_interrupted_anywhere_it_ends_in_the_same_state(
     assert interrupted == state_of(world)
     assert {"present"} == {one.state.status for one in done}
     assert CHANGES[engine] == calm.count, "all of them are tried"
-
-
-def _plan(engine: str, world: World) -> Any:
-    from doubles.oci_deployed import CONDA, IMAGE
-    from embedway_deploy.onnx.artifact import Conda
-    from embedway_deploy.onnx.plan import plan_onnx
-    from embedway_deploy.tei.plan import TEI, plan_tei
-
-    if engine == "onnx":
-        return plan_onnx(world.order(), conda=Conda(CONDA))
-    return plan_tei(world.order(), tei=TEI(image=IMAGE))
 
 
 def test_another_size_updates_the_deployment_in_place(world: World, plans: Plans) -> None:
@@ -161,7 +150,6 @@ def test_another_size_updates_the_deployment_in_place(world: World, plans: Plans
 def test_another_model_replaces_the_one_before(world: World, plans: Plans) -> None:
     apply(world.run(plans(world)))
     other = write_tiny_bert(world.folder / "later" / "tiny", seed=8)
-    from embedway_local import LocalEmbedder
 
     with LocalEmbedder(other) as embedder:
         world.embedder = embedder
