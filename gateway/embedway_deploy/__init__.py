@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from embedway_deploy.apply import apply, destroy, logs, problems, prove, status
     from embedway_deploy.cloud import Cloud
     from embedway_deploy.error import DeployError, Refused
+    from embedway_deploy.lifecycle import apply, destroy, logs, problems, prove, status
     from embedway_deploy.login import Login, SignIn
     from embedway_deploy.onnx.artifact import Conda
     from embedway_deploy.onnx.plan import plan_onnx
@@ -68,15 +68,15 @@ _PLACES = {
     "Shape": "step",
     "SignIn": "login",
     "TEI": "tei.plan",
-    "apply": "apply",
-    "destroy": "apply",
+    "apply": "lifecycle",
+    "destroy": "lifecycle",
     "load_plan": "plan",
-    "logs": "apply",
+    "logs": "lifecycle",
     "plan_onnx": "onnx.plan",
     "plan_tei": "tei.plan",
-    "problems": "apply",
-    "prove": "apply",
-    "status": "apply",
+    "problems": "lifecycle",
+    "prove": "lifecycle",
+    "status": "lifecycle",
     "verify_onnx": "onnx.verify",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from embedway_deploy.error import WrongVectors
@@ -49,7 +50,10 @@ class CheckKind:
         found = run.states[step.deployment]
         run.report.say("embedding through the gateway's own code")
         texts = TEXTS if step.max_tokens is not None else TEXTS[:-1]
-        response = asyncio.run(_embedded(step, run, found, texts))
+        # In a thread: in a notebook, where deployments are often made, an event loop runs already.
+        with ThreadPoolExecutor(1) as pool:
+            made = pool.submit(lambda: asyncio.run(_embedded(step, run, found, texts)))
+            response = made.result()
         wanted = embed_locally(step.model, texts, max_tokens=step.max_tokens)
         worst = float(cosines(response.vectors, wanted).min())
         if worst < step.agreement:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from doubles.oci_deployed import CONDA, IMAGE, Plans, World, plan_of
-from embedway_deploy.apply import apply, logs
 from embedway_deploy.error import (
     CloudRefused,
     DeployError,
@@ -21,6 +20,7 @@ from embedway_deploy.error import (
     Refused,
     WrongVectors,
 )
+from embedway_deploy.lifecycle import apply, logs
 from embedway_deploy.login import Login
 from embedway_deploy.onnx.artifact import Conda
 from embedway_deploy.onnx.plan import plan_onnx

@@ -13,8 +13,8 @@ import pytest
 
 from doubles.oci_deployed import Plans, World, plan_of
 from doubles.tiny_bert import write_tiny_bert
-from embedway_deploy.apply import apply, destroy, status
 from embedway_deploy.error import Refused
+from embedway_deploy.lifecycle import apply, destroy, status
 from embedway_deploy.plan import DIGEST_TAG, PLAN_TAG, load_plan
 from embedway_deploy.step import Shape
 from embedway_local import LocalEmbedder
