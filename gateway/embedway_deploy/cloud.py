@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from embedway_deploy.login import SignIn
 from embedway_deploy.plan import OCIPlace
 
 if TYPE_CHECKING:
-    from oci.artifacts import ArtifactsClient
-    from oci.data_science import DataScienceClient
-    from oci.identity import IdentityClient
-    from oci.loggingsearch import LogSearchClient
-    from oci.object_storage import ObjectStorageClient
+    from embedway_deploy.client import DataScience, Images, LogSearch, ObjectStorage
 
 __all__ = ["Cloud"]
 
@@ -31,39 +27,32 @@ class Cloud:
         self.place = place
 
     @cached_property
-    def data_science(self) -> DataScienceClient:
+    def data_science(self) -> DataScience:
         """Models, deployments, work requests."""
         from oci.data_science import DataScienceClient
 
-        return DataScienceClient(self._config, **self._options)
+        return cast("DataScience", DataScienceClient(self._config, **self._options))
 
     @cached_property
-    def object_storage(self) -> ObjectStorageClient:
+    def object_storage(self) -> ObjectStorage:
         """Buckets and what is in them."""
         from oci.object_storage import ObjectStorageClient
 
-        return ObjectStorageClient(self._config, **self._options)
+        return cast("ObjectStorage", ObjectStorageClient(self._config, **self._options))
 
     @cached_property
-    def identity(self) -> IdentityClient:
-        """Policies."""
-        from oci.identity import IdentityClient
-
-        return IdentityClient(self._config, **self._options)
-
-    @cached_property
-    def artifacts(self) -> ArtifactsClient:
+    def images(self) -> Images:
         """Container images."""
         from oci.artifacts import ArtifactsClient
 
-        return ArtifactsClient(self._config, **self._options)
+        return cast("Images", ArtifactsClient(self._config, **self._options))
 
     @cached_property
-    def log_search(self) -> LogSearchClient:
+    def log_search(self) -> LogSearch:
         """What deployments have printed."""
         from oci.loggingsearch import LogSearchClient
 
-        return LogSearchClient(self._config, **self._options)
+        return cast("LogSearch", LogSearchClient(self._config, **self._options))
 
     @contextmanager
     def ads(self) -> Iterator[None]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from embedway_deploy.client import Resource, listed
 from embedway_deploy.error import CloudRefused
 from embedway_deploy.kind.log import printed
 from embedway_deploy.kind.specification import create_details, update_details
@@ -14,9 +14,6 @@ from embedway_deploy.run import Run
 from embedway_deploy.state import State, Status
 from embedway_deploy.step import Deployment
 from embedway_deploy.trouble import failure, told
-
-if TYPE_CHECKING:
-    from oci.data_science.models import ModelDeployment, ModelDeploymentSummary
 
 __all__ = ["DeploymentKind"]
 
@@ -46,13 +43,8 @@ class DeploymentKind:
         from embedway_deploy.kind.image import problems as of_image
 
         with told(run.plan, "listing the shapes of model deployments"):
-            from oci.pagination import list_call_get_all_results
-
-            shapes = list_call_get_all_results(
-                run.cloud.data_science.list_model_deployment_shapes,
-                run.plan.place.compartment_id,
-            ).data
-        names = sorted(shape.name for shape in shapes)
+            method = run.cloud.data_science.list_model_deployment_shapes
+            names = sorted(one.name for one in listed(method, run.plan.place.compartment_id))
         if step.shape.name not in names:
             yield (
                 f"{run.plan.place.region} has no shape {step.shape.name} for model deployments; "
@@ -75,6 +67,8 @@ class DeploymentKind:
         with told(run.plan, what):
             if state.status == "partial" or state.facts.get("state") in _MOVING:
                 state = _settled(step, run, state.id, what)
+            if state.status == "broken" and state.facts["state"] != "FAILED":
+                raise CloudRefused(f"{what} is {state.facts['state']}; look at it in the Console")
             if state.status == "broken":
                 run.report.say(f"removing {state.id}, which is {state.facts['state']}")
                 client.delete_model_deployment(state.id)
@@ -110,20 +104,15 @@ class DeploymentKind:
             return printed(step, run, lines)
 
 
-def _listed(run: Run) -> Iterator[ModelDeploymentSummary]:
-    from oci.pagination import list_call_get_all_results_generator
-
-    for one in list_call_get_all_results_generator(
-        run.cloud.data_science.list_model_deployments,
-        "record",
-        compartment_id=run.plan.place.compartment_id,
-    ):
+def _listed(run: Run) -> Iterator[Resource]:
+    method = run.cloud.data_science.list_model_deployments
+    for one in listed(method, run.plan.place.compartment_id):
         marked = (one.freeform_tags or {}).get(PLAN_TAG) == run.plan.name
         if marked and one.lifecycle_state != "DELETED":
             yield one
 
 
-def _state(found: ModelDeployment | ModelDeploymentSummary, digest: str) -> State:
+def _state(found: Resource, digest: str) -> State:
     state = found.lifecycle_state
     status = _STATUS.get(state, "broken")
     same = (found.freeform_tags or {}).get(DIGEST_TAG) == digest

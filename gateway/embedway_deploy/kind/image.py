@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from embedway_deploy.client import listed
 from embedway_deploy.run import Run
 from embedway_deploy.trouble import told
 
@@ -36,15 +37,8 @@ def problems(image: str, run: Run) -> Iterator[str]:
         return
     place = run.plan.place
     with told(run.plan, f"looking for image {image}"):
-        from oci.pagination import list_call_get_all_results
-
-        # The repository may be in any compartment below the tenancy.
-        found = list_call_get_all_results(
-            run.cloud.artifacts.list_container_images,
-            compartment_id=place.compartment_id,
-            compartment_id_in_subtree=False,
-            repository_name=match["repository"],
-        ).data
+        method = run.cloud.images.list_container_images
+        found = list(listed(method, place.compartment_id, repository_name=match["repository"]))
     if not found:
         # Another compartment's repository cannot be listed from here: the deployment will tell.
         return

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from embedway_deploy.client import Resource, listed
 from embedway_deploy.error import CloudRefused
 from embedway_deploy.kind.upload import archive
 from embedway_deploy.kind.work import finished
@@ -15,9 +15,6 @@ from embedway_deploy.run import Run
 from embedway_deploy.state import State
 from embedway_deploy.step import Model, Upload
 from embedway_deploy.trouble import told
-
-if TYPE_CHECKING:
-    from oci.data_science.models import ModelSummary
 
 __all__ = ["ModelKind"]
 
@@ -75,13 +72,9 @@ class ModelKind:
         return []
 
 
-def _listed(run: Run) -> Iterator[ModelSummary]:
-    from oci.pagination import list_call_get_all_results_generator
-
-    place = run.plan.place
-    for model in list_call_get_all_results_generator(
-        run.cloud.data_science.list_models, "record", compartment_id=place.compartment_id
-    ):
+def _listed(run: Run) -> Iterator[Resource]:
+    method = run.cloud.data_science.list_models
+    for model in listed(method, run.plan.place.compartment_id):
         tags = model.freeform_tags or {}
         alive = model.lifecycle_state not in {"DELETED", "FAILED"}
         if alive and tags.get(PLAN_TAG) == run.plan.name:
@@ -136,7 +129,7 @@ def _described(step: Model, run: Run):  # type: ignore[no-untyped-def] # ADS has
         .with_project_id(place.project_id)
         .with_display_name(step.display_name)
         .with_description(step.description)
-        .with_freeform_tags(**run.plan.tags(step))
+        .with_freeform_tags(**run.plan.tags(step))  # pyright: ignore[reportArgumentType] - each is a text
         .with_custom_metadata_list(metadata)
     )
 
@@ -158,8 +151,7 @@ def _created(step: Model, run: Run) -> str:
             for key, value in step.metadata.items()
         ],
     )
-    identity: str = run.cloud.data_science.create_model(details).data.id
-    return identity
+    return run.cloud.data_science.create_model(details).data.id
 
 
 def _export(run: Run, model: str, upload: Upload) -> None:

@@ -7,16 +7,13 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from embedway_deploy.client import ObjectStorage
 from embedway_deploy.file import File
 from embedway_deploy.run import Run
 from embedway_deploy.state import State
 from embedway_deploy.step import Upload
 from embedway_deploy.trouble import told
-
-if TYPE_CHECKING:
-    from oci.object_storage import ObjectStorageClient
 
 __all__ = ["UploadKind", "archive"]
 
@@ -144,7 +141,7 @@ def _is_there(run: Run, step: Upload, item: _Object) -> bool:
         if error.status == 404:
             return False
         raise
-    return str(reply.headers.get(_DIGEST)) == item.sha256
+    return reply.headers.get(_DIGEST) == item.sha256
 
 
 def _root(step: Upload) -> str:
@@ -152,14 +149,13 @@ def _root(step: Upload) -> str:
     return step.prefix.rstrip("/").rpartition("/")[0] + "/"
 
 
-def _remove(client: ObjectStorageClient, step: Upload, prefix: str) -> bool:
-    found, page = False, ""
+def _remove(client: ObjectStorage, step: Upload, prefix: str) -> bool:
+    found, page = False, None
     while True:
-        more = {"page": page} if page else {}
-        reply = client.list_object_versions(step.namespace, step.bucket, prefix=prefix, **more)
+        reply = client.list_object_versions(step.namespace, step.bucket, prefix=prefix, page=page)
         for item in reply.data.items:
             found = True
             client.delete_object(step.namespace, step.bucket, item.name, version_id=item.version_id)
-        page = str(reply.headers.get("opc-next-page") or "")
+        page = reply.headers.get("opc-next-page")
         if not page:
             return found

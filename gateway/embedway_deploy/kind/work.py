@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from embedway_deploy.client import listed
 from embedway_deploy.run import Run
 from embedway_deploy.trouble import failure
 
@@ -28,16 +29,13 @@ def finished(run: Run, request: str, what: str) -> None:
 def complaints(run: Run, resource: str) -> list[str]:
     """What the failed work requests of a resource say, the newest first."""
     from oci.exceptions import ServiceError
-    from oci.pagination import list_call_get_all_results
 
     try:
-        listed = list_call_get_all_results(
-            run.cloud.data_science.list_work_requests,
-            compartment_id=run.plan.place.compartment_id,
-        ).data
         failed = [
             request
-            for request in listed
+            for request in listed(
+                run.cloud.data_science.list_work_requests, run.plan.place.compartment_id
+            )
             if request.status == "FAILED"
             and any(one.identifier == resource for one in request.resources or [])
         ]
@@ -49,5 +47,5 @@ def complaints(run: Run, resource: str) -> list[str]:
 
 
 def _errors(run: Run, request: str) -> list[str]:
-    listed = run.cloud.data_science.list_work_request_errors(request).data
-    return [f"{one.code}: {one.message}" for one in listed]
+    found = run.cloud.data_science.list_work_request_errors(request).data
+    return [f"{one.code}: {one.message}" for one in found]

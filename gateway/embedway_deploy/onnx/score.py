@@ -22,6 +22,8 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
+__all__ = ["load_model", "predict"]
+
 FOLDER = Path(__file__).resolve().parent
 SETTINGS = "embedway.json"
 MOST_TEXTS = 2048

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from embedway_gateway.cli import deploy, models
+from embedway_gateway.cli import models
 from embedway_gateway.cli.bench import bench
 from embedway_gateway.cli.check import check
 from embedway_gateway.cli.compare import compare
 from embedway_gateway.cli.console import fail
+from embedway_gateway.cli.deploy.app import app as deploy
 from embedway_gateway.cli.embed import embed
 from embedway_gateway.cli.ours import told
 from embedway_gateway.cli.serve import serve
@@ -64,7 +65,7 @@ def application() -> typer.Typer:
     app.command(no_args_is_help=True)(similarity)
     app.command(no_args_is_help=True)(bench)
     app.add_typer(models.app(), name="models")
-    app.add_typer(deploy.app(), name="deploy")
+    app.add_typer(deploy(), name="deploy")
     return app
 
 

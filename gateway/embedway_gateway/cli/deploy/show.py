@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from embedway_deploy.plan import Step
     from embedway_deploy.state import Done
 
-__all__ = ["Shown", "show_done", "show_plan", "show_removed", "show_states"]
+__all__ = ["Shown", "pasted", "show_done", "show_plan", "show_removed", "show_states"]
 
 
 class Shown:

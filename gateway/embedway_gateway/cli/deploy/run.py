@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import typer
 
 from embedway_gateway.cli.console import say, terminal
-from embedway_gateway.cli.deploy_show import Shown, show_done, show_plan
+from embedway_gateway.cli.deploy.show import Shown, show_done, show_plan
 
 if TYPE_CHECKING:
     from embedway_deploy import Plan, Run

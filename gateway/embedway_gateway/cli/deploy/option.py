@@ -10,7 +10,36 @@ import typer
 if TYPE_CHECKING:
     from embedway_deploy import Order
 
-__all__ = ["Place", "order_of"]
+__all__ = [
+    "Auth",
+    "Bandwidth",
+    "BucketUri",
+    "Compartment",
+    "ConfigFile",
+    "DryRun",
+    "DynamicGroup",
+    "Group",
+    "Kept",
+    "LogGroup",
+    "LogId",
+    "Memory",
+    "Model",
+    "Name",
+    "Ocpus",
+    "Out",
+    "Place",
+    "Profile",
+    "Project",
+    "Region",
+    "Replicas",
+    "ServedName",
+    "ServiceEndpoint",
+    "ShapeName",
+    "Subnet",
+    "Yaml",
+    "Yes",
+    "order_of",
+]
 
 Auth: TypeAlias = Annotated[
     Literal["api_key", "session", "instance", "resource"],
