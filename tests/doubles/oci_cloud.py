@@ -46,6 +46,8 @@ class OCICloud:
     printed: list[str] = field(default_factory=list)
     fate: list[tuple[str, str]] = field(default_factory=list)
     refusals: list[tuple[int, str, str]] = field(default_factory=list)
+    spoiled: str = ""
+    """Why artifacts cannot be exported from a bucket."""
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     artifacts: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -219,8 +221,12 @@ class OCICloud:
     def _exported(self, key: str, details: dict[str, str]) -> Answer:
         bucket = self.storage.buckets[details["sourceBucket"]]
         content = bucket.objects[details["sourceObjectName"]][-1].body
-        self.artifacts[key] = (content, f"attachment; filename={key}.zip")
-        return 202, b"", {"opc-work-request-id": self._work(key)}
+        work = self._work(key)
+        if self.spoiled:
+            self.failures[work] = self.spoiled
+        else:
+            self.artifacts[key] = (content, f"attachment; filename={key}.zip")
+        return 202, b"", {"opc-work-request-id": work}
 
     def _deployments(self, rest: list[str], method: str, body: bytes) -> Answer:
         match method, rest:

@@ -10,7 +10,7 @@ from embedway_deploy.error import Refused
 from embedway_deploy.file import Files
 from embedway_deploy.model import deploy_home, matryoshka_of, read_model, tag_of
 from embedway_deploy.onnx.artifact import Conda, prepare
-from embedway_deploy.order import Order, plan_name
+from embedway_deploy.order import Bucket, Order, plan_name
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
 from embedway_deploy.step import Check, Deployment, Model, Proof, Upload
@@ -80,45 +80,36 @@ def plan_onnx(
 def _steps(
     order: Order, name: str, checkpoint: Checkpoint, source: Files, *, large: bool
 ) -> list[Step]:
-    title = f"{order.called} (ONNX)"
-    most = checkpoint.max_tokens
+    title, size, most = f"{order.called} (ONNX)", checkpoint.hidden, checkpoint.max_tokens
     steps: list[Step] = [Proof(source=source, model=order.model, max_tokens=most)]
     if large and order.bucket is not None:
-        prefix = f"{order.bucket.prefix}embedway/{name}/{source.digest[:12]}/"
-        steps.append(
-            Upload(
-                namespace=order.bucket.namespace,
-                bucket=order.bucket.name,
-                prefix=prefix,
-                source=source,
-                archive="artifact.zip",
-                versioned=False,
-            )
-        )
-    steps.append(
+        steps.append(_archived(order.bucket, name, source))
+    return [
+        *steps,
         Model(
             display_name=title,
             description=f"{order.called}: ONNX graph, tokenizer, score.py, by Embedway",
             source=None if large else source,
             upload="upload" if large else None,
             tags={"task": "text_embedding"},
-        )
-    )
-    steps.append(
+        ),
         Deployment(
             display_name=title,
             description=f"{order.called} in a conda environment, by Embedway",
             shape=order.shape,
             log=order.log,
-            tags=tag_of(order, engine="onnx", dimensions=checkpoint.hidden),
-        )
+            tags=tag_of(order, engine="onnx", dimensions=size),
+        ),
+        Check(engine="onnx", model=order.model, dimensions=size, max_tokens=most),
+    ]
+
+
+def _archived(bucket: Bucket, name: str, source: Files) -> Upload:
+    return Upload(
+        namespace=bucket.namespace,
+        bucket=bucket.name,
+        prefix=f"{bucket.prefix}embedway/{name}/{source.digest[:12]}/",
+        source=source,
+        archive="artifact.zip",
+        versioned=False,
     )
-    steps.append(
-        Check(
-            engine="onnx",
-            model=order.model,
-            dimensions=checkpoint.hidden,
-            max_tokens=most,
-        )
-    )
-    return steps

@@ -27,6 +27,7 @@ __all__ = ["TEI", "plan_tei"]
 # Where the platform puts the objects of a model by reference, by their names in the bucket.
 _DEPLOYED = "/opt/ds/model/deployed_model/"
 _POOLINGS = {"cls": "cls", "mean": "mean", "last": "last-token"}
+_METRICS = 9000
 # From this version on it takes the name that it calls itself, which before was a local path.
 _NAMED = (1, 9)
 # Weights in a form that TEI does not read, or that may run code.
@@ -55,6 +56,8 @@ def plan_tei(order: Order, *, tei: TEI) -> Plan:
     """
     if order.bucket is None:
         raise Refused(["a container's model comes from a bucket: give --bucket oci://…"])
+    if tei.port == _METRICS:
+        raise Refused([f"port {_METRICS} is the one that TEI writes its metrics on"])
     checkpoint = read_model(order)
     try:
         steps = tuple(_steps(order, order.bucket, tei, checkpoint))
@@ -126,45 +129,46 @@ def _source(checkpoint: Checkpoint) -> Files:
 def _steps(order: Order, bucket: Bucket, tei: TEI, checkpoint: Checkpoint) -> list[Step]:
     source = _source(checkpoint)
     prefix = f"{bucket.prefix}embedway/{plan_name(order, 'tei')}/{source.digest[:12]}/"
-    title = f"{order.called} (TEI)"
-    words = command(tei, checkpoint, served=order.called, path=f"{_DEPLOYED}{prefix}")
-    environment = {"MODEL_DEPLOY_HEALTH_ENDPOINT": "/health", "AUTO_TRUNCATE": "true"}
-    if tei.invoke == "predict":
-        environment = {"MODEL_DEPLOY_PREDICT_ENDPOINT": "/v1/embeddings", **environment}
-    container = Container(
-        image=tei.image,
-        command=words,
-        server_port=tei.port,
-        health_check_port=tei.port,
-        specification="openai" if tei.invoke == "suffix" else None,
-    )
-    size = checkpoint.hidden
-    tags = tag_of(order, engine="tei", dimensions=size, extra=f", invoke={tei.invoke}")
     return [
         Upload(namespace=bucket.namespace, bucket=bucket.name, prefix=prefix, source=source),
         Model(
-            display_name=title,
+            display_name=f"{order.called} (TEI)",
             description=f"{order.called}: safetensors by reference, by Embedway",
             upload="upload",
             tags={"task": "text_embedding"},
         ),
-        Deployment(
-            display_name=title,
-            description=f"{order.called} in {tei.image.rpartition('/')[2]}, by Embedway",
-            shape=order.shape,
-            container=container,
-            environment=environment,
-            log=order.log,
-            tags=tags,
-        ),
+        _deployment(order, tei, checkpoint, f"{_DEPLOYED}{prefix}"),
         Check(
             engine="tei",
             model=order.model,
-            dimensions=size,
+            dimensions=checkpoint.hidden,
             max_tokens=checkpoint.max_tokens,
             invoke=tei.invoke,
         ),
     ]
+
+
+def _deployment(order: Order, tei: TEI, checkpoint: Checkpoint, path: str) -> Deployment:
+    environment = {"MODEL_DEPLOY_HEALTH_ENDPOINT": "/health", "AUTO_TRUNCATE": "true"}
+    if tei.invoke == "predict":
+        environment = {"MODEL_DEPLOY_PREDICT_ENDPOINT": "/v1/embeddings", **environment}
+    return Deployment(
+        display_name=f"{order.called} (TEI)",
+        description=f"{order.called} in {tei.image.rpartition('/')[2]}, by Embedway",
+        shape=order.shape,
+        container=Container(
+            image=tei.image,
+            command=command(tei, checkpoint, served=order.called, path=path),
+            server_port=tei.port,
+            health_check_port=tei.port,
+            specification="openai" if tei.invoke == "suffix" else None,
+        ),
+        environment=environment,
+        log=order.log,
+        tags=tag_of(
+            order, engine="tei", dimensions=checkpoint.hidden, extra=f", invoke={tei.invoke}"
+        ),
+    )
 
 
 def _notes(checkpoint: Checkpoint, tei: TEI) -> list[str]:

@@ -13,9 +13,9 @@ import pytest
 
 from doubles.oci_deployed import Plans, World, plan_of
 from doubles.tiny_bert import write_tiny_bert
-from embedway_deploy.error import Refused
+from embedway_deploy.error import DeployError, Refused
 from embedway_deploy.lifecycle import apply, destroy, status
-from embedway_deploy.plan import DIGEST_TAG, PLAN_TAG, load_plan
+from embedway_deploy.plan import DIGEST_TAG, PLAN_TAG, Plan, load_plan
 from embedway_deploy.step import Shape
 from embedway_local import LocalEmbedder
 
@@ -133,6 +133,51 @@ def test_interrupted_anywhere_it_ends_in_the_same_state(
     assert CHANGES[engine] == calm.count, "all of them are tried"
 
 
+def large(world: World, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """As if the model were larger than what the catalogue takes in one request."""
+    monkeypatch.setattr("embedway_deploy.onnx.plan._MOST_BYTES", 1000)
+    return plan_of("onnx")(world)
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_a_large_artifact_goes_through_a_bucket(
+    world: World, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """An object, the entry, the export of the one into the other, and the deployment."""
+    plan = large(world, monkeypatch)
+    with monkeypatch.context() as patch:
+        Interruption(patch, at)
+        with pytest.raises(KeyboardInterrupt):
+            apply(world.run(plan))
+
+    done = apply(world.run(plan))
+
+    assert {"present"} == {one.state.status for one in done}
+    assert (1, 1) == (len(world.cloud.models), len(world.cloud.deployments))
+    assert 1 == len(world.cloud.storage.sent)
+    assert any("Allow service datascience" in line for line in plan.policies)
+
+
+def test_an_export_that_fails_says_why(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.cloud.spoiled = "the bucket may not be read"
+
+    with pytest.raises(DeployError, match=r"(?s)exporting the artifact.*bucket may not be read"):
+        apply(world.run(large(world, monkeypatch)))
+
+
+def test_a_deployment_that_needs_attention_is_not_touched(world: World, plans: Plans) -> None:
+    plan = plans(world)
+    apply(world.run(plan))
+    (deployment,) = world.cloud.deployments.values()
+    deployment["lifecycleState"] = "NEEDS_ATTENTION"
+    before = len(world.cloud.changes)
+
+    with pytest.raises(DeployError, match="NEEDS_ATTENTION; look at it in the Console"):
+        apply(world.run(plan))
+
+    assert before == len(world.cloud.changes)
+
+
 def test_another_size_updates_the_deployment_in_place(world: World, plans: Plans) -> None:
     apply(world.run(plans(world)))
     before = len(world.cloud.changes)
@@ -219,7 +264,7 @@ def test_waiting_ends_and_can_be_taken_up(world: World, plans: Plans) -> None:
         now[0] += seconds
 
     run = replace(world.run(plan), clock=lambda: now[0], sleep=sleep, poll=10.0, patience=60.0)
-    with pytest.raises(Exception, match="run the same command again to wait on"):
+    with pytest.raises(DeployError, match="run the same command again to wait on"):
         apply(run)
     made = len(world.cloud.changes)
 

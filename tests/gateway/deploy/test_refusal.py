@@ -64,6 +64,7 @@ def unversioned(world: World) -> Plan:
         (plan_of("tei", image=IMAGE.replace("1.9.3", "1.7.0")), "has no image 1.7.0"),
         (plan_of("tei", image=IMAGE.rpartition(":")[0]), "names no version"),
         (plan_of("tei", port=8446), "the platform's own"),
+        (plan_of("tei", port=9000), "writes its metrics on"),
         (lambda w: plan_of("onnx")(w, served="a,b=c"), "does not fit into a tag"),
         (
             lambda w: plan_onnx(w.order(), conda=Conda(CONDA), graph=Path("/no/such.onnx")),
