@@ -57,7 +57,12 @@ class Order:
         if self.served:
             return self.served
         folder = Path(self.model).expanduser()
-        return folder.resolve().name if folder.is_dir() else self.model
+        if folder.is_dir():
+            return folder.resolve().name
+        # Imported here: a plan that was kept needs no catalogue.
+        from embedway_local.catalogue import full_name
+
+        return full_name(self.model)
 
 
 def plan_name(order: Order, engine: str) -> str:

@@ -100,7 +100,9 @@ class World:
             for model in described["models"]
             for one in model["objects"]
         }
-        assert f"{path}config.json" in objects, "TEI would not find its model"
+        wanted = {"config.json", "tokenizer.json", "model.safetensors", "sentence_bert_config.json"}
+        missing = {f"{path}{name}" for name in wanted} - objects
+        assert not missing, "TEI would not find its model, or read too much of a text"
         return TrueTEI(embedder=self.embedder, dimensions=self.embedder.dimensions)
 
     def _score(self, key: str, artifact: bytes) -> Any:

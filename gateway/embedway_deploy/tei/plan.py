@@ -10,16 +10,14 @@ from pydantic import ValidationError
 
 from embedway_deploy.cost import costs
 from embedway_deploy.error import Refused
-from embedway_deploy.file import Files, list_files
-from embedway_deploy.model import read_model, tag_of
+from embedway_deploy.model import deploy_home, read_model, tag_of
 from embedway_deploy.order import Bucket, Order, plan_name
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
 from embedway_deploy.step import Check, Container, Deployment, Model, Upload
+from embedway_deploy.tei.folder import prepare
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from embedway_local.checkpoint import Checkpoint
 
 __all__ = ["TEI", "plan_tei"]
@@ -30,10 +28,6 @@ _POOLINGS = {"cls": "cls", "mean": "mean", "last": "last-token"}
 _METRICS = 9000
 # From this version on it takes the name that it calls itself, which before was a local path.
 _NAMED = (1, 9)
-# Weights in a form that TEI does not read, or that may run code.
-_UNWANTED = re.compile(
-    r"(^|/)(\.|pytorch_model|.*\.(bin|h5|msgpack|ot|gguf|tflite|pt|pth|ckpt)$|(onnx|openvino)/)"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,26 +103,10 @@ def version_of(image: str) -> tuple[int, ...]:
     return tuple(int(part) for part in match.groups() if part) if match else ()
 
 
-def _source(checkpoint: Checkpoint) -> Files:
-    """What TEI reads of the folder, and nothing else."""
-    folder: Path = checkpoint.folder
-    if not checkpoint.weights and not (folder / "model.safetensors").is_file():
-        raise Refused(
-            [f"{folder} has no model.safetensors, which TEI reads on CUDA and on the processor"]
-        )
-    wanted = [
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and path.name != "embedway.json"
-        and not _UNWANTED.search(path.relative_to(folder).as_posix())
-    ]
-    return list_files(folder, wanted)
-
-
 def _steps(order: Order, bucket: Bucket, tei: TEI, checkpoint: Checkpoint) -> list[Step]:
-    source = _source(checkpoint)
-    prefix = f"{bucket.prefix}embedway/{plan_name(order, 'tei')}/{source.digest[:12]}/"
+    name = plan_name(order, "tei")
+    source = prepare(checkpoint, deploy_home(order) / name / "model")
+    prefix = f"{bucket.prefix}embedway/{name}/{source.digest[:12]}/"
     return [
         Upload(namespace=bucket.namespace, bucket=bucket.name, prefix=prefix, source=source),
         Model(

@@ -103,8 +103,8 @@ class Interruption:
         monkeypatch.setattr(oci.base_client.BaseClient, "request", interrupted)
 
 
-CHANGES = {"onnx": 3, "tei": 7}
-"""How many requests change something: entry, artifact, deployment, and four files."""
+CHANGES = {"onnx": 3, "tei": 8}
+"""How many requests change something: entry, artifact, deployment, and five files."""
 
 
 @pytest.mark.parametrize(

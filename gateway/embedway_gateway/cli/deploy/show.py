@@ -72,9 +72,11 @@ def show_plan(plan: Plan) -> None:
     for key, value in place.model_dump(exclude_none=True).items():
         where.add(escape(f"{key}: {value}"))
     steps = tree.add("steps, in this order")
+    shown: set[str] = set()
     for number, step in enumerate(plan.steps, 1):
-        branch = steps.add(escape(f"{number}. {step.kind} {step.name}  {plan.digest(step)}"))
-        _grow(branch, step)
+        title = step.kind if step.kind == step.name else f"{step.kind} {step.name}"
+        branch = steps.add(escape(f"{number}. {title}  {plan.digest(step)}"))
+        _grow(branch, step, shown)
         for key, value in plan.tags(step).items() if step.kind in {"model", "deployment"} else ():
             branch.add(escape(f"tag {key}: {value}"))
     for title, lines in (
@@ -148,8 +150,8 @@ def pasted(plan: Plan, done: Sequence[Done], login: tuple[str, str, str]) -> str
     return text
 
 
-def _grow(branch: Tree, step: Step) -> None:
-    """A step's own facts; files with their sizes."""
+def _grow(branch: Tree, step: Step, shown: set[str]) -> None:
+    """A step's own facts; files with their sizes, those of a folder once."""
     from rich.markup import escape
 
     for key, value in step.model_dump(exclude_none=True).items():
@@ -157,14 +159,16 @@ def _grow(branch: Tree, step: Step) -> None:
             continue
         if key == "source":
             total = sum(file["bytes"] for file in value["files"])
-            files = branch.add(escape(f"{len(value['files'])} files, {total:,} bytes"))
-            files.add(escape(f"in {value['folder']}"))
-            for file in value["files"]:
+            title = f"{len(value['files'])} files, {total:,} bytes, in {value['folder']}"
+            files = branch.add(escape(title))
+            for file in () if value["folder"] in shown else value["files"]:
                 files.add(escape(f"{file['path']}  {file['bytes']:,}  {file['sha256'][:12]}"))
+            shown.add(value["folder"])
         elif isinstance(value, dict):
             inner = branch.add(key)
             for name, item in value.items():
-                shown = " ".join(item) if name == "command" else item
-                inner.add(escape(f"{name}: {shown}"))
+                if item not in ({}, (), []):
+                    told = " ".join(item) if name == "command" else item
+                    inner.add(escape(f"{name}: {told}"))
         else:
             branch.add(escape(f"{key}: {value}"))
