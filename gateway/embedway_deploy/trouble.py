@@ -92,9 +92,10 @@ def _translated(error: Exception, plan: Plan, doing: str) -> DeployError | None:
     status = getattr(error, "status", None)
     code, message = str(getattr(error, "code", "")), str(getattr(error, "message", ""))
     if not isinstance(status, int):
-        if module not in {"oci", "requests", "urllib3", "ads"} and not isinstance(
-            error, ConnectionError | TimeoutError
-        ):
+        if module == "ads":
+            return CloudRefused(f"{doing}: oracle-ads says: {error}")
+        reached = module not in {"oci", "requests", "urllib3"}
+        if reached and not isinstance(error, ConnectionError | TimeoutError):
             return None
         return CloudRefused(f"{doing}: OCI could not be reached", detail=type(error).__name__)
     request = getattr(error, "request_id", None)

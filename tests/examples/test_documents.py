@@ -251,6 +251,7 @@ def test_command_line_page_names_every_command_and_option() -> None:
         "bench",
         "check",
         "compare",
+        "deploy",
         "embed",
         "models",
         "serve",

@@ -40,9 +40,10 @@ class ModelKind:
             found = [m for m in _listed(run) if (m.freeform_tags or {}).get(DIGEST_TAG) == wanted]
             if not found:
                 return State(status="absent")
-            model = max(found, key=lambda one: one.time_created)
-            whole = _has_artifact(run, model.id)
-        words = model.display_name if whole else f"{model.display_name}, without its artifact"
+            found.sort(key=lambda one: one.time_created, reverse=True)
+            whole = next((one for one in found if _has_artifact(run, one.id)), None)
+            model = whole or found[0]
+        words = model.display_name + ("" if whole else ", without its artifact")
         return State(status="present" if whole else "partial", id=model.id, words=words)
 
     def make(self, step: Model, run: Run, state: State) -> State:
