@@ -24,7 +24,8 @@ An endpoint is one of
 - `embedway.yaml#NAME`: a model of a configuration, or one of its upstreams
 
 with options after commas: `key=VARIABLE` (the environment variable that holds the API key),
-`credentials=NAME` (of `--config`), `input_type=query`, `prompt=TEXT`, `dimensions=N`, `label=NAME`;
+`credentials=NAME` (of `--config`), `input_type=query`, `prompt=TEXT`, or `query_prompt=` and
+`document_prompt=`, `dimensions=N`, `label=NAME`;
 `local` takes `pooling=`, `max_tokens=`, `device=`, `precision=`, `threads=`, a URL
 `platform=`, `path=`, `max_inputs=`, `timeout=`, `insecure=true`."""
 """For --help."""

@@ -66,17 +66,25 @@ class _Line(msgspec.Struct):
     title: str | None = None
 
 
-def find(folder: Path, split: str = "test") -> Places:
-    """A folder's files as BEIR names them; raises `BadInput` for one that lacks some."""
+def find(
+    folder: Path,
+    split: str = "test",
+    *,
+    corpus: Path | None = None,
+    queries: Path | None = None,
+    qrels: Path | None = None,
+) -> Places:
+    """
+    A folder's files as BEIR names them, but for those that are given. Raises `BadInput` where it
+    has no judgements.
+    """
     if not folder.is_dir():
         raise BadInput(f"{folder}: there is no such folder")
-    qrels = [folder / "qrels" / f"{split}.tsv", folder / "qrels.tsv"]
-    found = next((path for path in qrels if path.is_file()), None)
-    if found is None:
-        there = ", ".join(sorted(path.stem for path in folder.glob("qrels/*.tsv")))
-        cure = f"--split is one of {there}" if there else "name the file with --qrels"
-        raise BadInput(f"{qrels[0]}: there is no such file; {cure}")
-    return Places(corpus=folder / "corpus.jsonl", queries=folder / "queries.jsonl", qrels=found)
+    return Places(
+        corpus=corpus or folder / "corpus.jsonl",
+        queries=queries or folder / "queries.jsonl",
+        qrels=qrels or _qrels(folder, split),
+    )
 
 
 def shipped() -> Places:
@@ -135,6 +143,18 @@ def entries(path: Path) -> Iterator[Entry]:
                     yield read(line, f"{path}:{number}")
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror or error}") from error
+
+
+def _qrels(folder: Path, split: str) -> Path:
+    named = folder / "qrels" / f"{split}.tsv"
+    if named.is_file():
+        return named
+    if there := ", ".join(sorted(path.stem for path in folder.glob("qrels/*.tsv"))):
+        raise BadInput(f"{named}: there is no such file; --split is one of {there}")
+    only = folder / "qrels.tsv"
+    if not only.is_file():
+        raise BadInput(f"{named}: there is no such file; name it with --qrels")
+    return only
 
 
 def _json(line: str, place: str) -> Entry:

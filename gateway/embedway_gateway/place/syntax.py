@@ -16,7 +16,14 @@ __all__ = ["ENGINES", "Spec", "parse"]
 ENGINES = ("tei", "ovms", "infinity", "vllm", "openai", "onnx", "embedway")
 """`embedway` is our own gateway: OpenAI's dialect, which is told the input type as well."""
 
-_EVERYWHERE = ("dimensions", "input_type", "prompt", "label")
+_EVERYWHERE = (
+    "dimensions",
+    "input_type",
+    "prompt",
+    "query_prompt",
+    "document_prompt",
+    "label",
+)
 _OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "local": ("pooling", "max_tokens", "device", "precision", "threads"),
