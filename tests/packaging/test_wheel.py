@@ -22,6 +22,7 @@ PACKAGES = [
     "langchain_embedway",
     "litellm_embedway",
     "llama_index/embeddings/embedway",
+    "mteb_embedway",
 ]
 
 
@@ -130,6 +131,7 @@ def test_the_command_is_declared(wheel: Path) -> None:
 def test_the_extras_are_there(metadata: Message) -> None:
     assert sorted(metadata.get_all("Provides-Extra", [])) == [
         "all",
+        "eval",
         "gateway",
         "gpu",
         "gpu-cu12",

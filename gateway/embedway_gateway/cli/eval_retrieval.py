@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from embedway_gateway.evaluation.measure import Measure
     from embedway_gateway.evaluation.report import Report
     from embedway_gateway.evaluation.retrieve import Run
-    from embedway_gateway.place.place import Place
 
 __all__ = ["retrieval"]
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["as_json", "show"]
 
 _CHANCE = 0.05
+_LEAST = 0.001
 
 
 def as_json(told: Report, settings: Mapping[str, object]) -> str:
@@ -63,7 +64,11 @@ def _difference(result: Result, name: str) -> str:
     found = result.against_first[name]
     # As the eye takes it: a star is more than chance.
     star = "*" if found.p < _CHANCE else " "
-    return f"{found.mean.mean:+.4f}{star} p={found.p:.3f}"
+    return f"{found.mean.mean:+.4f}{star} {_chance(found.p)}"
+
+
+def _chance(p: float) -> str:
+    return "p<0.001" if p < _LEAST else f"p={p:.3f}"
 
 
 def _verdict(result: Result, first: Result, name: str) -> str:
@@ -72,6 +77,6 @@ def _verdict(result: Result, first: Result, name: str) -> str:
     counts = f"better in {found.better}, worse in {found.worse}, equal in {found.equal} queries"
     said = f"{name}: {result.label} against {first.label}: {counts}"
     if found.p >= _CHANCE:
-        return f"{said}; the difference may be chance (p={found.p:.3f})"
+        return f"{said}; the difference may be chance ({_chance(found.p)})"
     more = "better" if found.mean.mean > 0 else "worse"
-    return f"{said}; {more} by more than chance (p={found.p:.3f})"
+    return f"{said}; {more} by more than chance ({_chance(found.p)})"

@@ -23,6 +23,7 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "redis": ("redis",),
         "plot": ("matplotlib",),
+        "eval": ("mteb",),
         "local": (
             "huggingface_hub",
             "onnx",

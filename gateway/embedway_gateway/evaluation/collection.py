@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -187,7 +188,7 @@ def _unique(path: Path) -> dict[str, str]:
 
 def _order(ids: list[str], path: Path) -> NDArray[np.int64]:
     by_id = sorted(range(len(ids)), key=ids.__getitem__)
-    for left, right in zip(by_id, by_id[1:], strict=False):
+    for left, right in pairwise(by_id):
         if ids[left] == ids[right]:
             raise BadInput(f"{path}: the id {ids[left]!r} is there twice; ids must be unique")
     order = np.empty(len(ids), np.int64)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from embedway_gateway.likeness.measure import unit
 
-__all__ = ["Nearest"]
+__all__ = ["Nearest", "absent"]
 
 _CELLS = 4_000_000
 _LOW = np.int64(0xFFFFFFFF)
@@ -27,7 +27,7 @@ class Nearest:
     def __init__(
         self, queries: NDArray[np.float32], order: NDArray[np.int64], *, most: int
     ) -> None:
-        self._absent = np.isnan(queries).any(axis=1)
+        self._absent = absent(queries)
         self._queries = unit(np.where(self._absent[:, None], np.float32(0), queries))
         self._order = order
         self._most = most
@@ -36,7 +36,7 @@ class Nearest:
 
     def add(self, passages: NDArray[np.float32], first: int) -> None:
         """The vectors of the passages from `first` on, (m, d); rows of NaN are never found."""
-        kept = ~np.isnan(passages).any(axis=1)
+        kept = ~absent(passages)
         rows = unit(passages[kept])
         ranks = self._order[first : first + len(passages)][kept]
         step = max(1, _CELLS // max(len(rows) + self._most, 1))
@@ -62,6 +62,11 @@ class Nearest:
             return both
         cut = both.shape[1] - self._most
         return np.partition(both, cut, axis=1)[:, cut:]
+
+
+def absent(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which rows have no vector: those with NaN in them."""
+    return np.asarray(np.isnan(rows).any(axis=1), bool)
 
 
 def _key(scores: NDArray[np.float32], ranks: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedway_gateway.evaluation.collection import Collection
-from embedway_gateway.evaluation.nearest import Nearest
+from embedway_gateway.evaluation.nearest import Nearest, absent
 from embedway_gateway.place.place import Place
-from embedway_gateway.place.rows import embed_rows
+from embedway_gateway.place.rows import Rows, embed_rows
 from embedway_upstream import BadReply
 
 __all__ = ["Ranked", "Run", "retrieve"]
@@ -66,7 +66,7 @@ async def retrieve(
         vectors = await _embedded(place, texts, rows.vectors.shape[1], advance)
         if not first:
             _require_different(place, texts, vectors)
-        refused += int(np.isnan(vectors).any(axis=1).sum()) - texts.count("")
+        refused += int(absent(vectors).sum()) - texts.count("")
         await asyncio.to_thread(nearest.add, vectors, first)
     return Run(
         label=place.label,
@@ -107,7 +107,7 @@ async def _embedded(
 
 
 def _require_different(place: Place, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
-    present = ~np.isnan(vectors).any(axis=1) if vectors.shape[1] else np.zeros(len(texts), bool)
+    present = Rows(vectors).present
     if not present.any():
         raise BadReply("every text was refused as too long", upstream=place.label)
     rows = vectors[present]
