@@ -99,7 +99,7 @@ def run_tasks(
             [task],
             cache=cache,
             overwrite_strategy="only-missing" if resume else "always",
-            encode_kwargs={},
+            encode_kwargs={"show_progress_bar": bar},
             show_progress_bar=bar,
         )
         for result in done.task_results:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,21 +9,23 @@ from functools import partial
 from pathlib import Path
 
 from embedway_gateway.config.proxy import read_proxies
+from embedway_gateway.config.schema import UpstreamConfig
 from embedway_gateway.layers.timeout import Timeout
 from embedway_gateway.leaf import rerank_leaf
-from embedway_gateway.local_rerank import LocalRerank, open_reranker
+from embedway_gateway.local_rerank import LocalRerank
 from embedway_gateway.place.error import PlaceError
 from embedway_gateway.place.option import number
 from embedway_gateway.place.resolve import Resolved, resolve
 from embedway_gateway.place.rows import patient
 from embedway_gateway.place.syntax import Spec, parse
 from embedway_gateway.runtime import Loads
+from embedway_gateway.runtimes import Runtimes
 from embedway_gateway.wire import make_transport
-from embedway_upstream import RerankRequest, RerankResponse, Service
+from embedway_upstream import EmbeddingError, RerankRequest, RerankResponse, Service
 
 __all__ = ["Reranker", "opened_reranker"]
 
-_WITHOUT = ("openai", "onnx", "local", "litellm")
+_WITHOUT = ("openai", "onnx")
 _NOT_TAKEN = ("dimensions", "input_type", "prompt", "query_prompt", "document_prompt", "pooling")
 
 
@@ -57,33 +58,23 @@ async def opened_reranker(
 ) -> AsyncIterator[Reranker]:
     """
     The reranker, until the block ends. Raises `PlaceError` for what is wrongly written,
-    `EmbeddingError`, `ConfigError` or `LocalError` for what cannot be had.
+    `EmbeddingError` or `ConfigError` for what cannot be had.
     """
     spec = parse(written)
     for name in _NOT_TAKEN:
         if name in spec.options:
             raise PlaceError(f"{spec.label}: a reranker has no {name}=")
     found = resolve(spec, engine=engine, config=config, capability="rerank")
-    if spec.kind == "local":
+    if found.item.engine == "local":
         async with _local(spec, found) as reranker:
             yield reranker
         return
     named = (spec.engine or engine) if spec.kind == "url" else found.item.engine
-    item = found.item
-    if named == "embedway":
-        # Our gateway has Cohere's shape at OpenAI's path, as vLLM does.
-        item = item.model_copy(update={"engine": "vllm"})
-    elif spec.kind == "url" and item.engine in _WITHOUT:
-        raise PlaceError(
-            f"{spec.label}: {named} does not rerank; write tei+, infinity+, ovms+, vllm+ or "
-            "embedway+ before the address"
-        )
+    item = _dialect(spec, found.item, named)
     model = found.model.model_copy(update={"capabilities": ("rerank",)})
     transport = make_transport(read_proxies())
     try:
-        service, capacity = rerank_leaf(item, model, found.credentials, transport)
-        if isinstance(service, LocalRerank):
-            await service.load()
+        service, capacity = rerank_leaf(item, model, found.credentials, transport, local=None)
         yield Reranker(
             label=spec.label,
             model=item.model or model.name,
@@ -95,19 +86,34 @@ async def opened_reranker(
         await transport.close()
 
 
+def _dialect(spec: Spec, item: UpstreamConfig, named: str) -> UpstreamConfig:
+    if named == "embedway":
+        # Our gateway has Cohere's shape at OpenAI's path, as vLLM does.
+        return item.model_copy(update={"engine": "vllm"})
+    if spec.kind == "url" and named in _WITHOUT:
+        raise PlaceError(
+            f"{spec.label}: {named} does not rerank; write tei+, infinity+, ovms+, vllm+ or "
+            "embedway+ before the address"
+        )
+    return item
+
+
 @asynccontextmanager
 async def _local(spec: Spec, found: Resolved) -> AsyncIterator[Reranker]:
-    if not spec.where:
+    if spec.kind == "local" and not spec.where:
         raise PlaceError(f"{spec.label}: name the cross-encoder, as local:MODEL")
-    loads = Loads(found.model.name, spec.options.get("device", "auto"), number(spec, "max_tokens"))
-    reranker = await asyncio.to_thread(open_reranker, loads)
+    name = found.item.model or found.model.name
+    longest = number(spec, "max_tokens") or found.model.max_tokens
+    loads = Loads(name, spec.options.get("device", found.item.device), longest)
+    local = LocalRerank(spec.label, Runtimes().ranker(spec.label, loads))
     try:
+        await local.load()
         yield Reranker(
-            label=spec.label,
-            model=found.model.name,
-            engine="local",
-            service=LocalRerank(spec.label, lambda: reranker),
-            max_documents=None,
+            label=spec.label, model=name, engine="local", service=local, max_documents=None
         )
+    except EmbeddingError as error:
+        if error.detail:
+            error.add_note(error.detail.splitlines()[0])
+        raise
     finally:
-        reranker.close()
+        await local.close()
