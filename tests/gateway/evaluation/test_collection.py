@@ -111,7 +111,7 @@ def test_a_mistake_is_told_with_its_place(folder: Path, name: str, text: str, wo
 
 
 def test_a_split_that_is_not_there_is_told_with_those_that_are(folder: Path) -> None:
-    with pytest.raises(BadInput, match="dev.tsv: there is no such file; --split is one of test"):
+    with pytest.raises(BadInput, match=r"dev\.tsv: there is no such file; --split is one of test"):
         find(folder, "dev")
 
 
