@@ -252,6 +252,7 @@ def test_command_line_page_names_every_command_and_option() -> None:
         "check",
         "compare",
         "embed",
+        "eval",
         "models",
         "serve",
         "similarity",

@@ -103,7 +103,7 @@ def test_whoever_finds_all_is_better_than_whoever_finds_nothing(serve: Serve, fo
 
 
 def asked_of(server: TEI) -> list[str]:
-    return [text for one in server.seen if one.body for text in load(one.body)["inputs"]]
+    return [text for one in server.seen if one.body for text in load(one.body)["input"]]
 
 
 PROMPTED = sorted([*(f"q: passage {n}" for n in range(8)), *(f"d: passage {n}" for n in range(20))])
