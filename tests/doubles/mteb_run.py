@@ -88,6 +88,7 @@ def _run(model: Path, work: Path) -> dict[str, Any]:
     # A second run would otherwise find the same.
     SciFact.load_data = _fail
     told["resumed"] = _command(*kept, "--resume", "--json", "-")
+    told["offline"] = _command("--tasks", "STS13")
     told["unknown"] = _command("--tasks", "SciFakt")
     return told
 

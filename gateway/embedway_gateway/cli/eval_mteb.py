@@ -76,7 +76,7 @@ def mteb(
                 embedder,
                 name=name or place.model,
                 # Kept results are an endpoint's own: the same model elsewhere is another one.
-                revision=_revision(place.label),
+                revision=_revision(f"{written} {symmetric}"),
                 symmetric=symmetric,
             )
             bar = terminal(error=True).is_terminal
@@ -104,10 +104,10 @@ Examples:
 """  # noqa: E501
 
 
-def _revision(label: str) -> str:
+def _revision(settings: str) -> str:
     import hashlib
 
-    return hashlib.sha256(label.encode()).hexdigest()[:12]
+    return hashlib.sha256(settings.encode()).hexdigest()[:12]
 
 
 def _told(found: Sequence[TaskScore], label: str, model: str, json_file: Path | None) -> None:

@@ -87,21 +87,29 @@ def run_tasks(
 ) -> Iterator[TaskScore]:
     """
     The scores, task by task as they are done. MTEB's own result files go into `folder`; with
-    `resume`, what is there already is not run again. Raises what the encoder and MTEB raise.
+    `resume`, what is there already is not run again. Raises `PlaceError` for data that cannot be
+    had, and what the encoder and MTEB raise.
     """
     library = _library()
     cache = None
     if folder is not None:
         cache = import_module("mteb").ResultCache(cache_path=folder)
     for task in tasks:
-        done = library.evaluate(
-            encoder,
-            [task],
-            cache=cache,
-            overwrite_strategy="only-missing" if resume else "always",
-            encode_kwargs={"show_progress_bar": bar},
-            show_progress_bar=bar,
-        )
+        try:
+            done = library.evaluate(
+                encoder,
+                [task],
+                cache=cache,
+                overwrite_strategy="only-missing" if resume else "always",
+                encode_kwargs={"show_progress_bar": bar},
+                show_progress_bar=bar,
+            )
+        except OSError as error:
+            # What its libraries raise without a network, or for a data set that is gone.
+            said = next(iter(str(error).splitlines()), type(error).__name__)
+            raise PlaceError(
+                f"MTEB could not load the data of {task.metadata.name}: {said}"
+            ) from error
         for result in done.task_results:
             yield from _scores(task, result)
 

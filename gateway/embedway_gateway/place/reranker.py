@@ -21,7 +21,7 @@ from embedway_gateway.place.syntax import Spec, parse
 from embedway_gateway.runtime import Loads
 from embedway_gateway.runtimes import Runtimes
 from embedway_gateway.wire import make_transport
-from embedway_upstream import EmbeddingError, RerankRequest, RerankResponse, Service
+from embedway_upstream import RerankRequest, RerankResponse, Service
 
 __all__ = ["Reranker", "opened_reranker"]
 
@@ -111,9 +111,5 @@ async def _local(spec: Spec, found: Resolved) -> AsyncIterator[Reranker]:
         yield Reranker(
             label=spec.label, model=name, engine="local", service=local, max_documents=None
         )
-    except EmbeddingError as error:
-        if error.detail:
-            error.add_note(error.detail.splitlines()[0])
-        raise
     finally:
         await local.close()

@@ -92,3 +92,8 @@ def test_what_was_measured_is_not_measured_again(told: dict[str, Any]) -> None:
 def test_a_task_that_mteb_does_not_have_is_named(told: dict[str, Any]) -> None:
     assert told["unknown"]["code"] == 1
     assert "SciFakt" in told["unknown"]["stderr"]
+
+
+def test_data_that_cannot_be_had_is_told_in_a_sentence(told: dict[str, Any]) -> None:
+    assert told["offline"]["code"] == 1
+    assert "MTEB could not load the data of STS13: " in told["offline"]["stderr"]
