@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 site.addsitedir(sys.argv[1])
-os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
 
 import mteb
 from datasets import Dataset
