@@ -1,0 +1,100 @@
+"""What `--help` says of every command, as one page."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from typer import Context
+from typer.main import get_command
+
+from embedway_gateway.cli.app import application
+
+_HEAD = """\
+<!-- Made by docs/tools/reference.py. -->
+# Commands
+
+What `--help` says of every command, on one page. [Command line](../command-line.md) explains them.
+"""
+_EXAMPLE = re.compile(r"^Examples?:\n((?:\n? {4}.+\n?)+)", re.MULTILINE)
+_WORDS = {int: "whole number", float: "number", Path: "path", str: "text"}
+
+# Typer's commands and parameters have types of their own, which change with its versions.
+
+
+def command_page() -> str:
+    """The whole page."""
+    return _HEAD + "".join(f"\n{text}" for text in _sections(get_command(application()), None, ()))
+
+
+def _sections(command: Any, parent: Context | None, before: tuple[str, ...]) -> Iterator[str]:
+    name = before[-1] if before else "embedway"
+    context = Context(command, info_name=name, parent=parent)
+    yield _section(command, context, " ".join(("embedway", *before)))
+    for inner, child in getattr(command, "commands", {}).items():
+        yield from _sections(child, context, (*before, inner))
+
+
+def _section(command: Any, context: Context, name: str) -> str:
+    usage = " ".join([name, *command.collect_usage_pieces(context)])
+    parts = [f"## `{name}`\n", f"```text\n{usage}\n```\n", _text(command.help or "")]
+    if children := getattr(command, "commands", {}):
+        here = name.replace(" ", "-")
+        listed = ", ".join(f"[`{name} {one}`](#{here}-{one})" for one in children)
+        parts.append(f"Its commands: {listed}.\n")
+    if rows := [_row(item) for item in command.params]:
+        parts.append("\n".join(["| | value | default | |", "|---|---|---|---|", *rows, ""]))
+    return "\n".join(part for part in parts if part)
+
+
+def _text(help_: str) -> str:
+    """Its examples in blocks of their own."""
+
+    def block(match: re.Match[str]) -> str:
+        lines = [line.strip() for line in match[1].splitlines() if line.strip()]
+        return "\n".join(["Examples:\n", "```text", *lines, "```", ""])
+
+    return _EXAMPLE.sub(block, inspect.cleandoc(help_) + "\n").rstrip() + "\n"
+
+
+def _row(item: Any) -> str:
+    is_option = item.param_type_name == "option"
+    names = [*item.opts, *item.secondary_opts] if is_option else [item.metavar or item.name.upper()]
+    cells = (
+        ", ".join(f"`{name}`" for name in names),
+        _value(item),
+        _default(item),
+        (item.help or "").removesuffix("."),
+    )
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def _value(item: Any) -> str:
+    if getattr(item, "is_flag", False):
+        return ""
+    annotation = item.type_descriptor.annotation
+    if get_origin(annotation) is list:
+        return _named(get_args(annotation)[0]) + ", several"
+    bounds = [
+        f"{sign} {bound:g}"
+        for sign, bound in (("≥", item.min), ("≤", item.max))
+        if bound is not None
+    ]
+    return " ".join([_named(annotation), *bounds])
+
+
+def _named(annotation: object) -> str:
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{item}`" for item in get_args(annotation))
+    return _WORDS[annotation]  # type: ignore[index]
+
+
+def _default(item: Any) -> str:
+    if item.required:
+        return "required"
+    if getattr(item, "is_flag", False):
+        return "on" if item.default else "off"
+    return "none" if item.default is None else f"`{item.default}`"
