@@ -89,7 +89,7 @@ def coalescing() -> Drawing:
     for number, (name, texts, lane) in enumerate(callers):
         here = one.box(Box(20, 48 + 61 * number, 130, 50), name, texts, fill=lane)
         one.arrow(here.right, lanes[lane].left)
-    upstream = one.box(Box(640, 130, 100, 70), "upstream", "sees two", "calls")
+    one.box(Box(640, 130, 100, 70), "upstream", "sees two", "calls")
     calls = (("blue", 62, ("q1, q2",)), ("box", 184, ("d1 once, for", "C and D; d2 …")))
     for number, (lane, y, lines) in enumerate(calls):
         call = one.box(Box(430, y, 150, 84), "one call", *lines, fill="amber")
@@ -123,13 +123,13 @@ def vector_space() -> Drawing:
 
 def topologies() -> Drawing:
     one = Drawing("topologies", "Where the parts run", 760, 448)
-    one.frame(Box(14, 14, 732, 122), "OCI Data Science: a gateway for the team, each call signed")
+    one.frame(Box(14, 14, 732, 122), "OCI Data Science: each call is signed")
     _row(
         one,
         38,
         "IAM signature",
         ("LangChain", "LlamaIndex,", "OpenAI clients"),
-        ("gateway", "in the VCN,", "two workers"),
+        ("gateway", "holds the", "credentials"),
         ("model deployments", "TEI, OVMS, vLLM,", "ONNX score.py"),
     )
     one.frame(Box(14, 150, 732, 122), "SAP AI Core: deployments are found by themselves")
