@@ -1,11 +1,11 @@
 """
 Writes what the pages say of the schema and of the command line, from both.
 
-    python docs/tools/reference.py
+    python docs/tools/reference.py [--check]
 
 Between two comments of `configuration.md` stands the table of a part of the file; all of
 `reference/commands.md`, `embedway.schema.json` and `diagrams/` is made here. A test sees that they
-are fresh.
+are fresh: with `--check` nothing is written, and what is stale is named.
 """
 
 from __future__ import annotations
@@ -33,6 +33,16 @@ def made() -> dict[Path, str]:
     }
 
 
+def main(*, check: bool) -> None:
+    """Write what differs, or name it and exit with 1."""
+    files = made().items()
+    stale = [path for path, text in files if not path.exists() or path.read_text("utf-8") != text]
+    if check and stale:
+        names = "\n".join(f"  {path.relative_to(DOCS.parent)}" for path in stale)
+        sys.exit(f"these are not what the source says; `make reference` writes them:\n{names}")
+    for path in stale:
+        path.write_text(made()[path], "utf-8")
+
+
 if __name__ == "__main__":
-    for path, text in made().items():
-        path.write_text(text, "utf-8")
+    main(check="--check" in sys.argv[1:])
