@@ -48,8 +48,9 @@ def sections() -> dict[str, type[BaseModel]]:
     found: dict[str, type[BaseModel]] = {}
 
     def visit(annotation: object) -> None:
-        is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        if is_section and annotation.__name__ not in found:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            if annotation.__name__ in found:
+                return
             found[annotation.__name__] = annotation
             for field in annotation.model_fields.values():
                 visit(field.annotation)
@@ -207,7 +208,9 @@ def _allow_variables(schema: dict[str, Any]) -> None:
         free = part.get("type") == "string" and not {"pattern", "enum"} & part.keys()
         leaf = part.get("type") in {"string", "number", "integer", "boolean"}
         if leaf and not free and "const" not in part:
-            outer = {key: part.pop(key) for key in ("description", "default") if key in part}
+            outer: dict[str, Any] = {
+                key: part.pop(key) for key in ("description", "default") if key in part
+            }
             inner = dict(part)
             part.clear()
             part.update({**outer, "anyOf": [inner, {"$ref": "#/$defs/Variable"}]})
