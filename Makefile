@@ -43,8 +43,9 @@ format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+# Not --quiet: it would hide the warnings from --strict, too.
 docs: $(VENV)/.dev ## Build the site into site/; a warning is an error
-	@$(MKDOCS) build --strict --quiet $(ARGS)
+	@$(MKDOCS) build --strict $(ARGS)
 
 docs-serve: $(VENV)/.dev ## Serve the site on http://127.0.0.1:8000, and follow changes  (ARGS="-a :9000")
 	@$(MKDOCS) serve --livereload $(ARGS)

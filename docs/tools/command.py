@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from typer import Context
 from typer.main import get_command
 
 from embedway_gateway.cli.app import application
@@ -27,21 +26,21 @@ _WORDS = {int: "whole number", float: "number", Path: "path", str: "text"}
 
 def command_page() -> str:
     """The whole page."""
-    return _HEAD + "".join(f"\n{text}" for text in _sections(get_command(application()), None, ()))
+    return _HEAD + "".join(f"\n{text}" for text in _sections(get_command(application()), ()))
 
 
-def _sections(command: Any, parent: Context | None, before: tuple[str, ...]) -> Iterator[str]:
-    name = before[-1] if before else "embedway"
-    context = Context(command, info_name=name, parent=parent)
-    yield _section(command, context, " ".join(("embedway", *before)))
+def _sections(command: Any, before: tuple[str, ...]) -> Iterator[str]:
+    yield _section(command, " ".join(("embedway", *before)))
     for inner, child in getattr(command, "commands", {}).items():
-        yield from _sections(child, context, (*before, inner))
+        yield from _sections(child, (*before, inner))
 
 
-def _section(command: Any, context: Context, name: str) -> str:
-    usage = " ".join([name, *command.collect_usage_pieces(context)])
+def _section(command: Any, name: str) -> str:
+    children = getattr(command, "commands", {})
+    places = [_place(item) for item in command.params if item.param_type_name == "argument"]
+    usage = " ".join([name, "[OPTIONS]", *places, *(["COMMAND …"] if children else [])])
     parts = [f"## `{name}`\n", f"```text\n{usage}\n```\n", _text(command.help or "")]
-    if children := getattr(command, "commands", {}):
+    if children:
         here = name.replace(" ", "-")
         listed = ", ".join(f"[`{name} {one}`](#{here}-{one})" for one in children)
         parts.append(f"Its commands: {listed}.\n")
@@ -62,7 +61,7 @@ def _text(help_: str) -> str:
 
 def _row(item: Any) -> str:
     is_option = item.param_type_name == "option"
-    names = [*item.opts, *item.secondary_opts] if is_option else [item.metavar or item.name.upper()]
+    names = [*item.opts, *item.secondary_opts] if is_option else [_place(item)]
     cells = (
         ", ".join(f"`{name}`" for name in names),
         _value(item),
@@ -70,6 +69,11 @@ def _row(item: Any) -> str:
         (item.help or "").removesuffix("."),
     )
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def _place(item: Any) -> str:
+    """How an argument is written."""
+    return str(item.metavar or item.name.upper())
 
 
 def _value(item: Any) -> str:
@@ -83,7 +87,7 @@ def _value(item: Any) -> str:
         for sign, bound in (("≥", item.min), ("≤", item.max))
         if bound is not None
     ]
-    return " ".join([_named(annotation), *bounds])
+    return " ".join([_named(annotation), " and ".join(bounds)]).strip()
 
 
 def _named(annotation: object) -> str:
