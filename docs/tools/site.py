@@ -59,7 +59,10 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
     """Diagrams become part of the page: their text can be selected, and follows the palette."""
 
     def inline(match: re.Match[str]) -> str:
-        svg = (ROOT / "docs" / "diagrams" / f"{match[2]}.svg").read_text("utf-8")
+        path = ROOT / "docs" / "diagrams" / f"{match[2]}.svg"
+        if not path.exists():  # which MkDocs has told
+            return match[0]
+        svg = path.read_text("utf-8")
         assert html.unescape(match[1]), f"{page.file.src_uri}: a diagram without words for it"
         return svg.replace("<svg ", f'<svg aria-label="{match[1]}" ', 1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -37,19 +38,23 @@ class Page(HTMLParser):
             self.labels.append(named.get("aria-label") or "")
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built as `make docs` does."""
-    folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
-        cwd=ROOT,
+def build(source: Path, into: Path) -> subprocess.CompletedProcess[str]:
+    """As `make docs` does."""
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(into)],
+        cwd=source,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    done = build(ROOT, folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -59,6 +64,19 @@ def pages(site: Path) -> dict[str, Page]:
         path.relative_to(site).as_posix(): Page(path.read_text("utf-8"))
         for path in site.rglob("*.html")
     }
+
+
+def test_links_that_lead_nowhere_stop_the_build(tmp_path: Path) -> None:
+    for name in ("mkdocs.yml", *ABOVE):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(DOCS, tmp_path / "docs")
+    with (tmp_path / "docs" / "index.md").open("a", encoding="utf-8") as page:
+        page.write("\n[one](#nowhere) [two](quickstart.md#nowhere) [three](nobody.md)\n")
+        page.write("\n![four](diagrams/none.svg)\n")
+    done = build(tmp_path, tmp_path / "site")
+
+    assert done.returncode != 0
+    assert (done.stdout + done.stderr).count("WARNING") == 4
 
 
 def test_every_page_is_built_and_in_the_navigation(site: Path) -> None:
