@@ -19,7 +19,7 @@ _HEAD = """\
 What `--help` says of every command, on one page. [Command line](../command-line.md) explains them.
 """
 _EXAMPLE = re.compile(r"^Examples?:\n((?:\n? {4}.+\n?)+)", re.MULTILINE)
-_WORDS = {int: "whole number", float: "number", Path: "path", str: "text"}
+_WORDS: dict[type, str] = {int: "whole number", float: "number", Path: "path", str: "text"}
 
 # Typer's commands and parameters have types of their own, which change with its versions.
 
@@ -93,7 +93,9 @@ def _value(item: Any) -> str:
 def _named(annotation: object) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{item}`" for item in get_args(annotation))
-    return _WORDS[annotation]  # type: ignore[index]
+    if isinstance(annotation, type):
+        return _WORDS.get(annotation, annotation.__name__.lower())
+    return str(annotation)
 
 
 def _default(item: Any) -> str:
