@@ -141,6 +141,7 @@ def test_the_extras_are_there(metadata: Message) -> None:
         "openvino",
         "parquet",
         "plot",
+        "ray",
         "redis",
     ]
 
@@ -152,14 +153,14 @@ def test_the_bare_install_is_light(metadata: Message) -> None:
     assert bare == ["httpx", "msgspec", "numpy"]
 
 
-def test_all_has_one_onnx_runtime(project: dict[str, object]) -> None:
+def test_all_has_one_onnx_runtime_and_no_ray(project: dict[str, object]) -> None:
     """`gpu`, `openvino` and `local` overwrite each other's files, so `all` can hold only one."""
     extras = project["optional-dependencies"]
     assert isinstance(extras, dict)
     (everything,) = extras["all"]
     inside = everything.partition("[")[2].rstrip("]").split(",")
 
-    assert sorted(inside) == sorted(set(extras) - {"all", "gpu", "gpu-cu12", "openvino"})
+    assert sorted(inside) == sorted(set(extras) - {"all", "gpu", "gpu-cu12", "openvino", "ray"})
 
 
 @pytest.mark.parametrize("extra", ["gpu", "gpu-cu12"])

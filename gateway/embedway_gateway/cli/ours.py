@@ -44,6 +44,7 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "yaml",
         ),
         "parquet": ("pyarrow",),
+        "ray": ("ray",),
     }
 )
 
