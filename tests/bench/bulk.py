@@ -1,7 +1,7 @@
 """
 `embedway embed` end to end beside the runtime's own rate, and what kill -9 costs it.
 
-    python bulk.py [--passages 100000] [--rounds 3] [--batch-size 1024] [--json FILE]
+    python bulk.py [--passages 100000] [--rounds 3] [--precision fp32] [--json FILE]
 
 Both embed the same texts, in processes of their own, taking turns: the runtime's `embed_iter` with
 the model loaded before the clock starts, the command from its start to its end, with reading,
@@ -27,13 +27,13 @@ from pathlib import Path
 import numpy as np
 from passages import passages
 
-from embedway_local import DEFAULT_MODEL, LocalEmbedder, Store, embedway_home
+from embedway_local import DEFAULT_MODEL, LocalEmbedder, PrecisionChoice, Store, embedway_home
 from embedway_local.machine import usable_cores
 
 _RUNTIME = """
 import json, sys, time
 from embedway_local import LocalEmbedder
-with open(sys.argv[1]) as file, LocalEmbedder() as embedder:
+with open(sys.argv[1]) as file, LocalEmbedder(precision=sys.argv[2]) as embedder:
     embedder.embed(["a first text"] * 8)
     texts = (json.loads(line)["text"] for line in file)
     begun, used = time.perf_counter(), time.process_time()
@@ -62,8 +62,8 @@ def written(path: Path, count: int) -> None:
             file.write(json.dumps({"text": text}) + "\n")
 
 
-def command(path: Path, out: Path, batch_size: int, *more: str) -> list[str]:
-    options = ["--out", str(out), "--batch-size", str(batch_size), *more]
+def command(path: Path, out: Path, precision: str, *more: str) -> list[str]:
+    options = ["--out", str(out), "--precision", precision, *more]
     return [sys.executable, "-m", "embedway_gateway", "embed", str(path), *options]
 
 
@@ -79,10 +79,10 @@ def ended(process: subprocess.Popen[str], begun: float) -> Turn:
     )
 
 
-def runtime(path: Path, count: int) -> Turn:
+def runtime(path: Path, precision: str, count: int) -> Turn:
     begun = time.perf_counter()
     with subprocess.Popen(
-        [sys.executable, "-c", _RUNTIME, str(path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _RUNTIME, str(path), precision], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         told = process.stdout.read().split()
@@ -92,24 +92,24 @@ def runtime(path: Path, count: int) -> Turn:
     return Turn(float(told[1]), float(told[2]), peak)
 
 
-def embed(path: Path, out: Path, batch_size: int) -> Turn:
+def embed(path: Path, out: Path, precision: str) -> Turn:
     begun = time.perf_counter()
-    arguments = command(path, out, batch_size, "--overwrite")
+    arguments = command(path, out, precision, "--overwrite")
     with subprocess.Popen(arguments, stderr=subprocess.DEVNULL, text=True) as process:
         return ended(process, begun)
 
 
-def killed(path: Path, whole: Path, batch_size: int, count: int) -> dict[str, object]:
+def killed(path: Path, whole: Path, precision: str, count: int) -> dict[str, object]:
     """Kill it when half is done, go on, and compare."""
     out = whole.with_name("killed.npy")
     folder = out.with_name(f"{out.name}.parts")
-    with subprocess.Popen(command(path, out, batch_size), stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command(path, out, precision), stderr=subprocess.DEVNULL) as process:
         while _rows(folder) < count / 2 and process.poll() is None:
             time.sleep(0.05)
         process.kill()
     kept = _rows(folder)
     done = subprocess.run(
-        command(path, out, batch_size, "--resume"), capture_output=True, text=True, check=True
+        command(path, out, precision, "--resume"), capture_output=True, text=True, check=True
     )
     earlier = re.search(r"([\d,]+) of them by an earlier run", done.stderr)
     mine, theirs = np.load(out, mmap_mode="r"), np.load(whole, mmap_mode="r")
@@ -126,27 +126,29 @@ def _rows(folder: Path) -> int:
     return sum(int(name.split("-")[2]) for name in names)
 
 
-def measure(count: int, rounds: int, batch_size: int) -> dict[str, object]:
+def measure(count: int, rounds: int, precision: PrecisionChoice) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as place:
         path, out = Path(place) / "in.jsonl", Path(place) / "out.npy"
         written(path, count)
+        LocalEmbedder(precision=precision).close()
         turns: dict[str, list[Turn]] = {"runtime": [], "embed": []}
         for number in range(rounds):
-            turns["runtime"].append(runtime(path, count))
-            turns["embed"].append(embed(path, out, batch_size))
+            turns["runtime"].append(runtime(path, precision, count))
+            turns["embed"].append(embed(path, out, precision))
             told = ", ".join(
                 f"{side} {count / found[-1].wall_s:.0f}" for side, found in turns.items()
             )
             print(f"round {number + 1}: {told} texts/s", file=sys.stderr, flush=True)
         return {
             "passages": count,
+            "precision": precision,
             "cores": usable_cores(),
             "turns": {side: [asdict(turn) for turn in found] for side, found in turns.items()},
             "share": {
                 "clock": _share(turns, lambda turn: turn.wall_s),
                 "cpu": _share(turns, lambda turn: turn.cpu_s),
             },
-            "kill": killed(path, out, batch_size, count),
+            "kill": killed(path, out, precision, count),
         }
 
 
@@ -179,10 +181,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--passages", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batch-size", type=int, default=1024)
+    parser.add_argument("--precision", choices=["fp32", "bf16", "int8"], default="fp32")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
-    found = measure(options.passages, options.rounds, options.batch_size)
+    found = measure(options.passages, options.rounds, options.precision)
     show(found)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n", "ascii")

@@ -201,5 +201,5 @@ def _lost(said: str) -> WorkerFailed:
 def _unfit(said: str) -> WorkerFailed:
     return WorkerFailed(
         f"a worker lacks a package: {said}\nEvery node needs what this machine has, in the same "
-        'version: pip install "embedway[gateway,local,ray]"'
+        'version: pip install "embedway[local,ray]"'
     )
