@@ -57,6 +57,8 @@ bench: $(VENV)/.dev $(BENCH)/.ready $(PROXIES)/.ready ## Measure, side by side w
 	@$(BIN)/python tests/bench/start.py
 	@$(BIN)/python tests/bench/local.py --peer $(BENCH)/bin/python $(ARGS)
 	@$(BIN)/python tests/bench/precision.py --side st=st@$(BENCH)/bin/python
+	@$(BIN)/python tests/bench/bulk.py --passages 3000 --rounds 1
+	@$(BIN)/python tests/bench/stream.py --texts 12000
 	@$(BIN)/python tests/bench/sign.py
 	@$(BIN)/python tests/bench/rotate.py
 	@$(BIN)/python tests/bench/gateway.py --environment $(PROXIES)

@@ -45,6 +45,7 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "yaml",
         ),
         "parquet": ("pyarrow",),
+        "ray": ("ray",),
     }
 )
 
