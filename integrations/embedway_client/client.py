@@ -1,23 +1,18 @@
-"""Embeds texts through a gateway, a deployment's or OpenAI's API, or in this process."""
+"""Embeds and reranks through a gateway, a deployment's or OpenAI's API, or in this process."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Self
 
 from embedway_client import environment
+from embedway_client.assembly import Assembly
 from embedway_client.attempt import Pace
-from embedway_client.connection import Connections
-from embedway_client.embedding import EmbeddingResult, join, nothing
-from embedway_client.fallback import Fallback, Way
+from embedway_client.embedding import EmbeddingResult
 from embedway_client.local import Precision
-from embedway_client.remote import Remote
 from embedway_client.settings import Settings
 from embedway_client.space import Known
-from embedway_client.text import checked
-from embedway_upstream import InputType
-from embedway_upstream.gather import gather
+from embedway_upstream import InputType, RerankResult
 
 if TYPE_CHECKING:
     import httpx
@@ -33,7 +28,8 @@ _AT_ONCE = 4
 
 class Client:
     """
-    Turns texts into vectors; may be used from several threads and event loops at once.
+    Turns texts into vectors and puts documents in order; may be used from several threads and
+    event loops at once.
 
         with Client("minilm") as client:
             client.embed(["a text", "another"])  # float32 (2, 384)
@@ -181,11 +177,11 @@ class Client:
     @property
     def vector_space(self) -> str | None:
         """The fingerprint that vectors must have: as stated, else as it was first seen."""
-        return self._space.known.fingerprint
+        return self._inner.space.known.fingerprint
 
     def accept_vector_space(self, fingerprint: str | None = None) -> None:
         """Go on in this vector space, by default in whichever the next answer is in."""
-        self._space.accept(fingerprint)
+        self._inner.space.accept(fingerprint)
 
     def embed(
         self, texts: Iterable[str], *, input_type: InputType = "document"
@@ -208,40 +204,40 @@ class Client:
         self, texts: Iterable[str], *, input_type: InputType = "document"
     ) -> EmbeddingResult:
         """Like `embed`, with the usage, the vector space, and whether a fallback answered."""
-        whole = self._checked(texts, input_type)
-        if not whole:
-            return nothing(self._settings.dimensions, self.vector_space)
-        if self._remote is None:
-            return self._space.seen(self._local.encode(whole, input_type))
-        way = Way(self._remote, self._fallback)
-        return join([way.encode(one, input_type) for one in self._remote.pieces(whole, input_type)])
+        return self._inner.encoder.encode(texts, input_type)
 
     async def aencode(
         self, texts: Iterable[str], *, input_type: InputType = "document"
     ) -> EmbeddingResult:
         """Like `encode`, with up to four requests at once; the first error cancels the others."""
-        whole = self._checked(texts, input_type)
-        if not whole:
-            return nothing(self._settings.dimensions, self.vector_space)
-        if self._remote is None:
-            return self._space.seen(await asyncio.to_thread(self._local.encode, whole, input_type))
-        way = Way(self._remote, self._fallback)
-        work = (way.aencode(one, input_type) for one in self._remote.pieces(whole, input_type))
-        return join(await gather(work, most=_AT_ONCE))
+        return await self._inner.encoder.aencode(texts, input_type, most=_AT_ONCE)
+
+    def rerank(
+        self, query: str, documents: Sequence[str], *, top_n: int | None = None
+    ) -> list[RerankResult]:
+        """
+        The documents' numbers and scores, the most relevant first: the best `top_n`, else all.
+
+        The server is asked at `/rerank`. A local model stands in for no server here: scores have
+        no vector space that would show whether they are comparable. Raises like `embed`, and
+        `ValueError` for an empty text and for an engine that does not rerank.
+        """
+        return list(self._inner.ranker.rank(query, documents, top_n).results)
+
+    async def arerank(
+        self, query: str, documents: Sequence[str], *, top_n: int | None = None
+    ) -> list[RerankResult]:
+        """Like `rerank`, with up to four requests at once; the first error cancels the others."""
+        done = await self._inner.ranker.arank(query, documents, top_n, most=_AT_ONCE)
+        return list(done.results)
 
     def close(self) -> None:
         """Close the connections and free the local model; later calls raise `RuntimeError`."""
-        self._closed = True
-        if self._remote is not None:
-            self._remote.close()
-        self._local.close()
+        self._inner.close()
 
     async def aclose(self) -> None:
         """Like `close`; the running event loop's connections are closed when this returns."""
-        self._closed = True
-        if self._remote is not None:
-            await self._remote.aclose()
-        await asyncio.to_thread(self._local.close)
+        await self._inner.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -263,7 +259,7 @@ class Client:
 
     def __getstate__(self) -> tuple[Settings, Known]:
         """What pickles and copies: the settings and the learned space, never a connection."""
-        return self._settings, self._space.known
+        return self._settings, self._inner.space.known
 
     def __deepcopy__(self, memo: object) -> Self:
         # Settings do not change, and credentials refuse to be taken apart: both are shared.
@@ -283,18 +279,4 @@ class Client:
         known: Known | None = None,
     ) -> None:
         self._settings = settings
-        self._space = settings.space(known)
-        self._local = settings.local()
-        self._fallback = Fallback(self._local, self._space) if settings.fallback else None
-        self._remote: Remote | None = None
-        self._closed = False
-        if settings.is_remote:
-            connections = Connections(settings.base_url, http_client, http_async_client)
-            self._remote = Remote(settings.endpoint(), connections, self._space, settings, pace)
-
-    def _checked(self, texts: Iterable[str], input_type: InputType) -> tuple[str, ...]:
-        if self._closed:
-            raise RuntimeError("this Client is closed")
-        if input_type not in get_args(InputType):
-            raise ValueError(f'input_type={input_type!r}: "query" and "document" are possible')
-        return checked(texts)
+        self._inner = Assembly(settings, http_client, http_async_client, pace, known)

@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from embedway_client.address import LOCAL, require_private, root
-from embedway_client.gateway import Gateway
+from embedway_client.attempt import Pace
+from embedway_client.connection import Connections
+from embedway_client.gateway import Gateway, GatewayRerank
+from embedway_client.line import Line
 from embedway_client.local import Local, Precision
 from embedway_client.space import Known, Space
-from embedway_upstream import Anonymous, Bearer, Endpoint, Plain
+from embedway_upstream import Anonymous, Bearer, Endpoint, Engine, Plain
+from embedway_upstream.rerank_endpoint import RerankEndpoint
 
 if TYPE_CHECKING:
     from embedway_client.deployment import Deployment
@@ -79,15 +83,26 @@ class Settings:
         """The deployment; or the server, that speaks OpenAI's contract and shows its own words."""
         if self.deployment is not None:
             return self.deployment.endpoint(self.model, self.dimensions)
-        # A header that authorises is more explicit than a key, which may be the environment's.
-        key = None if "authorization" in self.headers else self.api_key
-        return Endpoint(
-            name="gateway",
-            engine=Gateway(input_type=True),
-            platform=Plain(root(self.base_url)),
-            credentials=Anonymous() if key is None else Bearer(key),
-            # OpenAI's rule: what follows the host is the user's, `/embeddings` is ours.
-            path="/embeddings",
+        # OpenAI's rule: what follows the host is the user's, `/embeddings` is ours.
+        return self._server(Gateway(input_type=True), "/embeddings")
+
+    def rerank_endpoint(self) -> RerankEndpoint:
+        """The same for reranking; raises `ValueError` where the deployment's engine cannot."""
+        if self.deployment is not None:
+            return self.deployment.rerank_endpoint(self.model)
+        engine = GatewayRerank()
+        return RerankEndpoint(endpoint=self._server(engine, "/rerank"), engine=engine)
+
+    def line(self, connections: Connections, pace: Pace) -> Line:
+        """To the deployment or the server."""
+        return Line(
+            self.endpoint().credentials,
+            connections,
+            seconds=self.timeout,
+            retries=self.max_retries,
+            headers=self.headers,
+            renews=self.deployment is not None,
+            pace=pace,
         )
 
     def local(self) -> Local:
@@ -98,6 +113,17 @@ class Settings:
         """The space that was learned before, or the one that is stated."""
         known = known or Known(self.vector_space)
         return Space(known, accept_change=self.accept_space_change)
+
+    def _server(self, engine: Engine, path: str) -> Endpoint:
+        # A header that authorises is more explicit than a key, which may be the environment's.
+        key = None if "authorization" in self.headers else self.api_key
+        return Endpoint(
+            name="gateway",
+            engine=engine,
+            platform=Plain(root(self.base_url)),
+            credentials=Anonymous() if key is None else Bearer(key),
+            path=path,
+        )
 
     def _require_safe(self) -> None:
         url = root(self.base_url)
