@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from embedway_client.credential import aicore_credentials
     from embedway_client.embedding import EmbeddingResult
     from embedway_client.error import AuthenticationFailed, VectorSpaceChanged
+    from embedway_client.usage import UsageCollector, UsageEvent, collect_usage
     from embedway_upstream.rerank import RerankResult
 
 __all__ = [
@@ -19,8 +20,11 @@ __all__ = [
     "OCIAuth",
     "Pace",
     "RerankResult",
+    "UsageCollector",
+    "UsageEvent",
     "VectorSpaceChanged",
     "aicore_credentials",
+    "collect_usage",
 ]
 
 # Imported when first named (PEP 562): numpy and the rest take 0.1 s, which importing a framework's
@@ -32,8 +36,11 @@ _HOMES = {
     "OCIAuth": "embedway_client.auth",
     "Pace": "embedway_client.attempt",
     "RerankResult": "embedway_upstream.rerank",
+    "UsageCollector": "embedway_client.usage",
+    "UsageEvent": "embedway_client.usage",
     "VectorSpaceChanged": "embedway_client.error",
     "aicore_credentials": "embedway_client.credential",
+    "collect_usage": "embedway_client.usage",
 }
 
 

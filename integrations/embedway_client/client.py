@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from embedway_client import environment
 from embedway_client.assembly import Assembly
-from embedway_client.attempt import Pace
 from embedway_client.embedding import EmbeddingResult
+from embedway_client.encoder import OnProgress
 from embedway_client.local import Precision
 from embedway_client.settings import Settings
 from embedway_client.space import Known
+from embedway_client.usage import OnUsage
 from embedway_upstream import InputType, RerankResult
 
 if TYPE_CHECKING:
@@ -19,33 +20,34 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from embedway_client.attempt import Pace
     from embedway_client.deployment import Deployment, EngineName, Invoke, PlatformName, Pooling
 
 __all__ = ["Client"]
 
-_AT_ONCE = 4
-
 
 class Client:
     """
-    Turns texts into vectors and puts documents in order; may be used from several threads and
-    event loops at once.
+    Turns texts into vectors, reranks documents; may be used from threads and event loops at once.
 
         with Client("minilm") as client:
             client.embed(["a text", "another"])  # float32 (2, 384)
 
     `base_url`: where the server's `/embeddings` is, by default `EMBEDWAY_BASE_URL` or the gateway
     on this machine; "local" embeds in this process, in `precision` (as `LocalEmbedder` has it).
-    `api_key`: by default `EMBEDWAY_API_KEY`. It is sent over plain http only to this machine,
-    unless `insecure`. `batch_size`: texts in a request. `timeout`: seconds for one attempt.
+    `api_key`: by default `EMBEDWAY_API_KEY`; sent over plain http only to this machine, unless
+    `insecure`. `batch_size`: texts in a request. `timeout`: seconds for one attempt.
     `max_retries`: further ones after connection failures, timeouts, 429 and 5xx.
     `fallback="local"`: embed in this process while the server cannot be reached, provided that
     the local model's vector space is the one that the server told before, or `vector_space`.
     `vector_space`: the fingerprint that vectors must have; by default the first one seen.
     `accept_space_change`: follow the server into another vector space instead of raising.
     `headers`: sent with every request; an `authorization` there replaces the API key.
-    `http_client`, `http_async_client`: used as they are, never closed here. `pace`: for tests.
-    Raises `ValueError` for settings that cannot work.
+    `http_client`, `http_async_client`: used as they are, never closed here.
+    `query_prompt`, `document_prompt`: put before the texts, in this process and for a server that
+    is no gateway of ours; a gateway has its own. `max_concurrency`: requests of an async call at
+    once. `on_usage`: told of every call that succeeded. `pace`: for tests. Raises `ValueError` for
+    settings that cannot work.
     """
 
     def __init__(
@@ -66,6 +68,10 @@ class Client:
         http_async_client: httpx.AsyncClient | None = None,
         insecure: bool = False,
         accept_space_change: bool = False,
+        query_prompt: str = "",
+        document_prompt: str = "",
+        max_concurrency: int = 4,
+        on_usage: OnUsage | None = None,
         pace: Pace | None = None,
     ) -> None:
         settings = Settings(
@@ -82,8 +88,12 @@ class Client:
             headers={name.lower(): value for name, value in (headers or {}).items()},
             insecure=insecure,
             accept_space_change=accept_space_change,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+            max_concurrency=max_concurrency,
+            on_usage=on_usage,
         )
-        self._open(settings, http_client, http_async_client, pace or Pace())
+        self._over(Assembly(settings, http_client, http_async_client, pace=pace))
 
     @classmethod
     def direct(
@@ -110,6 +120,8 @@ class Client:
         insecure: bool = False,
         http_client: httpx.Client | None = None,
         http_async_client: httpx.AsyncClient | None = None,
+        max_concurrency: int = 4,
+        on_usage: OnUsage | None = None,
         pace: Pace | None = None,
     ) -> Self:
         """
@@ -128,8 +140,7 @@ class Client:
         calls it, by default `model`. `dimensions`: of the model's vectors, checked on every reply.
         `query_prompt`, `document_prompt`: put before the texts. `batch_size`: texts in a request,
         never more than the engine takes as it comes. `fallback`: needs `vector_space`, which a
-        deployment does not tell. `insecure`: allow plain http to another machine. The others: see
-        the class.
+        deployment does not tell. `insecure`: allow plain http to another machine.
 
         Raises `ValueError` for settings that cannot work, `TypeError` for credentials that are
         not understood, `ImportError` where signing needs a package. Does no I/O.
@@ -164,14 +175,17 @@ class Client:
             vector_space=vector_space,
             insecure=insecure,
             deployment=deployment,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+            max_concurrency=max_concurrency,
+            on_usage=on_usage,
         )
-        made = cls.__new__(cls)
-        cls._open(made, settings, http_client, http_async_client, pace or Pace())
-        return made
+        made = Assembly(settings, http_client, http_async_client, pace=pace)
+        return cls._over(cls.__new__(cls), made)
 
     @property
     def deployment(self) -> Deployment | None:
-        """What `direct` was told; None where there is a gateway, or this process."""
+        """What `direct` was told, else None."""
         return self._settings.deployment
 
     @property
@@ -197,20 +211,34 @@ class Client:
     async def aembed(
         self, texts: Iterable[str], *, input_type: InputType = "document"
     ) -> NDArray[np.float32]:
-        """Like `embed`, with up to four requests at once."""
+        """Like `embed`, with up to `max_concurrency` requests at once."""
         return (await self.aencode(texts, input_type=input_type)).vectors
 
     def encode(
-        self, texts: Iterable[str], *, input_type: InputType = "document"
+        self,
+        texts: Iterable[str],
+        *,
+        input_type: InputType = "document",
+        batch_size: int | None = None,
+        progress: OnProgress | None = None,
     ) -> EmbeddingResult:
-        """Like `embed`, with the usage, the vector space, and whether a fallback answered."""
-        return self._inner.encoder.encode(texts, input_type)
+        """
+        Like `embed`, with the usage, the vector space, and whether a fallback answered.
+
+        `batch_size`: this call's own. `progress`: told how many texts are done anew.
+        """
+        return self._inner.encoder.encode(texts, input_type, batch_size, progress)
 
     async def aencode(
-        self, texts: Iterable[str], *, input_type: InputType = "document"
+        self,
+        texts: Iterable[str],
+        *,
+        input_type: InputType = "document",
+        batch_size: int | None = None,
+        progress: OnProgress | None = None,
     ) -> EmbeddingResult:
-        """Like `encode`, with up to four requests at once; the first error cancels the others."""
-        return await self._inner.encoder.aencode(texts, input_type, most=_AT_ONCE)
+        """Like `encode`, with several requests at once; the first error cancels the others."""
+        return await self._inner.encoder.aencode(texts, input_type, batch_size, progress)
 
     def rerank(
         self, query: str, documents: Sequence[str], *, top_n: int | None = None
@@ -218,18 +246,17 @@ class Client:
         """
         The documents' numbers and scores, the most relevant first: the best `top_n`, else all.
 
-        The server is asked at `/rerank`. A local model stands in for no server here: scores have
-        no vector space that would show whether they are comparable. Raises like `embed`, and
-        `ValueError` for an empty text and for an engine that does not rerank.
+        The server is asked at `/rerank`. No fallback stands in: scores have no space that would
+        tell whether they are comparable. Raises like `embed`, and `ValueError` for an empty text
+        and for an engine that does not rerank.
         """
         return list(self._inner.ranker.rank(query, documents, top_n).results)
 
     async def arerank(
         self, query: str, documents: Sequence[str], *, top_n: int | None = None
     ) -> list[RerankResult]:
-        """Like `rerank`, with up to four requests at once; the first error cancels the others."""
-        done = await self._inner.ranker.arank(query, documents, top_n, most=_AT_ONCE)
-        return list(done.results)
+        """Like `rerank`, with several requests at once; the first error cancels the others."""
+        return list((await self._inner.ranker.arank(query, documents, top_n)).results)
 
     def close(self) -> None:
         """Close the connections and free the local model; later calls raise `RuntimeError`."""
@@ -258,25 +285,16 @@ class Client:
         return f"Client.direct(model={told.model!r}, {told.deployment!r})"
 
     def __getstate__(self) -> tuple[Settings, Known]:
-        """What pickles and copies: the settings and the learned space, never a connection."""
+        """What pickles: the settings and the learned space, never a connection."""
         return self._settings, self._inner.space.known
 
-    def __deepcopy__(self, memo: object) -> Self:
-        # Settings do not change, and credentials refuse to be taken apart: both are shared.
-        made = type(self).__new__(type(self))
-        made.__setstate__(self.__getstate__())
-        return made
-
     def __setstate__(self, state: tuple[Settings, Known]) -> None:
-        self._open(state[0], None, None, Pace(), state[1])
+        self._over(Assembly(state[0], known=state[1]))
 
-    def _open(
-        self,
-        settings: Settings,
-        http_client: httpx.Client | None,
-        http_async_client: httpx.AsyncClient | None,
-        pace: Pace,
-        known: Known | None = None,
-    ) -> None:
-        self._settings = settings
-        self._inner = Assembly(settings, http_client, http_async_client, pace, known)
+    def __deepcopy__(self, memo: object) -> Self:
+        cls = type(self)
+        return cls._over(cls.__new__(cls), self._inner.twin())
+
+    def _over(self, inner: Assembly) -> Self:
+        self._inner, self._settings = inner, inner.settings
+        return self

@@ -14,7 +14,6 @@ from embedway_upstream import (
     Credentials,
     EmbeddingError,
     Endpoint,
-    InputType,
     Platform,
     UpstreamRefused,
 )
@@ -83,10 +82,6 @@ class Deployment:
         if isinstance(engine, TEI | Cohere):
             return RerankEndpoint(endpoint=endpoint, engine=engine)
         raise ValueError(f'engine="{self.engine}" does not rerank: tei, ovms, infinity, vllm do')
-
-    def prompt(self, input_type: InputType) -> str:
-        """What is put before a text."""
-        return self.query_prompt if input_type == "query" else self.document_prompt
 
     def shown(self) -> dict[str, object]:
         """Every keyword but the credentials."""

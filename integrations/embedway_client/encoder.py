@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, get_args
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from embedway_client.embedding import EmbeddingResult, join, nothing
 from embedway_client.fallback import Fallback, Way
 from embedway_client.remote import Remote
-from embedway_client.text import checked
+from embedway_client.text import checked, cut
 from embedway_upstream import InputType
 from embedway_upstream.gather import gather
 
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from embedway_client.settings import Settings
     from embedway_client.space import Space
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "OnProgress"]
+
+OnProgress: TypeAlias = Callable[[int], None]
+
+# In this process there are no requests; a step that is large enough costs nothing.
+_STEP = 256
 
 
 class Encoder:
@@ -26,6 +31,8 @@ class Encoder:
 
     def __init__(self, settings: Settings, line: Line | None, space: Space) -> None:
         self._dimensions = settings.dimensions
+        self._most = settings.max_concurrency
+        self._report = settings.report()
         self._space = space
         self._local = settings.local()
         self._fallback = Fallback(self._local, space) if settings.fallback else None
@@ -33,32 +40,66 @@ class Encoder:
         if line is not None:
             self._remote = Remote(settings.endpoint(), line, space, settings)
 
-    def encode(self, texts: Iterable[str], input_type: InputType) -> EmbeddingResult:
-        """One request after the other."""
+    def encode(
+        self,
+        texts: Iterable[str],
+        input_type: InputType,
+        batch_size: int | None = None,
+        progress: OnProgress | None = None,
+    ) -> EmbeddingResult:
+        """One request after the other; `progress` is told how many texts are done anew."""
         whole = _checked(texts, input_type)
         if not whole:
             return nothing(self._dimensions, self._space.known.fingerprint)
         if self._remote is None:
-            return self._space.seen(self._local.encode(whole, input_type))
+            return self._report.embedded(self._here(whole, input_type, progress))
         way = Way(self._remote, self._fallback)
-        return join([way.encode(one, input_type) for one in self._remote.pieces(whole, input_type)])
+        parts = []
+        for piece in self._remote.pieces(whole, input_type, batch_size):
+            parts.append(way.encode(piece, input_type))
+            if progress is not None:
+                progress(len(piece))
+        return self._report.embedded(join(parts))
 
     async def aencode(
-        self, texts: Iterable[str], input_type: InputType, *, most: int
+        self,
+        texts: Iterable[str],
+        input_type: InputType,
+        batch_size: int | None = None,
+        progress: OnProgress | None = None,
     ) -> EmbeddingResult:
-        """Up to `most` requests at once; the first error cancels the others."""
+        """Several requests at once; the first error cancels the others."""
         whole = _checked(texts, input_type)
         if not whole:
             return nothing(self._dimensions, self._space.known.fingerprint)
         if self._remote is None:
-            return self._space.seen(await asyncio.to_thread(self._local.encode, whole, input_type))
+            done = await asyncio.to_thread(self._here, whole, input_type, progress)
+            return self._report.embedded(done)
         way = Way(self._remote, self._fallback)
-        work = (way.aencode(one, input_type) for one in self._remote.pieces(whole, input_type))
-        return join(await gather(work, most=most))
+
+        async def one(piece: tuple[str, ...]) -> EmbeddingResult:
+            result = await way.aencode(piece, input_type)
+            if progress is not None:
+                progress(len(piece))
+            return result
+
+        work = map(one, self._remote.pieces(whole, input_type, batch_size))
+        return self._report.embedded(join(await gather(work, most=self._most)))
 
     def close(self) -> None:
         """Free the local model."""
         self._local.close()
+
+    def _here(
+        self, texts: tuple[str, ...], input_type: InputType, progress: OnProgress | None
+    ) -> EmbeddingResult:
+        if progress is None:
+            return self._space.seen(self._local.encode(texts, input_type))
+        parts = []
+        for piece in cut(texts, _STEP):
+            parts.append(self._local.encode(piece, input_type))
+            progress(len(piece))
+        return self._space.seen(join(parts))
 
 
 def _checked(texts: Iterable[str], input_type: InputType) -> tuple[str, ...]:

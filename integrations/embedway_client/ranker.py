@@ -36,6 +36,7 @@ class Ranker:
         self._settings = settings
         self._line = line
         self._local = LocalRerank(settings.model)
+        self._report = settings.report()
 
     def rank(self, query: str, documents: Sequence[str], top_n: int | None) -> RerankResponse:
         """
@@ -46,28 +47,29 @@ class Ranker:
         if not request.documents:
             return _nothing(request)
         if self._line is None:
-            return self._local.rank(request)
+            return self._reported(self._local.rank(request), request)
         endpoint, line = self._settings.rerank_endpoint(), self._line
-        return _joined(
-            [_told(line.ask(endpoint, piece)) for piece in self._pieces(request)], request
-        )
+        parts = [_told(line.ask(endpoint, piece)) for piece in self._pieces(request)]
+        return self._reported(_joined(parts, request), request)
 
     async def arank(
-        self, query: str, documents: Sequence[str], top_n: int | None, *, most: int
+        self, query: str, documents: Sequence[str], top_n: int | None
     ) -> RerankResponse:
-        """Like `rank`, with up to `most` requests at once."""
+        """Like `rank`, with several requests at once; the first error cancels the others."""
         request = self._request(query, documents, top_n)
         if not request.documents:
             return _nothing(request)
         if self._line is None:
-            return await asyncio.to_thread(self._local.rank, request)
+            done = await asyncio.to_thread(self._local.rank, request)
+            return self._reported(done, request)
         endpoint, line = self._settings.rerank_endpoint(), self._line
 
         async def one(piece: RerankRequest) -> RerankResponse:
             return _told(await line.aask(endpoint, piece))
 
         work = (one(piece) for piece in self._pieces(request))
-        return _joined(await gather(work, most=most), request)
+        parts = await gather(work, most=self._settings.max_concurrency)
+        return self._reported(_joined(parts, request), request)
 
     def close(self) -> None:
         """Free the local model."""
@@ -83,6 +85,9 @@ class Ranker:
         if "" in texts:
             raise ValueError(f"documents[{texts.index('')}] is an empty string")
         return RerankRequest(self._settings.model, asked, texts, top_n)
+
+    def _reported(self, response: RerankResponse, request: RerankRequest) -> RerankResponse:
+        return self._report.ranked(response, len(request.documents))
 
     def _pieces(self, request: RerankRequest) -> Iterator[RerankRequest]:
         """All documents in requests that the server takes; of each piece all are asked for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
@@ -11,8 +11,14 @@ from embedway_client.attempt import Answer
 from embedway_client.embedding import EmbeddingResult
 from embedway_client.line import Line
 from embedway_client.space import Space
-from embedway_client.text import cut, room, roughly
-from embedway_upstream import EmbeddingRequest, EmbeddingResponse, Endpoint, InputType
+from embedway_client.text import MAX_TEXTS, cut, room, roughly
+from embedway_upstream import (
+    EmbeddingRequest,
+    EmbeddingResponse,
+    Endpoint,
+    InputType,
+    InvalidRequest,
+)
 
 if TYPE_CHECKING:
     from embedway_client.settings import Settings
@@ -30,16 +36,24 @@ class Remote:
         self._line = line
         self._space = space
         self._model = settings.model
-        self._deployment = settings.deployment
+        self._prompt = settings.prompt
+        self._foreign = settings.deployment is not None
         # A deployment is not asked for fewer: some ignore it, some cut and do not normalise.
-        self._dimensions = None if settings.deployment else settings.dimensions
+        self._dimensions = None if self._foreign else settings.dimensions
+        self._prompted = any(map(settings.prompt, get_args(InputType)))
         limits = endpoint.engine.limits
-        self._most = min(settings.batch_size, limits.max_inputs or settings.batch_size)
+        self._batch_size = settings.batch_size
+        self._takes = limits.max_inputs or MAX_TEXTS
         self._most_bytes = room(limits.max_bytes, endpoint.platform.max_bytes)
 
-    def pieces(self, texts: tuple[str, ...], input_type: InputType) -> Iterator[tuple[str, ...]]:
+    def pieces(
+        self, texts: tuple[str, ...], input_type: InputType, batch_size: int | None = None
+    ) -> Iterator[tuple[str, ...]]:
         """The texts in requests, of which each is as large as the server takes."""
-        return cut(texts, self._most, most_bytes=self._most_bytes, size_of=self._size(input_type))
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: at least 1 is needed")
+        most = min(self._takes, batch_size or self._batch_size)
+        return cut(texts, most, most_bytes=self._most_bytes, size_of=self._size(input_type))
 
     def encode(
         self, texts: tuple[str, ...], input_type: InputType, *, once: bool
@@ -62,12 +76,10 @@ class Remote:
             model=self._model, inputs=texts, input_type=input_type, dimensions=self._dimensions
         )
 
-    def _prompt(self, input_type: InputType) -> str:
-        return "" if self._deployment is None else self._deployment.prompt(input_type)
-
     def _size(self, input_type: InputType) -> Callable[[str], int]:
-        if self._deployment is None:
-            return roughly
+        if not self._foreign:
+            beside = roughly(self._prompt(input_type))
+            return lambda text: roughly(text) + beside
         # The quotes are counted with the text, the comma after it here.
         beside = len(_encode(self._prompt(input_type))) - 2 + 1
         return lambda text: len(_encode(text)) + beside
@@ -75,6 +87,8 @@ class Remote:
     def _result(self, answer: Answer[EmbeddingResponse]) -> EmbeddingResult:
         response = answer.response
         fingerprint = answer.headers.get("x-embedway-vector-space") or None
+        if fingerprint is not None and self._prompted:
+            raise _prompted_twice()
         self._space.see(fingerprint, response.vectors.shape[1])
         return EmbeddingResult(
             vectors=response.vectors,
@@ -82,3 +96,13 @@ class Remote:
             vector_space=fingerprint,
             fallback="x-embedway-fallback" in answer.headers,
         )
+
+
+def _prompted_twice() -> InvalidRequest:
+    # A fingerprint covers the prompts that its server puts: with others before them, vectors would
+    # be told to be of a space that they are not in.
+    return InvalidRequest(
+        "the server is an Embedway gateway, which itself puts the model's prompts before the "
+        "texts; leave out query_prompt= and document_prompt=, and state the model's prompts: there",
+        param="query_prompt",
+    )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["MAX_BYTES", "checked", "checked_one", "cut", "room", "roughly"]
+__all__ = ["MAX_BYTES", "MAX_TEXTS", "checked", "checked_one", "cut", "room", "roughly"]
 
 MAX_BYTES = 4 * 1024 * 1024
 """A gateway takes bodies of 10 MiB by default, and OCI of 10 MB; JSON's escapes need room."""
+MAX_TEXTS = 2048
+"""OpenAI's bound for one request, and the gateway's."""
 # What a body holds beside the texts: the model's name and a few fields.
 _ENVELOPE = 4096
 
