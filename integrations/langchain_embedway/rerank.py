@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -112,6 +112,16 @@ class EmbedwayRerank(Shares, BaseDocumentCompressor):
         """
         from embedway_client import Client
 
+        both: dict[str, Any] = {
+            "batch_size": batch_size,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "insecure": insecure,
+            "http_client": http_client,
+            "http_async_client": http_async_client,
+            "max_concurrency": max_concurrency,
+            "on_usage": on_usage,
+        }
         client = Client.direct(
             model=model,
             url=url,
@@ -122,14 +132,7 @@ class EmbedwayRerank(Shares, BaseDocumentCompressor):
             resource_group=resource_group,
             path=path,
             served_model=served_model,
-            batch_size=batch_size,
-            timeout=timeout,
-            max_retries=max_retries,
-            insecure=insecure,
-            http_client=http_client,
-            http_async_client=http_async_client,
-            max_concurrency=max_concurrency,
-            on_usage=on_usage,
+            **both,
         )
         if client.deployment is not None:
             client.deployment.rerank_endpoint(model)
@@ -141,14 +144,7 @@ class EmbedwayRerank(Shares, BaseDocumentCompressor):
             base_url=url,
             api_key=None,
             top_n=top_n,
-            batch_size=batch_size,
-            timeout=timeout,
-            max_retries=max_retries,
-            insecure=insecure,
-            http_client=http_client,
-            http_async_client=http_async_client,
-            max_concurrency=max_concurrency,
-            on_usage=on_usage,
+            **both,
         )
         return cls._over(made, client)
 
