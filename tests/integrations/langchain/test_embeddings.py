@@ -17,7 +17,7 @@ from pydantic import SecretStr, ValidationError
 
 from embedway_upstream import InvalidRequest
 from embedway_upstream.testing import fake_vectors
-from langchain_embedway import EmbedwayEmbeddings
+from langchain_embedway import EmbedwayEmbeddings, collect_usage
 
 KEY = "sk-very-secret"
 
@@ -312,3 +312,16 @@ def test_retrieval_in_this_process(model_in_store):
 
     assert "cat" in store.similarity_search("Where is the kitten napping?", k=1)[0].page_content
     assert "rates" in store.similarity_search("monetary policy", k=1)[0].page_content
+
+
+async def test_what_langchain_runs_in_its_own_threads_is_collected(server):
+    store = InMemoryVectorStore(EmbedwayEmbeddings(model="m", base_url=server.url))
+    with collect_usage() as collected:
+        store.add_texts(["a", "b"])
+        retriever = store.as_retriever()
+        retriever.batch(["one", "two", "three"])
+        await retriever.abatch(["four", "five"])
+    store.similarity_search("six")
+
+    assert (collected.calls, collected.texts) == (6, 7)
+    assert list(collected.usage_metadata) == ["m"]
