@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -32,10 +32,11 @@ class Local:
         *,
         dimensions: int | None,
         precision: Precision = "fp32",
+        prompts: Mapping[str, str] | None = None,
         load: Callable[[], LocalEmbedder] | None = None,
     ) -> None:
         self._model = model
-        self._load = load or partial(_load, model, precision)
+        self._load = load or partial(_load, model, precision, prompts)
         self._dimensions = dimensions
         self._embedder: LocalEmbedder | None = None
         self._lock = threading.Lock()
@@ -91,11 +92,11 @@ def load_errors() -> tuple[type[Exception], ...]:
     return (ImportError, InvalidRequest, LocalError, OSError, RuntimeError)
 
 
-def _load(model: str, precision: Precision) -> LocalEmbedder:
+def _load(model: str, precision: Precision, prompts: Mapping[str, str] | None) -> LocalEmbedder:
     try:
         from embedway_local import LocalEmbedder
 
-        return LocalEmbedder(model, precision=precision)
+        return LocalEmbedder(model, precision=precision, prompts=prompts)
     except ModuleNotFoundError as error:
         raise ImportError(
             f'{error.name} is missing; to embed in this process: pip install "embedway[local]"',

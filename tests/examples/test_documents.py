@@ -19,7 +19,7 @@ from doubles.gateway_process import GatewayProcess
 from embedway_gateway.cli.app import application
 from embedway_gateway.config.load import load_config
 from embedway_gateway.config.schema import Config
-from langchain_embedway import EmbedwayEmbeddings
+from langchain_embedway import EmbedwayEmbeddings, EmbedwayRerank
 from llama_index.embeddings.embedway import EmbedwayEmbedding
 
 ROOT = Path(__file__).parents[2]
@@ -225,7 +225,15 @@ def test_command_line_page_names_every_command_and_option() -> None:
 
 def test_classes_page_names_every_keyword_of_both_classes() -> None:
     documented = list(rows(section("classes.md", "Keywords")))
+    further = list(rows(section("classes.md", "More keywords of `EmbedwayEmbeddings`")))
     keywords = inspect.signature(EmbedwayEmbedding).parameters
 
-    assert documented == list(EmbedwayEmbeddings.model_fields)
+    assert sorted(documented + further) == sorted(EmbedwayEmbeddings.model_fields)
+    assert documented == [name for name in EmbedwayEmbeddings.model_fields if name in documented]
     assert documented == [name for name in keywords if name in documented]
+
+
+def test_classes_page_names_every_keyword_of_the_reranker() -> None:
+    text = section("classes.md", "Reranking")
+
+    assert [name for name in EmbedwayRerank.model_fields if f"`{name}`" not in text] == []
