@@ -76,7 +76,7 @@ def open_stored(spec: Spec, texts: Texts) -> Stored:
         return Stored(_by_place(spec, path, texts))
     wanted, found = set(texts.texts), dict[str, Vector]()
     for place, text, vector in _pairs(spec, path):
-        if text not in wanted:
+        if not isinstance(text, str) or text not in wanted:
             continue
         # Of a text that is there twice, the first.
         wanted.discard(text)
