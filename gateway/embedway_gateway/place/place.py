@@ -93,11 +93,7 @@ async def opened(
             yield place
         return
     if spec.kind == "file":
-        if texts is None:
-            raise PlaceError(
-                f"{spec.label} holds vectors, and cannot embed: only `embedway compare` takes it"
-            )
-        yield _of_file(spec, await asyncio.to_thread(open_stored, spec, texts))
+        yield await _of_file(spec, texts)
         return
     found = resolve(spec, engine=engine, config=config)
     transport = make_transport(read_proxies())
@@ -118,7 +114,12 @@ async def opened(
             await leaf.local.close()
 
 
-def _of_file(spec: Spec, stored: Stored) -> Place:
+async def _of_file(spec: Spec, texts: Texts | None) -> Place:
+    if texts is None:
+        raise PlaceError(
+            f"{spec.label} holds vectors, and cannot embed: only `embedway compare` takes it"
+        )
+    stored = await asyncio.to_thread(open_stored, spec, texts)
     return Place(
         label=spec.label,
         model="vectors of a file",
