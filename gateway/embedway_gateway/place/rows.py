@@ -48,7 +48,8 @@ async def embed_rows(
     advance: Callable[[int], None] = lambda _count: None,
 ) -> Rows:
     """
-    The vectors, a few calls at a time. What passes with time is tried again.
+    The vectors, a few calls at a time. What passes with time is tried again. Of a file of vectors
+    those that it has, and none for any other input type.
 
     Raises the `EmbeddingError` of whatever else goes wrong than a text's length.
     """
@@ -58,9 +59,15 @@ async def embed_rows(
         advance(len(part))
         return found
 
+    if place.stored is not None and input_type is None:
+        advance(len(texts))
+        return _rows(place.stored.rows(texts))
     starts = range(0, len(texts), place.max_inputs)
     parts = await gather((one(texts[at : at + place.max_inputs]) for at in starts), most=_IN_FLIGHT)
-    found = [row for part in parts for row in part]
+    return _rows([row for part in parts for row in part])
+
+
+def _rows(found: Found) -> Rows:
     size = next((row.shape[0] for row in found if row is not None), 0)
     vectors = np.full((len(found), size), np.nan, np.float32)
     for index, row in enumerate(found):
