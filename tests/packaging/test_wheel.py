@@ -24,6 +24,7 @@ PACKAGES = [
     "langchain_embedway",
     "litellm_embedway",
     "llama_index/embeddings/embedway",
+    "mteb_embedway",
 ]
 
 
@@ -133,6 +134,7 @@ def test_the_extras_are_there(metadata: Message) -> None:
     assert sorted(metadata.get_all("Provides-Extra", [])) == [
         "all",
         "deploy",
+        "eval",
         "gateway",
         "gpu",
         "gpu-cu12",
@@ -144,6 +146,7 @@ def test_the_extras_are_there(metadata: Message) -> None:
         "openvino",
         "parquet",
         "plot",
+        "ray",
         "redis",
     ]
 
@@ -156,14 +159,17 @@ def test_the_bare_install_is_light(metadata: Message) -> None:
 
 
 def test_all_has_one_onnx_runtime(project: dict[str, object]) -> None:
-    """`gpu`, `openvino` and `local` overwrite each other's files, so `all` can hold only one."""
+    """
+    `gpu`, `openvino` and `local` overwrite each other's files, so `all` can hold only one; and
+    `eval` brings PyTorch, `ray` a cluster.
+    """
     extras = project["optional-dependencies"]
     assert isinstance(extras, dict)
     (everything,) = extras["all"]
     inside = everything.partition("[")[2].rstrip("]").split(",")
 
     # ADS brings pandas and more, 300 MB: whoever deploys asks for it.
-    apart = {"all", "deploy", "gpu", "gpu-cu12", "openvino"}
+    apart = {"all", "deploy", "eval", "gpu", "gpu-cu12", "openvino", "ray"}
     assert sorted(inside) == sorted(set(extras) - apart)
 
 

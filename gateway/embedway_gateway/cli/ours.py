@@ -25,6 +25,7 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "redis": ("redis",),
         "deploy": ("ads", "oci"),
         "plot": ("matplotlib",),
+        "eval": ("mteb",),
         "local": (
             "huggingface_hub",
             "onnx",
@@ -46,6 +47,7 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "yaml",
         ),
         "parquet": ("pyarrow",),
+        "ray": ("ray",),
     }
 )
 
