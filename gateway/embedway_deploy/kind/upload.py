@@ -49,7 +49,7 @@ class UploadKind:
         with told(run.plan, f"looking into bucket {step.bucket}"):
             missing = self._missing(step, run)
         wanted = _objects(step)
-        words = f"{len(wanted) - len(missing)} of {len(wanted)} objects at {step.uri}"
+        words = f"{len(wanted) - len(missing)} of {len(wanted)} objects"
         status = "present" if not missing else "partial" if len(missing) < len(wanted) else "absent"
         return State(status=status, id=step.uri, words=words)  # type: ignore[arg-type]
 
@@ -106,7 +106,8 @@ def _send(step: Upload, run: Run, item: _Object, path: Path) -> None:
 
         def sent(count: int) -> None:
             nonlocal done
-            done += count
+            # It counts what was read, a bit ahead of what was sent.
+            done = min(size, done + count)
             advance(done, "")
 
         # Its retries are for each part, so that a lost connection costs one part.
