@@ -87,15 +87,14 @@ class KeysFile:
             mark = getattr(error, "problem_mark", None)
             place = f" in line {mark.line + 1}" if mark else ""
             raise KeysError(f"{self.path} is not YAML{place}") from None
-        if values is None:
-            values = {}
+        keys: tuple[Key, ...] = ()
         try:
-            document = _Document.model_validate(values)
+            keys = _Document.model_validate({} if values is None else values).keys
         except ValidationError as error:
             problems += [_sentence(one["loc"], one["msg"]) for one in error.errors()]
         if problems:
             raise KeysError("\n  ".join([f"{self.path} cannot be used:", *problems]))
-        return document.keys
+        return keys
 
     @contextlib.contextmanager
     def change(self) -> Iterator[list[Key]]:
@@ -113,11 +112,7 @@ class KeysFile:
             raise KeysError(f"{self.path} cannot be written: {error.strerror}") from None
 
     def _write(self, keys: Sequence[Key]) -> None:
-        document = {"keys": [key.model_dump(exclude_none=True, mode="json") for key in keys]}
-        # What is not asked for need not be written.
-        for one in document["keys"]:
-            if not one["admin"]:
-                del one["admin"]
+        document = {"keys": [_written(key) for key in keys]}
         text = _HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
         # Readable by its owner alone from the beginning.
         handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
@@ -131,6 +126,12 @@ class KeysFile:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def _written(key: Key) -> dict[str, object]:
+    """What is said of it, whose it is first."""
+    facts = key.model_dump(exclude_none=True, exclude=None if key.admin else {"admin"}, mode="json")
+    return {name: facts.pop(name) for name in ("id", "name", "sha256", "models")} | facts
 
 
 def _sentence(place: Sequence[int | str], message: str) -> str:

@@ -56,9 +56,7 @@ def create(
     return key, secret
 
 
-def revoke(
-    file: KeysFile, which: str, *, clock: Callable[[], datetime] = _now
-) -> tuple[Key, ...]:
+def revoke(file: KeysFile, which: str, *, clock: Callable[[], datetime] = _now) -> tuple[Key, ...]:
     """End the key of that id, or all of that name, at once. Raises `KeysError`."""
     now = clock()
     with file.change() as keys:
@@ -85,21 +83,25 @@ def rotate(
     with file.change() as keys:
         found = _valid(keys, which, now)
         end = now + overlap
+        # Of several, as during another overlap, the latest.
+        _, latest = max(found, key=lambda item: item[1].created)
         for place, key in found:
             until = end if key.expires is None else min(end, key.expires)
             keys[place] = key.model_copy(update={"expires": until})
-        # Of several, as during another overlap, the latest.
-        _, latest = max(found, key=lambda item: item[1].created)
         new = latest.model_copy(
             update={
                 "id": _free_id(keys),
                 "sha256": digest(secret.encode()).hex(),
                 "created": now,
-                "expires": expires or latest.expires,
+                "expires": expires or _as_long(latest, now),
             }
         )
         keys.append(new)
     return new, secret
+
+
+def _as_long(key: Key, now: datetime) -> datetime | None:
+    return None if key.expires is None else now + (key.expires - key.created)
 
 
 def _valid(keys: Sequence[Key], which: str, now: datetime) -> list[tuple[int, Key]]:

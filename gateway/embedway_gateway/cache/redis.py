@@ -122,7 +122,9 @@ class RedisStore:
                 self._waiting_bytes -= len(value)
                 pipe.set(_PREFIX + key, seal(key, value), px=self._ttl)
             try:
-                answers = await self._line.call("write", partial(pipe.execute, raise_on_error=False))
+                answers = await self._line.call(
+                    "write", partial(pipe.execute, raise_on_error=False)
+                )
             except Unavailable:
                 self._waiting.clear()
                 self._waiting_bytes = 0
@@ -150,4 +152,4 @@ class _RedisNotes:
     async def exchange(self, key: bytes, old: bytes | None, new: bytes) -> bool:
         pipe = self._redis.pipeline(transaction=False)
         pipe.eval(_EXCHANGE, 1, _PREFIX + key, old or b"", new, self._ttl)
-        return (await self._line.call("note", pipe.execute))[0] == 1
+        return bool((await self._line.call("note", pipe.execute))[0] == 1)

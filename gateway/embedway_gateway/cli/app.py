@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from embedway_gateway.cli import models
+from embedway_gateway.cli import keys, models
 from embedway_gateway.cli.bench import bench
 from embedway_gateway.cli.check import check
 from embedway_gateway.cli.compare import compare
@@ -16,6 +16,7 @@ from embedway_gateway.cli.embed import embed
 from embedway_gateway.cli.ours import told
 from embedway_gateway.cli.serve import serve
 from embedway_gateway.cli.similarity import similarity
+from embedway_gateway.cli.usage import usage
 
 __all__ = ["application"]
 
@@ -63,7 +64,9 @@ def application() -> typer.Typer:
     app.command(no_args_is_help=True)(compare)
     app.command(no_args_is_help=True)(similarity)
     app.command(no_args_is_help=True)(bench)
+    app.add_typer(keys.app(), name="keys")
     app.add_typer(models.app(), name="models")
+    app.command()(usage)
     return app
 
 

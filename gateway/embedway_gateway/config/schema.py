@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from embedway_gateway.config.allowance import AllowanceConfig
 from embedway_gateway.config.cache import CacheConfig
 from embedway_gateway.config.contradiction import contradictions
 from embedway_gateway.config.credential import CredentialConfig
 from embedway_gateway.config.discovery import DiscoveryConfig
 from embedway_gateway.config.known import completed, listed
+from embedway_gateway.config.limits import LimitsConfig, MemoryLimitsConfig
+from embedway_gateway.config.oidc import OIDCConfig
 from embedway_gateway.config.routing import RoutingConfig
 from embedway_gateway.config.strict import Strict
+from embedway_gateway.config.usage import UsageConfig
 from embedway_gateway.config.value import Duration, Pause, Size
 from embedway_gateway.precision import Precision
 from embedway_upstream.loopback import is_loopback
@@ -36,19 +41,19 @@ Capability: TypeAlias = Literal["embed", "rerank", "chat"]
 _DEVICE = r"^(auto|cpu|(cuda|tensorrt)(:(all|\d{1,3}(,\d{1,3})*))?)$"
 
 
-def _only_loopback(host: str) -> str:
-    if not is_loopback(host):
-        raise ValueError(
-            f"{host} is not a loopback address; without API keys, which this version does not "
-            "have, the gateway listens on 127.0.0.1 or ::1 only"
-        )
-    return host
-
-
 class ServerConfig(Strict):
-    """How the gateway listens."""
+    """How the gateway listens, and to whom."""
 
-    host: Annotated[str, AfterValidator(_only_loopback)] = "127.0.0.1"
+    keys: Path | None = None
+    """The file of API keys."""
+    oidc: OIDCConfig | None = None
+    """Whose tokens open it too."""
+    open_models: bool = False
+    """Whether the models may be listed without a key."""
+    open_metrics: bool = False
+    """Whether the metrics may be read without a key."""
+    # After what it depends on.
+    host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     max_body_bytes: Size = 10 * 1024 * 1024
     request_timeout: Duration = 120.0
@@ -58,6 +63,23 @@ class ServerConfig(Strict):
     drain_delay: Pause = 0.0
     """How long after SIGTERM new requests are still served, while /readyz already says no."""
     log: Literal["auto", "json", "text"] = "auto"
+
+    @property
+    def guarded(self) -> bool:
+        """Whether callers must say who they are."""
+        return self.keys is not None or self.oidc is not None
+
+    @field_validator("host")
+    @classmethod
+    def _only_loopback(cls, host: str, info: ValidationInfo) -> str:
+        guarded = info.data.get("keys") is not None or info.data.get("oidc") is not None
+        if not guarded and not is_loopback(host):
+            raise ValueError(
+                f"{host} is not a loopback address; without API keys the gateway listens on "
+                "127.0.0.1 or ::1 only: `embedway keys create --name NAME` makes a key, and "
+                "`server: {keys: keys.yaml}` has keys asked for"
+            )
+        return host
 
 
 class PromptConfig(Strict):
@@ -163,6 +185,8 @@ class ModelConfig(Strict):
     """The least cosine with the reference; None is by the upstreams' precision."""
     cache: bool = True
     """Whether its vectors are cached where the others' are."""
+    limits: AllowanceConfig = AllowanceConfig()
+    """Of all callers together."""
     upstreams: tuple[UpstreamConfig, ...] = Field(min_length=1)
 
     @model_validator(mode="before")
@@ -227,6 +251,8 @@ class Config(Strict):
     models: tuple[ModelConfig, ...] = ()
     discovery: tuple[DiscoveryConfig, ...] = ()
     cache: CacheConfig | None = None
+    limits: LimitsConfig = MemoryLimitsConfig()
+    usage: UsageConfig | None = None
     routing: RoutingConfig = RoutingConfig()
 
     @model_validator(mode="after")

@@ -66,8 +66,14 @@ class RedisQuota:
     async def admit(self, demand: Demand) -> Verdict:
         """Take what is asked for, or nothing. Raises `QuotaDown`."""
         lease = f"{self._process}:{next(self._number)}"
-        keys = [_PREFIX + one.name for one in (*demand.meters, *demand.seats)]
-        arguments: list[object] = [len(demand.meters), len(demand.seats), lease, self._milliseconds]
+        keys = [_PREFIX + meter.name for meter in demand.meters]
+        keys += [_PREFIX + seats.name for seats in demand.seats]
+        arguments: list[str | int] = [
+            len(demand.meters),
+            len(demand.seats),
+            lease,
+            self._milliseconds,
+        ]
         for meter, amount in zip(demand.meters, demand.amounts, strict=True):
             arguments += (meter.limit, amount)
         arguments += [seats.most for seats in demand.seats]
@@ -99,9 +105,7 @@ class RedisQuota:
             return
         self._seated.pop(verdict.lease, None)
         changed = [
-            (meter, change)
-            for meter, change in zip(demand.meters, changes, strict=True)
-            if change
+            (meter, change) for meter, change in zip(demand.meters, changes, strict=True) if change
         ]
         self._later(changed, demand.seats, verdict.lease)
 
