@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from embedway_gateway.quota.allowance import UNLIMITED, Allowance
+from embedway_gateway.quota.meter import Meter, Seats
 from embedway_upstream import UnknownModel
 
 if TYPE_CHECKING:
@@ -24,10 +24,12 @@ class Caller:
     name: str
     label: str = ""
     """For metrics, of which there are few; empty where all are alike."""
-    allowance: Allowance = UNLIMITED
     admin: bool = False
     pattern: re.Pattern[str] | None = field(default=None, repr=False)
     """Of the models; None is all of them."""
+    meters: tuple[Meter, ...] = ()
+    seats: tuple[Seats, ...] = ()
+    """What counts all that it does."""
 
     def may_use(self, model: Model) -> bool:
         """By its name or any alias: the right is to the model, whatever it is called."""

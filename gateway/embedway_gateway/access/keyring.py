@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from embedway_gateway.access.caller import Caller, patterns
 from embedway_gateway.access.key import Key
 from embedway_gateway.access.secret import digest
+from embedway_gateway.quota.meter import counted
 
 __all__ = ["Keyring", "Refused"]
 
@@ -73,10 +74,12 @@ class Keyring:
 
 
 def _caller(key: Key) -> Caller:
+    meters, seats = counted(f"key:{key.name}", key.allowance)
     return Caller(
         name=key.name,
         label=key.name,
-        allowance=key.allowance,
         admin=key.admin,
         pattern=patterns(key.models),
+        meters=meters,
+        seats=seats,
     )

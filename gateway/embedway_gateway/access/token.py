@@ -13,6 +13,7 @@ from embedway_gateway.access.jwks import JWKS, public_key
 from embedway_gateway.access.keyring import Refused
 from embedway_gateway.access.secret import digest
 from embedway_gateway.quota.allowance import Allowance
+from embedway_gateway.quota.meter import counted
 
 if TYPE_CHECKING:
     from embedway_gateway.config.oidc import OIDCConfig
@@ -119,13 +120,17 @@ class Tokens:
             limit: getattr(config, limit) if value is None else value
             for limit, value in stated.items()
         }
+        # Apart from the names of keys, which hold no colon.
+        whole = f"oidc:{name}"
+        allowance = Allowance(**limits)  # type: ignore[arg-type]
+        meters, seats = counted(f"key:{whole}", allowance)
         return Caller(
-            # Apart from the names of keys, which hold no colon.
-            name=f"oidc:{name}",
+            name=whole,
             label="oidc",
-            allowance=Allowance(**limits),  # type: ignore[arg-type]
             admin=self._is_admin(claims.get(names.admin)),
             pattern=patterns(self._models(claims.get(names.models))),
+            meters=meters,
+            seats=seats,
         )
 
     def _models(self, stated: object) -> tuple[str, ...]:

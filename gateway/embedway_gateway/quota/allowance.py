@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["UNLIMITED", "Allowance"]
+__all__ = ["Allowance"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,14 +17,3 @@ class Allowance:
     """Tokens a minute."""
     texts_per_minute: int | None = None
     max_concurrency: int | None = None
-
-    @property
-    def bounded(self) -> bool:
-        """Whether anything is limited at all."""
-        return any(
-            value is not None
-            for value in (self.rpm, self.tpm, self.texts_per_minute, self.max_concurrency)
-        )
-
-
-UNLIMITED = Allowance()

@@ -8,7 +8,17 @@ from typing import Literal, TypeAlias
 
 from embedway_gateway.quota.allowance import Allowance
 
-__all__ = ["MINUTE", "Kind", "Meter", "Seats", "admits", "charged", "corrected", "of", "remaining"]
+__all__ = [
+    "MINUTE",
+    "Kind",
+    "Meter",
+    "Seats",
+    "admits",
+    "charged",
+    "corrected",
+    "counted",
+    "remaining",
+]
 
 Kind: TypeAlias = Literal["requests", "texts", "tokens"]
 
@@ -60,7 +70,7 @@ def remaining(meter: Meter, reset: float) -> int:
 
 
 @lru_cache(maxsize=8192)
-def of(name: str, allowance: Allowance) -> tuple[tuple[Meter, ...], tuple[Seats, ...]]:
+def counted(name: str, allowance: Allowance) -> tuple[tuple[Meter, ...], tuple[Seats, ...]]:
     """What counts for somebody, or something, of that name."""
     limits: tuple[tuple[Kind, int | None], ...] = (
         ("requests", allowance.rpm),

@@ -139,8 +139,8 @@ def create_app(
         authentication=guard.authentication,
         till=guard.till,
     )
-    routes = _routes(intake, metrics)
-    gateway = Gateway(_Hot(routes, app), fleet, transport, metrics, guard=guard, line=line)
+    hot = _Hot(_routes(intake, metrics), app)
+    gateway = Gateway(hot, fleet, transport, metrics, guard=guard, line=line)
     app.include_router(catalogue_routes(intake))
     app.include_router(health_routes(intake, metrics))
     app.include_router(usage_routes(intake))

@@ -9,13 +9,14 @@ from fastapi import APIRouter, Request
 from embedway_gateway.access.caller import ANYONE, Caller
 from embedway_gateway.model import Model
 from embedway_gateway.web.intake import Intake
+from embedway_gateway.web.schema import failures
 
 __all__ = ["catalogue_routes"]
 
 
 def catalogue_routes(intake: Intake) -> APIRouter:
     """OpenAI's list of what the caller may use, with what a client of embeddings wants to know."""
-    router = APIRouter(tags=["models"])
+    router = APIRouter(tags=["models"], responses=failures("401", "503"))
     created = int(time.time())
 
     async def caller(request: Request) -> Caller:
@@ -28,7 +29,11 @@ def catalogue_routes(intake: Intake) -> APIRouter:
         models = (await caller(request)).among(intake.models)
         return {"object": "list", "data": [_entry(model, created) for model in models]}
 
-    @router.get("/v1/models/{name:path}", summary="One model, by its name or an alias")
+    @router.get(
+        "/v1/models/{name:path}",
+        summary="One model, by its name or an alias",
+        responses=failures("404"),
+    )
     async def get_model(name: str, request: Request) -> dict[str, object]:
         return _entry((await caller(request)).find(intake.models, name), created)
 

@@ -12,7 +12,7 @@ from starlette.types import Scope
 from embedway_gateway.access.caller import Caller
 from embedway_gateway.metric import Metrics
 from embedway_gateway.model import Model
-from embedway_gateway.quota import meter
+from embedway_gateway.quota.meter import Meter, Seats, counted
 from embedway_gateway.quota.quota import Demand, Quota, QuotaDown, Verdict
 from embedway_gateway.usage.tally import Tally
 from embedway_gateway.web.error import HTTPError
@@ -115,19 +115,15 @@ class Charge:
         self._settle(texts, tokens)
         self._count(texts, tokens, failed=failed)
 
-    def _counted_by(self) -> tuple[tuple[meter.Meter, ...], tuple[meter.Seats, ...]]:
+    def _counted_by(self) -> tuple[tuple[Meter, ...], tuple[Seats, ...]]:
         caller, model = self._caller, self._model
-        meters: tuple[meter.Meter, ...] = ()
-        seats: tuple[meter.Seats, ...] = ()
-        if caller.allowance.bounded:
-            meters, seats = meter.of(f"key:{caller.name}", caller.allowance)
         common = model.config.limits
-        if common.allowance.bounded:
-            more, further = meter.of(f"model:{model.name}", common.allowance)
-            meters, seats = meters + more, seats + further
-        return meters, seats
+        if not common.model_fields_set:
+            return caller.meters, caller.seats
+        meters, seats = counted(f"model:{model.name}", common.allowance)
+        return caller.meters + meters, caller.seats + seats
 
-    def _amount(self, one: meter.Meter) -> int:
+    def _amount(self, one: Meter) -> int:
         if one.kind == "tokens":
             # A guess may be twice of what is true, and must not rule out what fits.
             guess = self.estimate

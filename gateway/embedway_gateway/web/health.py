@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from embedway_gateway.metric import Metrics
 from embedway_gateway.web.intake import Intake
+from embedway_gateway.web.schema import failures
 
 __all__ = ["health_routes"]
 
@@ -43,7 +44,12 @@ def health_routes(intake: Intake, metrics: Metrics) -> APIRouter:
         }
         return JSONResponse(body, 200 if ready else 503)
 
-    @router.get("/metrics", summary="Prometheus", response_class=Response)
+    @router.get(
+        "/metrics",
+        summary="Prometheus",
+        response_class=Response,
+        responses=failures("401", "403", "503"),
+    )
     async def get_metrics(request: Request) -> Response:
         if not intake.server().open_metrics:
             await intake.require_admin(request.scope)

@@ -11,6 +11,7 @@ from embedway_gateway.usage.book import BookUnavailable
 from embedway_gateway.usage.row import By, summed
 from embedway_gateway.web.error import HTTPError
 from embedway_gateway.web.intake import Intake
+from embedway_gateway.web.schema import failures
 
 __all__ = ["usage_routes"]
 
@@ -24,7 +25,11 @@ def usage_routes(intake: Intake) -> APIRouter:
     # A dependency: it is asked before anything that was sent is looked at.
     router = APIRouter(tags=["operation"], dependencies=[Depends(admin)])
 
-    @router.get("/admin/usage", summary="Usage by key, model and day; needs admin rights")
+    @router.get(
+        "/admin/usage",
+        summary="Usage by key, model and day; needs admin rights",
+        responses=failures("400", "401", "403", "404", "503"),
+    )
     async def usage(
         *,
         since: Annotated[date | None, Query(description="The first day, UTC")] = None,
