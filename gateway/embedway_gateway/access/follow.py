@@ -17,7 +17,7 @@ __all__ = ["FollowedKeys"]
 _log = logging.getLogger("embedway.gateway")
 
 # Between two looks: a key that was revoked opens for twice as long at most.
-_SECONDS = 1.0
+_SECONDS = 0.5
 
 
 class FollowedKeys:
