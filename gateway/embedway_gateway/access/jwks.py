@@ -62,19 +62,23 @@ class JWKS:
         The key of that name, as it was published; without a name, the only one there is. None when
         there is none. Raises `IssuerDown`.
         """
-        age = self._clock() - self._fetched_at
-        if age > _OLDEST or not self._keys:
+        if not self.usable():
             await self._ask()
-            if self._clock() - self._fetched_at > _OLDEST:
+            if not self.usable():
                 raise IssuerDown
-        elif age > self._refresh:
-            # In the background: nobody waits for what is good enough.
-            self._begin()
         found = self._named(name)
         if found is None and name is not None:
             await self._ask()
             found = self._named(name)
         return found
+
+    def usable(self) -> bool:
+        """Whether the keys are fresh enough; what is older than it should be is asked for again."""
+        age = self._clock() - self._fetched_at
+        if age > self._refresh and self._keys:
+            # In the background: nobody waits for what is good enough.
+            self._begin()
+        return age <= _OLDEST
 
     async def close(self) -> None:
         """Ask no more."""

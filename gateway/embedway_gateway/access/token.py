@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jwt
@@ -28,6 +29,14 @@ _REMEMBERED = 4096
 _LIMITS = ("rpm", "tpm", "texts_per_minute", "max_concurrency")
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    caller: Caller
+    until: float
+    version: int
+    """Of the keys that it was verified with."""
+
+
 class Tokens:
     """
     Verifies each token once, and remembers it until it ends or the issuer's keys change. Only the
@@ -45,29 +54,29 @@ class Tokens:
         self._config = config
         self._clock = clock
         self._jwks = JWKS(config.jwks_url, transport, refresh=config.refresh, clock=monotonic)
-        self._known: dict[bytes, tuple[Caller, float]] = {}
-        self._version = 0
+        self._known: dict[bytes, _Known] = {}
 
     async def find(self, token: bytes) -> Caller:
         """Whose it is. Raises `Refused` or `IssuerDown`."""
         if len(token) > _LONGEST:
             raise Refused("The token is too long.", reason="bad_token")
-        if self._version != self._jwks.version:
-            self._known.clear()
-            self._version = self._jwks.version
         digested = digest(token)
         known = self._known.get(digested)
-        if known is not None and self._clock() < known[1]:
-            return known[0]
+        if known is not None and self._holds(known):
+            return known.caller
         caller, until = await self._verified(token)
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        self._known[digested] = caller, until
+        self._known[digested] = _Known(caller, until, self._jwks.version)
         return caller
 
     async def close(self) -> None:
         """Ask the issuer no more."""
         await self._jwks.close()
+
+    def _holds(self, known: _Known) -> bool:
+        jwks = self._jwks
+        return self._clock() < known.until and jwks.usable() and known.version == jwks.version
 
     async def _verified(self, token: bytes) -> tuple[Caller, float]:
         config = self._config

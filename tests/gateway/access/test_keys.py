@@ -180,9 +180,8 @@ def test_a_wrong_file_is_refused_with_the_place_and_without_values(
 
 def test_dates_without_a_time_are_of_utc(keys: Keys) -> None:
     digest = "0" * 64
-    keys.path.write_text(
-        f"keys: [{{id: abcd, name: a, sha256: '{digest}', created: 2027-01-01, expires: 2027-02-01}}]"
-    )
+    dates = "created: 2027-01-01, expires: 2027-02-01"
+    keys.path.write_text(f"keys: [{{id: abcd, name: a, sha256: '{digest}', {dates}}}]")
     keys.path.chmod(0o600)
 
     assert keys.file.read()[0].expires == datetime(2027, 2, 1, tzinfo=UTC)

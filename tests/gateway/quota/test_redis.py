@@ -20,10 +20,10 @@ from embedway_gateway.quota.redis import RedisQuota
 
 @asynccontextmanager
 async def quota(
-    server: RedisServer, *, refuse: bool = False, lease: float = 60.0, timeout: float = 5.0
+    server: RedisServer, *, refuse: bool = False, lease: float = 60.0, patience: float = 5.0
 ) -> AsyncIterator[RedisQuota]:
     one = RedisQuota(
-        server.url, Metrics(), timeout=timeout, connections=8, refuse=refuse, lease=lease
+        server.url, Metrics(), timeout=patience, connections=8, refuse=refuse, lease=lease
     )
     one.start()
     try:
@@ -156,7 +156,7 @@ async def test_without_it_nobody_is_admitted_where_that_is_wanted(tmp_path: Path
 
 
 async def test_one_that_hangs_costs_the_timeout_once(redis_server: RedisServer) -> None:
-    async with quota(redis_server, timeout=0.2) as one:
+    async with quota(redis_server, patience=0.2) as one:
         await one.admit(tokens(60, 1))
         redis_server.hang()
         try:
