@@ -25,6 +25,7 @@ class Callers:
 
     base_url: str
     count: int = 16
+    key: str = ""
     served_by: list[str] = field(default_factory=list)
     refused: int = 0
     lost: list[str] = field(default_factory=list)
@@ -66,7 +67,7 @@ class Callers:
             answer = client.post(
                 f"{self.base_url}/embeddings",
                 json={"model": "m", "input": text},
-                headers={"x-request-id": name},
+                headers={"x-request-id": name, "authorization": f"Bearer {self.key}"},
             )
         except httpx.TransportError:
             self.lost.append(name)

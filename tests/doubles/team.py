@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -24,14 +25,21 @@ TEXTS = ["a text to embed"]
 
 
 class Team:
-    """`keys` make them; `app` is the application at `url`, and `metrics` what it counts."""
+    """
+    `keys` make them, and `secrets` are those that were made before the start; `app` is the
+    application at `url`, and `metrics` what it counts.
+    """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, given: Mapping[str, Mapping[str, Any]]) -> None:
         self.keys = Keys(folder)
         self.embed = OpenAIUpstream()
         self.chat = ChatUpstream()
         self.metrics = Metrics()
         self.admin = self.keys.make("admin", admin=True)
+        self.secrets = {
+            name: self.keys.make(name, *facts.get("models", ()), **_limits(facts))
+            for name, facts in given.items()
+        }
         self.url = ""
         self.app: Gateway
 
@@ -57,10 +65,19 @@ class Team:
         return self.metrics.registry.get_sample_value(f"embedway_{name}", labels) or 0.0
 
 
+def _limits(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name != "models"}
+
+
 @contextlib.contextmanager
-def team(folder: Path, **more: Any) -> Iterator[Team]:
-    """For as long as the block runs; `more` is of the configuration, `server` too."""
-    one = Team(folder)
+def team(
+    folder: Path, given: Mapping[str, Mapping[str, Any]] = MappingProxyType({}), **more: Any
+) -> Iterator[Team]:
+    """
+    For as long as the block runs, with an admin's key and those `given`; `more` is of the
+    configuration, `server` too.
+    """
+    one = Team(folder, given)
     server = {"keys": one.keys.path, **more.pop("server", {})}
     limits = more.pop("model_limits", {})
     with (

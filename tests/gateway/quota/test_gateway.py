@@ -13,8 +13,8 @@ import pytest
 
 from doubles.team import TEXTS, Team, team
 
-# Each has a limit of its own; made before the gateway reads them.
-LIMITS = {
+# A key each.
+LIMITS: dict[str, dict[str, int]] = {
     "requests": {"rpm": 3},
     "patient": {"rpm": 60},
     "texts": {"texts_per_minute": 5},
@@ -26,24 +26,23 @@ LIMITS = {
 }
 
 
+World = tuple[Team, dict[str, str]]
+
+
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Team, dict[str, str]]]:
-    with team(tmp_path_factory.mktemp("limits")) as one:
-        secrets = {name: one.keys.make(name, **limits) for name, limits in LIMITS.items()}
-        one.taken_over(secrets["free"])
-        yield one, secrets
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with team(tmp_path_factory.mktemp("limits"), LIMITS) as one:
+        yield one, one.secrets
 
 
 @pytest.fixture
-def one(world: tuple[Team, dict[str, str]]) -> Team:
+def one(world: World) -> Team:
     world[0].embed.reset()
     world[0].chat.reset()
     return world[0]
 
 
-def test_one_request_too_many_is_told_when_to_come_back(
-    one: Team, world: tuple[Team, dict[str, str]]
-) -> None:
+def test_one_request_too_many_is_told_when_to_come_back(one: Team, world: World) -> None:
     with one.client(world[1]["requests"]) as client:
         for _ in range(3):
             client.embeddings.create(model="m", input=TEXTS)
@@ -60,16 +59,14 @@ def test_one_request_too_many_is_told_when_to_come_back(
     assert "3 requests a minute" in answer.text
 
 
-def test_the_openai_client_waits_and_succeeds(
-    one: Team, world: tuple[Team, dict[str, str]]
-) -> None:
+def test_the_openai_client_waits_and_succeeds(one: Team, world: World) -> None:
     with one.client(world[1]["patient"], retries=3) as client:
         for _ in range(62):
             client.embeddings.create(model="m", input="x")
     assert one.counted("key_requests_total", key="patient", outcome="ok") == 62
 
 
-def test_headers_count_down(one: Team, world: tuple[Team, dict[str, str]]) -> None:
+def test_headers_count_down(one: Team, world: World) -> None:
     left = []
     with one.client(world[1]["all"]) as client:
         for _ in range(2):
@@ -85,15 +82,13 @@ def test_headers_count_down(one: Team, world: tuple[Team, dict[str, str]]) -> No
     assert left[1][0] == 98
 
 
-def test_a_key_without_limits_is_told_of_none(
-    one: Team, world: tuple[Team, dict[str, str]]
-) -> None:
+def test_a_key_without_limits_is_told_of_none(one: Team, world: World) -> None:
     with one.client(world[1]["free"]) as client:
         raw = client.embeddings.with_raw_response.create(model="m", input="x")
     assert not [name for name in raw.headers if "ratelimit" in name]
 
 
-def test_texts_are_counted_exactly(one: Team, world: tuple[Team, dict[str, str]]) -> None:
+def test_texts_are_counted_exactly(one: Team, world: World) -> None:
     with one.http(world[1]["texts"]) as http:
         too_large = http.post("/v1/embeddings", json={"model": "m", "input": ["x"] * 6})
         first = http.post("/v1/embeddings", json={"model": "m", "input": ["x"] * 4})
@@ -110,9 +105,7 @@ def test_texts_are_counted_exactly(one: Team, world: tuple[Team, dict[str, str]]
     assert third.json()["error_type"] == "Overloaded"
 
 
-def test_tokens_are_corrected_by_what_the_upstream_counted(
-    one: Team, world: tuple[Team, dict[str, str]]
-) -> None:
+def test_tokens_are_corrected_by_what_the_upstream_counted(one: Team, world: World) -> None:
     """One word a token here, of one letter: three times as many as the bytes let guess."""
     body = {"model": "m", "input": "w " * 50}
     with one.http(world[1]["tokens"]) as http:
@@ -126,9 +119,7 @@ def test_tokens_are_corrected_by_what_the_upstream_counted(
     assert int(second.headers["x-ratelimit-remaining-tokens"]) <= max(0, 60 - used + 5)
 
 
-def test_what_fails_costs_no_texts_and_no_tokens(
-    one: Team, world: tuple[Team, dict[str, str]]
-) -> None:
+def test_what_fails_costs_no_texts_and_no_tokens(one: Team, world: World) -> None:
     body = {"model": "m", "input": ["planted text number"] * 8}
     with one.http(world[1]["refunds"]) as http:
         for _ in range(3):
@@ -139,7 +130,7 @@ def test_what_fails_costs_no_texts_and_no_tokens(
         assert http.post("/v1/embeddings", json=body).status_code == 429
 
 
-def test_a_stream_keeps_its_seat_to_the_end(one: Team, world: tuple[Team, dict[str, str]]) -> None:
+def test_a_stream_keeps_its_seat_to_the_end(one: Team, world: World) -> None:
     one.chat.held = True
     with one.client(world[1]["seats"]) as client, one.http(world[1]["seats"]) as http:
         one.chat.release()
@@ -160,7 +151,7 @@ def test_a_stream_keeps_its_seat_to_the_end(one: Team, world: tuple[Team, dict[s
         one.wait(free)
 
 
-def test_whoever_hangs_up_leaves_its_seat(one: Team, world: tuple[Team, dict[str, str]]) -> None:
+def test_whoever_hangs_up_leaves_its_seat(one: Team, world: World) -> None:
     one.chat.held = True
     with one.client(world[1]["seats"]) as client, one.http(world[1]["seats"]) as http:
         one.chat.release()
@@ -176,9 +167,8 @@ def test_whoever_hangs_up_leaves_its_seat(one: Team, world: tuple[Team, dict[str
 
 def test_a_model_has_limits_of_its_own_for_all_keys_together(tmp_path: Path) -> None:
     limits = {"rpm": 5, "max_concurrency": 2}
-    with team(tmp_path, model_limits=limits) as one:
-        secrets = [one.keys.make(name) for name in ("one", "two")]
-        one.taken_over(secrets[1])
+    with team(tmp_path, {"one": {}, "two": {}}, model_limits=limits) as one:
+        secrets = list(one.secrets.values())
         statuses = []
         for turn in range(8):
             with one.http(secrets[turn % 2]) as http:
@@ -192,9 +182,8 @@ def test_a_model_has_limits_of_its_own_for_all_keys_together(tmp_path: Path) -> 
 
 
 def test_seats_hold_under_many_threads(tmp_path: Path) -> None:
-    with team(tmp_path) as one:
-        secret = one.keys.make("app", max_concurrency=3)
-        one.taken_over(secret)
+    with team(tmp_path, {"app": {"max_concurrency": 3}}) as one:
+        secret = one.secrets["app"]
         one.embed.delay = 0.05
         statuses: list[int] = []
 
