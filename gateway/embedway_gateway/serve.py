@@ -48,6 +48,12 @@ def serve(config: Config, *, workers: int = 1, watch: Watch | None = None) -> No
     if config.server.keys is not None:
         # Now, so that a mistake in it is told once and not by each worker.
         KeysFile(config.server.keys).read()
+    if workers > 1 and config.server.guarded and config.limits.type == "memory":
+        _log.warning(
+            "each of %d workers counts what the limits allow for itself; `limits: {type: redis}` "
+            "has them count together",
+            workers,
+        )
     listener = _listen(config.server.host, config.server.port)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host

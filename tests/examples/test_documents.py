@@ -20,16 +20,20 @@ from typer.main import get_command
 
 from doubles.gateway_process import GatewayProcess
 from embedway_gateway.cli.app import application
+from embedway_gateway.config.allowance import AllowanceConfig
 from embedway_gateway.config.cache import MemoryCacheConfig, RedisCacheConfig
 from embedway_gateway.config.credential import AICoreConfig, BearerConfig, OAuth2Config, OCIConfig
 from embedway_gateway.config.discovery import AICoreDiscoveryConfig, OCIDiscoveryConfig
+from embedway_gateway.config.limits import MemoryLimitsConfig, RedisLimitsConfig
 from embedway_gateway.config.load import load_config
+from embedway_gateway.config.oidc import ClaimsConfig, OIDCConfig
 from embedway_gateway.config.schema import (
     Config,
     ModelConfig,
     ServerConfig,
     UpstreamConfig,
 )
+from embedway_gateway.config.usage import RedisUsageConfig, SQLiteUsageConfig
 from langchain_embedway import EmbedwayEmbeddings
 from llama_index.embeddings.embedway import EmbedwayEmbedding
 
@@ -174,12 +178,19 @@ def rows(text: str) -> dict[str, list[str]]:
         ("`oci`", OCIConfig),
         ("`oauth2`", OAuth2Config),
         ("`aicore`", AICoreConfig),
+        ("`oidc`", OIDCConfig),
+        ("`claims`", ClaimsConfig),
         ("`models`", ModelConfig),
         ("`discovery` of type `oci`", OCIDiscoveryConfig),
         ("`discovery` of type `aicore`", AICoreDiscoveryConfig),
         ("`upstreams`", UpstreamConfig),
         ("`cache` of type `memory`", MemoryCacheConfig),
         ("`cache` of type `redis`", RedisCacheConfig),
+        ("`limits` of type `memory`", MemoryLimitsConfig),
+        ("`limits` of type `redis`", RedisLimitsConfig),
+        ("Limits of keys and models", AllowanceConfig),
+        ("`usage` of type `sqlite`", SQLiteUsageConfig),
+        ("`usage` of type `redis`", RedisUsageConfig),
     ],
 )
 def test_configuration_names_every_key_with_its_default(
@@ -237,7 +248,7 @@ def test_gateway_page_names_every_error_code() -> None:
 
 def test_gateway_page_names_every_response_header() -> None:
     source = "\n".join(path.read_text("utf-8") for path in WEB.glob("*.py"))
-    sent = set(re.findall(r'\(b"(x-[a-z-]+|retry-after)"', source))
+    sent = set(re.findall(r'(?:\(|^ +)b"(x-[a-z-]+|retry-after)"', source, re.MULTILINE))
     documented = {name.lower() for name in rows(section("gateway.md", "Response headers"))}
 
     assert documented == sent
@@ -252,9 +263,11 @@ def test_command_line_page_names_every_command_and_option() -> None:
         "check",
         "compare",
         "embed",
+        "keys",
         "models",
         "serve",
         "similarity",
+        "usage",
     ]
     for name, command in commands.items():
         text = section("command-line.md", f"`embedway {name}`")

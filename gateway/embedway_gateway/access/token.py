@@ -126,7 +126,7 @@ class Tokens:
                 claim = getattr(names, limit)
                 raise Refused(f"The token's claim {claim} is no whole number.", reason="bad_token")
         limits = {
-            limit: getattr(config, limit) if value is None else value
+            limit: getattr(config.limits, limit) if value is None else value
             for limit, value in stated.items()
         }
         # Apart from the names of keys, which hold no colon.

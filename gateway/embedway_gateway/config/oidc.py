@@ -41,8 +41,8 @@ class ClaimsConfig(Strict):
     """True, or with `admin_value` that word, alone or in a list."""
 
 
-class OIDCConfig(AllowanceConfig):
-    """One issuer. The limits are those of a token that states none."""
+class OIDCConfig(Strict):
+    """One issuer."""
 
     issuer: str = Field(min_length=1)
     audience: str = Field(min_length=1)
@@ -54,6 +54,8 @@ class OIDCConfig(AllowanceConfig):
     refresh: Duration = 600.0
     """How old the issuer's keys may get before they are asked for again."""
     models: tuple[str, ...] = ("*",)
+    """Of a token that states none, as are the limits."""
+    limits: AllowanceConfig = AllowanceConfig()
     claims: ClaimsConfig = ClaimsConfig()
     admin_value: str | None = None
 

@@ -18,7 +18,7 @@ __all__ = ["Authentication"]
 
 _PREFIX = PREFIX.encode()
 # As OpenAI's clients send it, and as Anthropic's and Azure's do.
-_OTHERS = (b"x-api-key", b"api-key")
+_OTHERS = (b"api-key", b"x-api-key")
 
 
 class Authentication:

@@ -111,7 +111,7 @@ async def test_claims_set_limits_models_and_rights(world: World) -> None:
     "world",
     [
         {
-            "rpm": 9,
+            "limits": {"rpm": 9},
             "models": ["m"],
             "admin_value": "ops",
             "claims": {"admin": "roles", "name": "azp"},
