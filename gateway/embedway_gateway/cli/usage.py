@@ -110,7 +110,7 @@ def _print(rows: Sequence[Row], places: Sequence[By], form: str) -> None:
     from embedway_gateway.usage.row import COUNTS
 
     columns = [*places, *COUNTS]
-    facts = [{name: row.facts()[name] for name in columns} for row in rows]
+    facts = [row.facts(places) for row in rows]
     if form == "json":
         import msgspec
 

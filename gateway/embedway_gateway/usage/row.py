@@ -32,9 +32,10 @@ class Row:
     limited: int = 0
     """Requests that were refused by a limit, and are not among the others."""
 
-    def facts(self) -> dict[str, object]:
-        """As JSON has it."""
-        return asdict(self)
+    def facts(self, by: Sequence[By]) -> dict[str, object]:
+        """As JSON has it, without what it is summed over."""
+        whole = asdict(self)
+        return {name: whole[name] for name in (*by, *COUNTS)}
 
 
 COUNTS = tuple(field.name for field in fields(Row))[3:]

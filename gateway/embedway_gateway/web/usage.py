@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Request
 
 from embedway_gateway.usage.book import BookUnavailable
-from embedway_gateway.usage.row import By, summed
+from embedway_gateway.usage.row import By, Row, summed
+from embedway_gateway.usage.tally import Tally
 from embedway_gateway.web.error import HTTPError
 from embedway_gateway.web.intake import Intake
 from embedway_gateway.web.schema import failures
@@ -38,27 +39,30 @@ def usage_routes(intake: Intake) -> APIRouter:
         key: Annotated[str | None, Query(description="Of this key only")] = None,
         model: Annotated[str | None, Query(description="Of this model only")] = None,
     ) -> dict[str, object]:
-        tally = intake.till.tally
-        if tally is None:
-            raise HTTPError(404, "No usage is kept here.", code="usage_not_kept")
-        try:
-            # What this process has counted since it last wrote it down.
-            await tally.write()
-            rows = await tally.book.read(since=since, until=until)
-        except BookUnavailable:
-            raise HTTPError(
-                503,
-                "The usage cannot be read now.",
-                kind="server_error",
-                code="usage_unavailable",
-                retry=True,
-            ) from None
+        rows = await _read(intake.till.tally, since, until)
         places: list[By] = list(by or ("key", "model", "day"))
         kept = [
             row
             for row in rows
             if (key is None or row.key == key) and (model is None or row.model == model)
         ]
-        return {"object": "list", "data": [row.facts() for row in summed(kept, places)]}
+        return {"object": "list", "data": [row.facts(places) for row in summed(kept, places)]}
 
     return router
+
+
+async def _read(tally: Tally | None, since: date | None, until: date | None) -> list[Row]:
+    if tally is None:
+        raise HTTPError(404, "No usage is kept here.", code="usage_not_kept")
+    try:
+        # What this process has counted since it last wrote it down.
+        await tally.write()
+        return await tally.book.read(since=since, until=until)
+    except BookUnavailable:
+        raise HTTPError(
+            503,
+            "The usage cannot be read now.",
+            kind="server_error",
+            code="usage_unavailable",
+            retry=True,
+        ) from None

@@ -300,7 +300,8 @@ def test_usage_is_for_admins_and_adds_up(world: Team, app_key: str) -> None:
         {**facts, "model": "llama", "requests": 1, "texts": 0, "tokens": 6, "errors": 0},
         {**facts, "model": "org/m", "requests": 2, "texts": 2, "tokens": tokens, "errors": 1},
     ]
-    assert [(row["requests"], row["model"]) for row in total] == [(3, "")]
+    assert [(row["requests"], row["key"]) for row in total] == [(3, "counted")]
+    assert not {"day", "model"} & set(total[0])
     assert none == []
     assert wrong.status_code == 400
     assert wrong.json()["error"]["param"] == "since"
