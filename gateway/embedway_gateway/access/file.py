@@ -117,6 +117,7 @@ class KeysFile:
         # Readable by its owner alone from the beginning.
         handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
         try:
+            self._inherit(handle)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
@@ -126,6 +127,15 @@ class KeysFile:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+    def _inherit(self, handle: int) -> None:
+        """Whoever could read the old file can read the new one: a service, when root writes it."""
+        if os.name != "posix" or not self.path.exists():
+            return
+        old = self.path.stat()
+        with contextlib.suppress(PermissionError):
+            os.fchown(handle, old.st_uid, old.st_gid)
+        os.fchmod(handle, old.st_mode & 0o644)
 
 
 def _written(key: Key) -> dict[str, object]:

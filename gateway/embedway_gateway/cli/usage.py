@@ -56,17 +56,12 @@ def usage(
         embedway usage --config embedway.yaml --format csv
 
     """
-    from embedway_gateway.usage.row import summed
+    from embedway_gateway.usage.row import chosen, summed
 
     places = _places(by)
     book = _book(config, file)
     rows = asyncio.run(_read(book, since and since.date(), until and until.date()))
-    kept = [
-        row
-        for row in rows
-        if (key is None or row.key == key) and (model is None or row.model == model)
-    ]
-    _print(summed(kept, places), places, form)
+    _print(summed(chosen(rows, key=key, model=model), places), places, form)
 
 
 def _places(text: str) -> list[By]:

@@ -62,6 +62,7 @@ class RedisQuota:
         self._waiting: deque[tuple[list[str], list[object]]] = deque()
         self._awake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
     async def admit(self, demand: Demand) -> Verdict:
         """Take what is asked for, or nothing. Raises `QuotaDown`."""
@@ -115,10 +116,13 @@ class RedisQuota:
 
     async def close(self) -> None:
         """Send what waits, if that is quick, and let go of the connections."""
+        self._closing = True
+        self._awake.set()
         if self._task is not None:
+            # Not cancelled at once: what was half sent could not be sent again.
+            await asyncio.wait([self._task], timeout=1.0)
             self._task.cancel()
             await asyncio.wait([self._task])
-            await self._send()
         await self._line.close()
 
     @property
@@ -146,7 +150,7 @@ class RedisQuota:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         renew_at = loop.time() + self._lease / 3
-        while True:
+        while not self._closing:
             try:
                 async with asyncio.timeout_at(renew_at):
                     await self._awake.wait()

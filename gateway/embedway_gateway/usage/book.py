@@ -18,6 +18,10 @@ class BookUnavailable(Exception):
 class Book(Protocol):
     """Usage by caller, model and day, of all processes that write to it."""
 
+    async def prepare(self) -> None:
+        """Make what is not there yet. Raises `BookUnavailable`."""
+        ...
+
     async def add(self, rows: Sequence[Row], *, batch: str) -> None:
         """
         Add all of them, or none and raise `BookUnavailable`. A batch of the same name is added

@@ -17,17 +17,20 @@ from embedway_gateway.usage.row import COUNTS, Row
 __all__ = ["RedisBook"]
 
 _PREFIX = "embedway:1:usage:"
+_DAYS = f"{_PREFIX}days"
 # A batch that is sent again is known for so long, in seconds.
 _MEMORY = 3600
 # Neither a name of a key nor of a model holds it.
 _BETWEEN = "\x1f"
 
-# KEYS: the batch, then a hash for each day. ARGV: seconds for the batch; seconds for the days; then
-# the number of the day's key, the field and the amount, again and again.
+# KEYS: the batch; the list of days; a hash for each day. ARGV: seconds for the batch; seconds for
+# the days; the days; then the number of a day, a field and an amount, again and again.
 _ADD = """
 if not redis.call('SET', KEYS[1], 1, 'NX', 'EX', ARGV[1]) then return 0 end
-for i = 3, #ARGV, 3 do
-  redis.call('HINCRBY', KEYS[tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2])
+local days = #KEYS - 2
+for i = 1, days do redis.call('SADD', KEYS[2], ARGV[2 + i]) end
+for i = 3 + days, #ARGV, 3 do
+  redis.call('HINCRBY', KEYS[2 + ARGV[i]], ARGV[i + 1], ARGV[i + 2])
 end
 for i = 2, #KEYS do redis.call('EXPIRE', KEYS[i], ARGV[2]) end
 return 1
@@ -51,16 +54,19 @@ class RedisBook:
         )
         self._script = self._line.redis.register_script(_ADD)
 
+    async def prepare(self) -> None:
+        """Nothing is needed."""
+
     async def add(self, rows: Sequence[Row], *, batch: str) -> None:
         """Add them all in one script, unless this batch was added before."""
         days = sorted({row.day for row in rows})
-        arguments: list[str | int] = [_MEMORY, self._keep]
+        arguments: list[str | int] = [_MEMORY, self._keep, *days]
         for row in rows:
             for name in COUNTS:
                 if amount := getattr(row, name):
                     field = _BETWEEN.join((row.key, row.model, name))
-                    arguments += (days.index(row.day) + 2, field, amount)
-        keys = [f"{_PREFIX}batch:{batch}", *(_PREFIX + day for day in days)]
+                    arguments += (days.index(row.day) + 1, field, amount)
+        keys = [f"{_PREFIX}batch:{batch}", _DAYS, *(_PREFIX + day for day in days)]
         try:
             await self._line.call("usage", partial(self._script, keys=keys, args=arguments))
         except Unavailable:
@@ -84,8 +90,9 @@ class RedisBook:
         await self._line.close()
 
     async def _days(self) -> list[str]:
-        found = self._line.redis.scan_iter(match=f"{_PREFIX}[0-9]*", count=1000)
-        return sorted([key.decode().removeprefix(_PREFIX) async for key in found])
+        # Not by SCAN, which looks at every key of the server.
+        found = await self._line.redis.smembers(_DAYS)
+        return sorted(day.decode() if isinstance(day, bytes) else str(day) for day in found)
 
     async def _day(self, day: str) -> Mapping[bytes | str, bytes | str]:
         return await self._line.redis.hgetall(_PREFIX + day)

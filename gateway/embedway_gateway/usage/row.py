@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date, timedelta
 from typing import Literal, TypeAlias
 
-__all__ = ["COUNTS", "By", "Row", "epoch_day", "iso_day", "summed"]
+__all__ = ["COUNTS", "By", "Row", "chosen", "iso_day", "summed"]
 
 By: TypeAlias = Literal["key", "model", "day"]
 
@@ -57,11 +57,11 @@ def summed(rows: Iterable[Row], by: Sequence[By]) -> list[Row]:
     return [Row(*place, *counts) for place, counts in sorted(sums.items())]
 
 
+def chosen(rows: Iterable[Row], *, key: str | None, model: str | None) -> Iterator[Row]:
+    """Those of one key, of one model, or of both; None is all."""
+    return (row for row in rows if key in {None, row.key} and model in {None, row.model})
+
+
 def iso_day(day: int) -> str:
     """Of days since 1970."""
     return (_EPOCH + timedelta(days=day)).isoformat()
-
-
-def epoch_day(day: date) -> int:
-    """Days since 1970."""
-    return (day - _EPOCH).days

@@ -43,6 +43,10 @@ class SQLiteBook:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    async def prepare(self) -> None:
+        """Make the file, if it is not there."""
+        await asyncio.to_thread(self._add, ())
+
     async def add(self, rows: Sequence[Row], *, batch: str) -> None:
         """Add them all, or none: a transaction that failed can be sent again."""
         await asyncio.to_thread(self._add, rows)
@@ -53,11 +57,6 @@ class SQLiteBook:
 
     async def close(self) -> None:
         """Nothing is open."""
-
-    def prepare(self) -> None:
-        """Make the file, if it is not there. Raises `BookUnavailable`."""
-        with self._open() as connection:
-            connection.execute(_TABLE)
 
     def _add(self, rows: Sequence[Row]) -> None:
         values = [

@@ -47,6 +47,7 @@ class Tally:
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._failing = False
+        self._prepared = False
 
     def add(
         self,
@@ -78,6 +79,9 @@ class Tally:
     async def write(self) -> None:
         """Write down what there is. Raises `BookUnavailable`, and then it is kept."""
         async with self._writing:
+            if not self._prepared:
+                await self.book.prepare()
+                self._prepared = True
             while self._batch is not None or self._sums:
                 if self._batch is None:
                     sums, self._sums = self._sums, {}
@@ -104,8 +108,9 @@ class Tally:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(self._every)
+            # At once: a place that cannot be written is told at the start.
             await self._tried()
+            await asyncio.sleep(self._every)
 
     async def _tried(self) -> None:
         # Shielded: a batch that is being written must not be left half known.

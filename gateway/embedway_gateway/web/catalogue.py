@@ -21,7 +21,7 @@ def catalogue_routes(intake: Intake) -> APIRouter:
 
     async def caller(request: Request) -> Caller:
         if intake.server().open_models:
-            return ANYONE
+            return await intake.authentication.recognise(request.scope) or ANYONE
         return await intake.identify(request.scope)
 
     @router.get("/v1/models", summary="List the models")

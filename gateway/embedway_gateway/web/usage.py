@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import date
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from embedway_gateway.usage.book import BookUnavailable
-from embedway_gateway.usage.row import By, Row, summed
+from embedway_gateway.usage.row import By, Row, chosen, summed
 from embedway_gateway.usage.tally import Tally
 from embedway_gateway.web.error import HTTPError
 from embedway_gateway.web.intake import Intake
 from embedway_gateway.web.schema import failures
 
 __all__ = ["usage_routes"]
+
+# What is shown when nothing is said.
+_MONTH = timedelta(days=30)
 
 
 def usage_routes(intake: Intake) -> APIRouter:
@@ -29,26 +36,31 @@ def usage_routes(intake: Intake) -> APIRouter:
     @router.get(
         "/admin/usage",
         summary="Usage by key, model and day; needs admin rights",
+        response_class=Response,
         responses=failures("400", "401", "403", "404", "503"),
     )
     async def usage(
         *,
-        since: Annotated[date | None, Query(description="The first day, UTC")] = None,
+        since: Annotated[
+            date | None, Query(description="The first day, UTC; by default 30 days before the last")
+        ] = None,
         until: Annotated[date | None, Query(description="The last day, UTC")] = None,
         by: Annotated[list[Literal["key", "model", "day"]] | None, Query()] = None,
         key: Annotated[str | None, Query(description="Of this key only")] = None,
         model: Annotated[str | None, Query(description="Of this model only")] = None,
-    ) -> dict[str, object]:
-        rows = await _read(intake.till.tally, since, until)
-        places: list[By] = list(by or ("key", "model", "day"))
-        kept = [
-            row
-            for row in rows
-            if (key is None or row.key == key) and (model is None or row.model == model)
-        ]
-        return {"object": "list", "data": [row.facts(places) for row in summed(kept, places)]}
+    ) -> Response:
+        first = since or (until or datetime.now(UTC).date()) - _MONTH
+        rows = await _read(intake.till.tally, first, until)
+        write = partial(_written, rows, list(by or ("key", "model", "day")), key=key, model=model)
+        # In a thread: of many callers it is much, and requests go first.
+        return Response(await asyncio.to_thread(write), media_type="application/json")
 
     return router
+
+
+def _written(rows: Sequence[Row], by: Sequence[By], *, key: str | None, model: str | None) -> bytes:
+    found = summed(chosen(rows, key=key, model=model), by)
+    return msgspec.json.encode({"object": "list", "data": [row.facts(by) for row in found]})
 
 
 async def _read(tally: Tally | None, since: date | None, until: date | None) -> list[Row]:

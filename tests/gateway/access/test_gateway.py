@@ -267,7 +267,10 @@ def test_a_file_that_became_wrong_or_is_gone_shuts_nobody_out(
 
 def test_models_and_metrics_may_be_left_open(tmp_path: Path) -> None:
     opened = {"open_models": True, "open_metrics": True}
-    with team(tmp_path, server=opened) as one, one.http() as http:
+    given = {"narrow": {"models": ["m"]}}
+    with team(tmp_path, given, server=opened) as one, one.http() as http:
+        with one.http(one.secrets["narrow"]) as narrow:
+            assert len(narrow.get("/v1/models").json()["data"]) == 1
         assert len(http.get("/v1/models").json()["data"]) == 4
         assert http.get("/v1/models/m").status_code == 200
         assert http.get("/metrics").status_code == 200

@@ -147,6 +147,14 @@ def test_changes_at_the_same_moment_are_all_kept(keys: Keys) -> None:
     assert sorted(key.name for key in keys.file.read()) == sorted(names)
 
 
+def test_a_change_keeps_who_may_read_the_file_and_nobody_who_may_write_it(keys: Keys) -> None:
+    keys.make("app")
+    keys.path.chmod(0o640)
+    keys.make("other")
+
+    assert stat.S_IMODE(keys.path.stat().st_mode) == 0o640
+
+
 def test_a_file_that_others_may_write_is_refused(keys: Keys) -> None:
     keys.make("app")
     keys.path.chmod(0o620)

@@ -146,6 +146,9 @@ class Flaky:
         self.inner = SQLiteBook(path)
         self.shut = True
 
+    async def prepare(self) -> None:
+        """Nothing is needed."""
+
     async def add(self, rows: Any, *, batch: str) -> None:
         if self.shut:
             raise BookUnavailable("shut")
@@ -189,6 +192,23 @@ async def test_what_waits_is_bounded(tmp_path: Path) -> None:
         tally.add(f"key{number}", "m")
 
     assert metrics.registry.get_sample_value("embedway_usage_dropped_total") == 50
+
+
+async def test_before_anything_was_used_there_is_nothing_to_read(tmp_path: Path) -> None:
+    tally = Tally(SQLiteBook(tmp_path / "u.sqlite"), Metrics())
+    await tally.write()
+
+    assert await tally.book.read() == []
+
+
+async def test_days_that_redis_forgot_are_left_out(redis_server: RedisServer) -> None:
+    book = redis_book(redis_server)
+    await book.add([Row("2027-01-01", "a", "m", 1), Row("2027-01-02", "a", "m", 1)], batch="x")
+    with redis_server.open() as client:
+        client.delete("embedway:1:usage:2027-01-01")
+
+    assert [row.day for row in await book.read()] == ["2027-01-02"]
+    await book.close()
 
 
 async def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
