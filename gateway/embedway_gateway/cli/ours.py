@@ -25,6 +25,7 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "redis": ("redis",),
         "plot": ("matplotlib",),
+        "eval": ("mteb",),
         "local": (
             "huggingface_hub",
             "onnx",
@@ -48,6 +49,7 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "oidc": ("jwt",),
         "parquet": ("pyarrow",),
+        "ray": ("ray",),
     }
 )
 
