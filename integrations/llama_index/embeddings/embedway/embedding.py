@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, Unpack
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.callbacks import CallbackManager
-from llama_index.core.rate_limiter import BaseRateLimiter
 from llama_index.core.storage.kvstore.types import BaseKVStore
-from pydantic import Field, PrivateAttr, SecretStr
+from pydantic import ConfigDict, Field, SecretStr
 
 from embedway_client import Client, environment
+from llama_index.embeddings.embedway.cache import Cache
+from llama_index.embeddings.embedway.calls import Calls
+from llama_index.embeddings.embedway.option import Keywords, understood
+from llama_index.embeddings.embedway.travel import packed, shared
 
 if TYPE_CHECKING:
+    import httpx
+
     from embedway_client.deployment import EngineName, Invoke, PlatformName, Pooling
+    from embedway_client.usage import OnUsage
 
 __all__ = ["EmbedwayEmbedding"]
 
 
-class EmbedwayEmbedding(BaseEmbedding):
+class EmbedwayEmbedding(Calls):
     """
     Embeds through an Embedway gateway, any server with OpenAI's contract, or in this process.
 
@@ -32,84 +38,98 @@ class EmbedwayEmbedding(BaseEmbedding):
     embedding methods raise `TypeError` and `ValueError` for what is not text, and an
     `embedway_upstream.EmbeddingError` for what goes wrong on the way.
 
-    `batch_size` and the framework's `embed_batch_size` are one setting. What `to_dict` gives has
-    neither the API key nor the headers, which may hold secrets; `from_dict` takes the key from
-    the environment.
+    The fields below are the keywords, with the framework's own, such as `embeddings_cache`.
+    `model`, `batch_size` and `max_concurrency` are other names of `model_name`,
+    `embed_batch_size` and `num_workers`; names that other classes have are understood too. What
+    `to_dict` gives has neither the API key nor the headers, which may hold secrets; `from_dict`
+    takes the key from the environment.
     """
 
-    model_name: str = Field(frozen=True)
-    base_url: str = Field(frozen=True)
-    api_key: SecretStr | None = Field(frozen=True, exclude=True, repr=False)
-    dimensions: int | None = Field(frozen=True)
-    timeout: float = Field(frozen=True)
-    max_retries: int = Field(frozen=True)
-    fallback: Literal["local"] | None = Field(frozen=True)
-    vector_space: str | None = Field(frozen=True)
-    default_headers: Mapping[str, str] = Field(frozen=True, exclude=True, repr=False)
-    insecure: bool = Field(frozen=True)
+    model_config = ConfigDict(hide_input_in_errors=True)
 
-    _client: Client = PrivateAttr()
+    model_name: str = Field(default="", frozen=True)
+    """As the server names it; with `base_url="local"`, a name on the hub or a folder."""
+    base_url: str = Field(default_factory=environment.base_url, frozen=True)
+    """Where `/embeddings` is; "local" for this process. By default `EMBEDWAY_BASE_URL`."""
+    api_key: SecretStr | None = Field(default=None, frozen=True, exclude=True, repr=False)
+    """By default `EMBEDWAY_API_KEY`."""
+    dimensions: int | None = Field(default=None, frozen=True)
+    """Of the vectors, where the model can give shorter ones."""
+    embed_batch_size: int = Field(default=256, ge=1, le=2048)
+    """Texts in one request."""
+    num_workers: int | None = Field(default=4, ge=1)
+    """Requests of one async call at once."""
+    timeout: float = Field(default=60.0, frozen=True)
+    """Seconds for one attempt."""
+    max_retries: int = Field(default=2, frozen=True)
+    """Further attempts after connection failures, timeouts, 429 and 5xx."""
+    fallback: Literal["local"] | None = Field(default=None, frozen=True)
+    """ "local": embed in this process while the server is out of reach, in the same space only."""
+    precision: Literal["fp32", "bf16", "fp16", "int8", "auto"] = Field(default="fp32", frozen=True)
+    """Of a model in this process."""
+    vector_space: str | None = Field(default=None, frozen=True)
+    """The fingerprint that vectors must have; by default the first one seen."""
+    query_prompt: str = Field(default="", frozen=True)
+    """Put before queries; a gateway of ours does that itself, and refuses to have it done."""
+    document_prompt: str = Field(default="", frozen=True)
+    """Put before texts."""
+    default_headers: Mapping[str, str] = Field(
+        default_factory=dict, frozen=True, exclude=True, repr=False
+    )
+    """Sent with every request."""
+    insecure: bool = Field(default=False, frozen=True)
+    """Send the API key over plain http beyond this machine."""
+    embeddings_cache: BaseKVStore | None = Field(default=None, exclude=True, repr=False)
+    """Of vectors; models may share one."""
+    on_usage: Any = Field(default=None, frozen=True, exclude=True, repr=False)
+    """Called with an `embedway_client.UsageEvent` after every call that succeeded."""
+    http_client: Any = Field(default=None, frozen=True, exclude=True, repr=False)
+    """An `httpx.Client` to use instead of one of ours; never closed here."""
+    http_async_client: Any = Field(default=None, frozen=True, exclude=True, repr=False)
+    """The same for async calls."""
 
-    def __init__(
-        self,
-        model: str | None = None,
-        *,
-        base_url: str | None = None,
-        api_key: str | SecretStr | None = None,
-        dimensions: int | None = None,
-        batch_size: int = 256,
-        timeout: float = 60.0,
-        max_retries: int = 2,
-        fallback: Literal["local"] | None = None,
-        vector_space: str | None = None,
-        default_headers: Mapping[str, str] | None = None,
-        insecure: bool = False,
-        model_name: str | None = None,
-        embed_batch_size: int | None = None,
-        num_workers: int | None = 4,
-        callback_manager: CallbackManager | None = None,
-        embeddings_cache: BaseKVStore | None = None,
-        rate_limiter: BaseRateLimiter | None = None,
-    ) -> None:
-        # `model_name` is what the framework calls it when it restores what `to_dict` gave.
-        name = model or model_name or ""
-        size = embed_batch_size or batch_size
-        key = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key
-        key = key or environment.api_key()
-        client = Client(
-            name,
-            base_url=base_url,
-            api_key=key,
-            dimensions=dimensions,
-            batch_size=size,
-            timeout=timeout,
-            max_retries=max_retries,
-            fallback=fallback,
-            vector_space=vector_space,
-            headers=default_headers,
-            insecure=insecure,
+    def __init__(self, model: str | None = None, **keywords: Unpack[Keywords]) -> None:
+        given = understood(
+            [("model", model), *keywords.items()],
+            known=type(self).model_fields,
+            owner=type(self).__name__,
         )
-        fields = {
-            "base_url": base_url or environment.base_url(),
-            "api_key": None if key is None else SecretStr(key),
-            "dimensions": dimensions,
-            "timeout": timeout,
-            "max_retries": max_retries,
-            "fallback": fallback,
-            "vector_space": vector_space,
-            "default_headers": dict(default_headers or {}),
-            "insecure": insecure,
-        }
-        super().__init__(
-            model_name=name,
-            embed_batch_size=size,
-            num_workers=num_workers,
-            callback_manager=callback_manager or CallbackManager([]),
-            embeddings_cache=embeddings_cache,
-            rate_limiter=rate_limiter,
-            **fields,
+        super().__init__(**{"api_key": environment.api_key(), **given})
+        key = self.api_key
+        self._client = Client(
+            self.model_name,
+            base_url=self.base_url,
+            api_key=None if key is None else key.get_secret_value(),
+            dimensions=self.dimensions,
+            batch_size=self.embed_batch_size,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            fallback=self.fallback,
+            precision=self.precision,
+            vector_space=self.vector_space,
+            headers=self.default_headers,
+            http_client=self.http_client,
+            http_async_client=self.http_async_client,
+            insecure=self.insecure,
+            query_prompt=self.query_prompt,
+            document_prompt=self.document_prompt,
+            max_concurrency=self.num_workers or 1,
+            on_usage=self.on_usage,
         )
-        self._client = client
+        self._cache = self._cached()
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """
+        One that is told by the environment: `EMBEDWAY_MODEL`, and every keyword that can be
+        written as a text, as `EMBEDWAY_BATCH_SIZE` is for `batch_size`.
+        """
+        fields = (name for name, item in cls.model_fields.items() if not item.exclude)
+        told = environment.keywords("model", "batch_size", "max_concurrency", "api_key", *fields)
+        if not {"model", "model_name"} & told.keys():
+            raise ValueError("EMBEDWAY_MODEL is not set; it names the model")
+        # The framework's validation makes numbers of them.
+        return cls(**told)  # type: ignore[arg-type]
 
     @classmethod
     def direct(
@@ -134,6 +154,10 @@ class EmbedwayEmbedding(BaseEmbedding):
         fallback: Literal["local"] | None = None,
         vector_space: str | None = None,
         insecure: bool = False,
+        http_client: httpx.Client | None = None,
+        http_async_client: httpx.AsyncClient | None = None,
+        max_concurrency: int = 4,
+        on_usage: OnUsage | None = None,
     ) -> Self:
         """
         One that signs and calls a deployment itself, with no gateway.
@@ -182,9 +206,12 @@ class EmbedwayEmbedding(BaseEmbedding):
             fallback=fallback,
             vector_space=vector_space,
             insecure=insecure,
+            http_client=http_client,
+            http_async_client=http_async_client,
+            max_concurrency=max_concurrency,
+            on_usage=on_usage,
         )
         return cls._over(
-            cls.__new__(cls),
             client,
             model_name=model,
             embed_batch_size=batch_size,
@@ -194,18 +221,36 @@ class EmbedwayEmbedding(BaseEmbedding):
             max_retries=max_retries,
             fallback=fallback,
             vector_space=vector_space,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
             insecure=insecure,
+            http_client=http_client,
+            http_async_client=http_async_client,
+            num_workers=max_concurrency,
+            on_usage=on_usage,
         )
 
-    def _over(self, client: Client, **fields: Any) -> Self:
-        """Initialise, past our own constructor, which would connect to a gateway."""
-        always: dict[str, Any] = {"num_workers": 4, "api_key": None, "default_headers": {}}
-        BaseEmbedding.__init__(self, **{**always, **fields})
-        self._client = client
-        return self
+    @classmethod
+    def _over(cls, client: Client, **fields: Any) -> Self:
+        """One past our own constructor, which would connect to a gateway."""
+        made = cls.__new__(cls)
+        BaseEmbedding.__init__(made, **fields)
+        made._client = client
+        made._cache = made._cached()
+        return made
+
+    def _cached(self) -> Cache:
+        client = self._client
+        deployed = None if client.deployment is None else client.deployment.shown()
+        return Cache(
+            place=json.dumps([self.base_url, self.model_name, deployed], sort_keys=True),
+            dimensions=self.dimensions,
+            prompts={"query": self.query_prompt, "document": self.document_prompt},
+            stated=lambda: client.vector_space,
+        )
 
     def to_dict(self, **options: Any) -> dict[str, Any]:
-        """What `from_dict` takes: no key, no headers, no credentials."""
+        """What `from_dict` takes: no key, no headers, no credentials, no cache."""
         deployment = self._client.deployment
         more = {} if deployment is None else {"direct": deployment.shown()}
         return {**super().to_dict(**options), **more}
@@ -216,18 +261,26 @@ class EmbedwayEmbedding(BaseEmbedding):
         if "direct" not in data:
             return super().from_dict(data, **more)
         kept = ("dimensions", "timeout", "max_retries", "fallback", "vector_space")
-        return cls.direct(
-            model=data["model_name"],
-            batch_size=data["embed_batch_size"],
-            **{name: data[name] for name in kept},
-            **{**data["direct"], **more},
-        )
+        named = {"batch_size": data["embed_batch_size"], "max_concurrency": data["num_workers"]}
+        told = {**{name: data[name] for name in kept}, **named, **data["direct"], **more}
+        store = told.pop("embeddings_cache", None)
+        made = cls.direct(model=data["model_name"], **told)
+        made.embeddings_cache = store
+        return made
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
-        if self._client.deployment is None:
-            return super().__reduce_ex__(protocol)
-        # The framework would leave out a client that cannot be pickled, and restore another.
-        return _restored, (type(self), self._client, dict(self))
+        # The framework would restore another client, that does not know the vector space.
+        return _restored, (type(self), self._client, packed(dict(self)))
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return super().__deepcopy__({**(memo or {}), **shared(dict(self))})._anew()
+
+    def __copy__(self) -> Self:
+        return super().__copy__()._anew()
+
+    def _anew(self) -> Self:
+        self._cache = self._cached()
+        return self
 
     def model_copy(self, *, update: Mapping[str, object] | None = None, deep: bool = False) -> Self:
         """A copy; with `update`, one that is checked and connects anew (not one of `direct`)."""
@@ -259,32 +312,10 @@ class EmbedwayEmbedding(BaseEmbedding):
         was made before: in this one, or else in whichever the next answer is in.
         """
         self._client.accept_vector_space(fingerprint)
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        vector: list[float] = self._client.embed([query], input_type="query")[0].tolist()
-        return vector
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        vectors = await self._client.aembed([query], input_type="query")
-        vector: list[float] = vectors[0].tolist()
-        return vector
-
-    def _get_text_embedding(self, text: str) -> list[float]:
-        return self._get_text_embeddings([text])[0]
-
-    async def _aget_text_embedding(self, text: str) -> list[float]:
-        return (await self._aget_text_embeddings([text]))[0]
-
-    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        vectors: list[list[float]] = self._client.embed(texts).tolist()
-        return vectors
-
-    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        vectors: list[list[float]] = (await self._client.aembed(texts)).tolist()
-        return vectors
+        self._anew()
 
 
 def _restored(
     kind: type[EmbedwayEmbedding], client: Client, fields: dict[str, Any]
 ) -> EmbedwayEmbedding:
-    return kind._over(kind.__new__(kind), client, **fields)  # noqa: SLF001
+    return kind._over(client, **fields)  # noqa: SLF001

@@ -1,0 +1,151 @@
+"""Which other names the keywords have, and what is said to those that mean nothing here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, NoReturn, TypedDict
+
+if TYPE_CHECKING:
+    import httpx
+    from llama_index.core.callbacks import CallbackManager
+    from llama_index.core.rate_limiter import BaseRateLimiter
+    from llama_index.core.storage.kvstore.types import BaseKVStore
+    from pydantic import SecretStr
+
+    from embedway_client.usage import OnUsage
+
+__all__ = ["Connection", "Keywords", "understood"]
+
+
+class Connection(TypedDict, total=False):
+    """The keywords of everything that talks to a server, under every name that they have."""
+
+    model_name: str | None
+    base_url: str | None
+    api_base: str | None
+    api_key: str | SecretStr | None
+    auth_token: str | SecretStr | None
+    batch_size: int
+    embed_batch_size: int | None
+    max_concurrency: int
+    num_workers: int | None
+    timeout: float
+    request_timeout: float
+    max_retries: int
+    default_headers: Mapping[str, str] | None
+    headers: Mapping[str, str] | None
+    extra_headers: Mapping[str, str] | None
+    insecure: bool
+    http_client: httpx.Client | None
+    http_async_client: httpx.AsyncClient | None
+    async_http_client: httpx.AsyncClient | None
+    on_usage: OnUsage | None
+    callback_manager: CallbackManager | None
+
+
+class Keywords(Connection, total=False):
+    """Those of `EmbedwayEmbedding`."""
+
+    dimensions: int | None
+    fallback: Literal["local"] | None
+    precision: Literal["fp32", "bf16", "fp16", "int8", "auto"]
+    vector_space: str | None
+    query_prompt: str
+    query_instruction: str | None
+    document_prompt: str
+    text_instruction: str | None
+    embeddings_cache: BaseKVStore | None
+    rate_limiter: BaseRateLimiter | None
+
+
+# As users bring them along: of OpenAIEmbedding and OpenAILikeEmbedding, of TextEmbeddingsInference,
+# of OCIDataScienceEmbedding, of CohereRerank, and of our own class for LangChain.
+_ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        "model": "model_name",
+        "batch_size": "embed_batch_size",
+        "max_concurrency": "num_workers",
+        "api_base": "base_url",
+        "auth_token": "api_key",
+        "request_timeout": "timeout",
+        "headers": "default_headers",
+        "extra_headers": "default_headers",
+        "async_http_client": "http_async_client",
+        "query_instruction": "query_prompt",
+        "text_instruction": "document_prompt",
+    }
+)
+
+# What is said with these values is what happens anyhow.
+_NOTHING_NEW: Mapping[str, tuple[object, ...]] = MappingProxyType(
+    {
+        "additional_kwargs": ({},),
+        "api_version": ("",),
+        "encoding_format": ("float", "base64"),
+        "reuse_client": (True,),
+    }
+)
+
+_DIRECT = "it belongs to direct(), which signs and calls one deployment without a gateway"
+_SERVED = "it is set where the model is served"
+
+_ADVICE: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("url", "engine", "credentials", "platform", "invoke"), _DIRECT),
+        **dict.fromkeys(("resource_group", "pooling", "path", "served_model"), _DIRECT),
+        **dict.fromkeys(("endpoint", "auth", "service_endpoint", "compartment_id"), _DIRECT),
+        **dict.fromkeys(("truncate_text", "truncate", "normalize", "max_length"), _SERVED),
+        **dict.fromkeys(("device", "backend", "trust_remote_code"), _SERVED),
+        "additional_kwargs": "no further fields are sent; those that there are have keywords",
+        "api_version": "it is for Azure's own service; leave it out",
+        "cache_folder": "models are in the store that EMBEDWAY_HOME names",
+        "encoding_format": "vectors travel as base64 and arrive as floats; leave it out",
+        "input_type": "texts and queries are told apart by the method that is called",
+        "reuse_client": "connections are always reused; they are safe between threads",
+        "show_progress": "give it to the call that embeds",
+    }
+)
+
+
+def understood(
+    given: Iterable[tuple[str, object]], *, known: Collection[str], owner: str
+) -> dict[str, object]:
+    """
+    The keywords under the names in `known`; `owner` is the class. What is None was not given.
+
+    An instruction is what LlamaIndex calls a prompt that a space follows. Raises `TypeError` for
+    a keyword that is not understood, `ValueError` for one that is given twice, in two ways; both
+    say what to do instead, and never a value.
+    """
+    read: dict[str, object] = {}
+    names: dict[str, str] = {}
+    for name, value in given:
+        if value in _NOTHING_NEW.get(name, ()):
+            continue
+        own = name if name in known else _ALIASES.get(name, name)
+        if own not in known:
+            if value is None and name in _ADVICE:
+                continue
+            _refuse(name, known, owner)
+        if value is None:
+            continue
+        if name.endswith("_instruction") and value:
+            value = f"{value} "  # noqa: PLW2901 - what the framework puts between them
+        if own in names and read[own] != value:
+            raise ValueError(f"{names[own]}= and {name}= are one setting of {owner}; give one")
+        names[own] = name
+        read[own] = value
+    return read
+
+
+def _refuse(name: str, known: Collection[str], owner: str) -> NoReturn:
+    if name in _ADVICE:
+        raise TypeError(f"{name}= is no keyword of {owner}: {_ADVICE[name]}")
+    # Imported here: a class that is used rightly never needs it.
+    from difflib import get_close_matches
+
+    names = [*known, *(alias for alias, own in _ALIASES.items() if own in known)]
+    near = get_close_matches(name, names, 1)
+    guess = f"; did you mean {near[0]}=?" if near else ""
+    raise TypeError(f"{name}= is no keyword of {owner}{guess}")
