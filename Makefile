@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
 PROXIES := .venv-bench-gateway
+# The notice is about the future of MkDocs, and nothing of ours.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 UV := $(shell command -v uv 2>/dev/null)
 ARGS ?=
 
@@ -19,16 +21,16 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench clean
+.PHONY: help run test lint format docs docs-serve reference bench clean
 
 help: ## What there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.run ## Serve all-MiniLM-L6-v2 on http://127.0.0.1:8080/v1  (ARGS="--port 9000")
 	@$(BIN)/embedway serve $(ARGS)
 
 test: $(VENV)/.dev ## Run the tests  (ARGS="-k name")
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .
@@ -41,16 +43,28 @@ format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+# Not --quiet: it would hide the warnings from --strict, too.
+docs: $(VENV)/.dev ## Build the site into site/; a warning is an error
+	@$(MKDOCS) build --strict $(ARGS)
+
+docs-serve: $(VENV)/.dev ## Serve the site on http://127.0.0.1:8000, and follow changes  (ARGS="-a :9000")
+	@$(MKDOCS) serve --livereload $(ARGS)
+
+reference: $(VENV)/.dev ## Write anew what the pages say of schema and commands, and the diagrams
+	@$(BIN)/python docs/tools/reference.py
+
 bench: $(VENV)/.dev $(BENCH)/.ready $(PROXIES)/.ready ## Measure, side by side with a named peer
 	@$(BIN)/python tests/bench/start.py
 	@$(BIN)/python tests/bench/local.py --peer $(BENCH)/bin/python $(ARGS)
 	@$(BIN)/python tests/bench/precision.py --side st=st@$(BENCH)/bin/python
+	@$(BIN)/python tests/bench/bulk.py --passages 3000 --rounds 1
+	@$(BIN)/python tests/bench/stream.py --texts 12000
 	@$(BIN)/python tests/bench/sign.py
 	@$(BIN)/python tests/bench/rotate.py
 	@$(BIN)/python tests/bench/gateway.py --environment $(PROXIES)
 
 clean: ## Remove everything that make has made
-	rm -rf $(VENV) $(BENCH) $(PROXIES) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(PROXIES) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

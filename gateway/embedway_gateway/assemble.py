@@ -12,13 +12,12 @@ from embedway_gateway.config.credential import CredentialConfig, OCIConfig, make
 from embedway_gateway.config.routing import RoutingConfig
 from embedway_gateway.config.schema import Config
 from embedway_gateway.discovered import Discovered, make_discovery
-from embedway_gateway.in_process import in_process
 from embedway_gateway.layers.pace import Pace
 from embedway_gateway.layers.retry import Budget
 from embedway_gateway.leaf import measure
 from embedway_gateway.metric import Metrics
 from embedway_gateway.model import Model, Models
-from embedway_gateway.runtimes import Make, Runtimes
+from embedway_gateway.runtimes import Makers, Runtimes
 from embedway_gateway.shared import Shared
 from embedway_gateway.stack import build_model
 from embedway_upstream import Credentials
@@ -55,12 +54,12 @@ def put_together(
     metrics: Metrics,
     *,
     before: Assembly | None = None,
-    make: Make = in_process,
+    makers: Makers | None = None,
 ) -> Assembly:
     """
     Everything that a configuration describes. What `before` has of it already is taken from there:
     a model for which nothing changed, with all that it has learnt, and every local runtime;
-    `make` makes those that are new.
+    `makers` makes those that are new.
 
     Raises `ValueError`, `EmbeddingError`, `OSError` or `ImportError`.
     """
@@ -73,7 +72,7 @@ def put_together(
         budget=_budget(routing, before),
         paces=paces,
         routing=routing,
-        runtimes=Runtimes(make, before=None if before is None else before.shared.runtimes),
+        runtimes=Runtimes(makers, before=None if before is None else before.shared.runtimes),
         store=_store(config, metrics, before),
     )
     build = partial(build_model, shared=shared)

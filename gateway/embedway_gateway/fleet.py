@@ -13,11 +13,10 @@ from embedway_gateway.assemble import Assembly, put_together
 from embedway_gateway.config.schema import Config
 from embedway_gateway.discovered import Discovered, stated_names
 from embedway_gateway.health import Health
-from embedway_gateway.in_process import in_process
 from embedway_gateway.metric import Metrics
 from embedway_gateway.model import Model, Models
-from embedway_gateway.runtime import Runtime
-from embedway_gateway.runtimes import Make
+from embedway_gateway.runtime import Ranker, Runtime
+from embedway_gateway.runtimes import Makers
 from embedway_gateway.warm import warm
 from embedway_upstream.flow import StreamTransport
 
@@ -47,16 +46,16 @@ class Fleet:
         transport: StreamTransport,
         metrics: Metrics,
         *,
-        make: Make = in_process,
+        makers: Makers | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._transport = transport
-        self._make = make
+        self._makers = makers
         self._metrics = metrics
         self._clock = clock
         self._sleep = sleep
-        self._now = put_together(config, transport, metrics, make=make)
+        self._now = put_together(config, transport, metrics, makers=makers)
         self._warming: dict[str, asyncio.Task[None]] = {}
         self._finding: asyncio.Task[None] | None = None
         self._health: asyncio.Task[None] | None = None
@@ -93,7 +92,7 @@ class Fleet:
         Raises what `put_together` does, and then nothing has changed.
         """
         old = self._now
-        new = put_together(config, self._transport, self._metrics, before=old, make=self._make)
+        new = put_together(config, self._transport, self._metrics, before=old, makers=self._makers)
         known = {id(model) for model in old.models}
         built = [model for model in new.models if id(model) not in known]
         warming = _warmed(built)
@@ -173,10 +172,14 @@ class Fleet:
         self._warming = going
         return gone
 
-    def _let_go(self, new: Assembly) -> list[Runtime]:
-        """Forget, and return, the local runtimes that no model has any more."""
+    def _let_go(self, new: Assembly) -> list[Runtime | Ranker]:
+        """Forget, and return, the local models that no model of the configuration has any more."""
+        leaves = [one.leaf for item in new.models for one in item.upstreams]
         return new.shared.runtimes.keep(
-            one.local.runtime for item in new.models for one in item.upstreams if one.local
+            [
+                *(leaf.local.runtime for leaf in leaves if leaf.local),
+                *(leaf.reranker.ranker for leaf in leaves if leaf.reranker),
+            ]
         )
 
     def _retire(
@@ -203,7 +206,7 @@ class Fleet:
         task.add_done_callback(self._retiring.discard)
 
 
-def _added(old: Assembly, new: Assembly) -> list[Runtime]:
+def _added(old: Assembly, new: Assembly) -> list[Runtime | Ranker]:
     before = {id(one) for one in old.shared.runtimes.all()}
     return [one for one in new.shared.runtimes.all() if id(one) not in before]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from embedway_gateway.config.schema import ModelConfig, UpstreamConfig
@@ -12,7 +11,7 @@ from embedway_gateway.layers.bound import Bounds
 from embedway_gateway.layers.capacity import Capacity
 from embedway_gateway.layers.timeout import Timeout
 from embedway_gateway.local import Local
-from embedway_gateway.local_rerank import LocalRerank, OnlyReranks, open_reranker
+from embedway_gateway.local_rerank import LocalRerank, OnlyReranks
 from embedway_gateway.runtime import Loads, Runtime
 from embedway_gateway.runtimes import Runtimes
 from embedway_upstream import (
@@ -57,7 +56,7 @@ class Leaf:
     """Where it is called over HTTP."""
     hosted: Hosted | None = None
     reranker: LocalRerank | None = None
-    """The in-process cross-encoder, where the model only reranks."""
+    """The local cross-encoder, where the model only reranks."""
 
     @property
     def max_inputs(self) -> int | None:
@@ -75,7 +74,9 @@ def embedding_leaf(
 ) -> Leaf:
     """The upstream as something that embeds; a runtime that is not in `runtimes` is put there."""
     if item.engine == "local" and "embed" not in config.capabilities:
-        reranker = _local_rerank(item, config)
+        loads = Loads(item.model or config.name, item.device, config.max_tokens)
+        ranker = (runtimes or Runtimes()).ranker(item.name, loads)
+        reranker = LocalRerank(item.name, ranker)
         return Leaf(OnlyReranks(item.name), _counted(item, None), reranker=reranker)
     if item.engine == "local":
         runtime = _runtime(item, config, runtimes or Runtimes())
@@ -94,11 +95,11 @@ def rerank_leaf(
     credentials: Mapping[str, Credentials],
     transport: Transport,
     *,
-    local: LocalRerank | None = None,
+    local: LocalRerank | None,
 ) -> tuple[Service[RerankRequest, RerankResponse], Capacity]:
-    """The upstream as something that reranks, and how much at once; `local` is loaded already."""
-    if item.engine == "local":
-        return local or _local_rerank(item, config), _counted(item, None)
+    """The upstream as something that reranks, and how much at once; `local` is the leaf's own."""
+    if local is not None:
+        return local, _counted(item, None)
     if item.engine == "litellm":
         from embedway_gateway.hosted.library import Library
         from embedway_gateway.hosted.provider import most_documents
@@ -229,8 +230,3 @@ def _capacity(item: UpstreamConfig, limits: Limits, platform: Platform) -> Capac
 def _runtime(item: UpstreamConfig, config: ModelConfig, runtimes: Runtimes) -> Runtime:
     loads = Loads(item.model or config.name, item.device, config.max_tokens, item.precision)
     return runtimes.of(item.name, loads)
-
-
-def _local_rerank(item: UpstreamConfig, config: ModelConfig) -> LocalRerank:
-    loads = Loads(item.model or config.name, item.device, config.max_tokens)
-    return LocalRerank(item.name, partial(open_reranker, loads))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from embedway_gateway.precision import Precision
 
 if TYPE_CHECKING:
-    from embedway_local import LocalEmbedding, VectorSpace
+    from embedway_local import LocalEmbedding, LocalRanking, VectorSpace
 
-__all__ = ["Facts", "Loads", "Runtime", "require_unicode"]
+__all__ = ["Facts", "Loads", "RankFacts", "Ranker", "Runtime", "require_unicode"]
 
 
 class Loads(NamedTuple):
@@ -37,17 +37,22 @@ class Facts:
     """Its worst cosine with itself in fp32, where it is in another precision."""
 
 
-class Runtime(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankFacts:
+    """Of a reranker that is loaded."""
+
+    model: str
+    device: str
+    max_tokens: int
+    """Of a pair."""
+
+
+class _Model(Protocol):
     """One local model, whoever uses it."""
 
     @property
     def name(self) -> str:
         """The upstream that had it first, for the log."""
-        ...
-
-    @property
-    def facts(self) -> Facts | None:
-        """None until it was loaded."""
         ...
 
     @property
@@ -58,6 +63,19 @@ class Runtime(Protocol):
     @property
     def gone(self) -> bool:
         """Whether the process that had loaded it ended, and another is being started."""
+        ...
+
+    async def close(self) -> None:
+        """Stop loading and working."""
+        ...
+
+
+class Runtime(_Model, Protocol):
+    """One that embeds."""
+
+    @property
+    def facts(self) -> Facts | None:
+        """None until it was loaded."""
         ...
 
     async def load(self) -> Facts:
@@ -76,8 +94,18 @@ class Runtime(Protocol):
         """
         ...
 
-    async def close(self) -> None:
-        """Stop loading and working."""
+
+class Ranker(_Model, Protocol):
+    """One that scores documents."""
+
+    async def load(self) -> RankFacts:
+        """Loaded once, whoever asks first. Raises an `UpstreamError`."""
+        ...
+
+    async def score(
+        self, query: str, documents: Sequence[str], *, deadline: float | None = None
+    ) -> LocalRanking:
+        """How relevant each is, as they are; deadline and errors as of `Runtime.encode`."""
         ...
 
 

@@ -95,6 +95,8 @@ def rerank_targets(
         breaker = state.target.breaker
         target = _target(service, item, config, shared, limit=limit, breaker=breaker)
         target.capacity = capacity
+        if state.leaf.reranker is not None:
+            target.ready = state.leaf.reranker.present
         targets.append(target)
     return targets
 

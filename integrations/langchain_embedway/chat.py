@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from embedway_client import environment
-from embedway_client.address import LOCAL, require_private, root
 
 if TYPE_CHECKING:
     from langchain_openai import ChatOpenAI
@@ -43,6 +42,9 @@ def chat_model(
 
     Raises `ImportError` without langchain-openai, `ValueError` for settings that cannot work.
     """
+    # Here, not above: it brings numpy.
+    from embedway_client.address import LOCAL, require_private, root
+
     told = base_url or environment.base_url()
     if told == LOCAL:
         raise ValueError('base_url="local": no chat model runs in this process; name a gateway')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_core.embeddings import Embeddings
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
@@ -139,6 +139,21 @@ class EmbedwayEmbeddings(Shares, Embeddings):
         """
         from embedway_client import Client
 
+        both: dict[str, Any] = {
+            "dimensions": dimensions,
+            "query_prompt": query_prompt,
+            "document_prompt": document_prompt,
+            "batch_size": batch_size,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "fallback": fallback,
+            "vector_space": vector_space,
+            "insecure": insecure,
+            "http_client": http_client,
+            "http_async_client": http_async_client,
+            "max_concurrency": max_concurrency,
+            "on_usage": on_usage,
+        }
         client = Client.direct(
             model=model,
             url=url,
@@ -150,39 +165,10 @@ class EmbedwayEmbeddings(Shares, Embeddings):
             pooling=pooling,
             path=path,
             served_model=served_model,
-            dimensions=dimensions,
-            query_prompt=query_prompt,
-            document_prompt=document_prompt,
-            batch_size=batch_size,
-            timeout=timeout,
-            max_retries=max_retries,
-            fallback=fallback,
-            vector_space=vector_space,
-            insecure=insecure,
-            http_client=http_client,
-            http_async_client=http_async_client,
-            max_concurrency=max_concurrency,
-            on_usage=on_usage,
+            **both,
         )
         # Not validated: that would connect to a gateway. The client has checked every value.
-        made = cls.model_construct(
-            model=model,
-            base_url=url,
-            api_key=None,
-            dimensions=dimensions,
-            batch_size=batch_size,
-            timeout=timeout,
-            max_retries=max_retries,
-            fallback=fallback,
-            vector_space=vector_space,
-            insecure=insecure,
-            query_prompt=query_prompt,
-            document_prompt=document_prompt,
-            http_client=http_client,
-            http_async_client=http_async_client,
-            max_concurrency=max_concurrency,
-            on_usage=on_usage,
-        )
+        made = cls.model_construct(model=model, base_url=url, api_key=None, **both)
         return cls._over(made, client)
 
     def _over(self, client: Client) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -74,10 +74,12 @@ class EmbedwayRerank(Shares, BaseDocumentCompressor):
         One that is told by the environment: `EMBEDWAY_RERANK_MODEL`, and every other keyword that
         can be written as a text, as `EMBEDWAY_TOP_N` is for `top_n`.
         """
-        told = environment.keywords("rerank_model", *cls.in_words())
-        if "rerank_model" not in told:
+        names = (name for name in cls.in_words() if name != "model")
+        told = environment.keywords("rerank_model", *names)
+        model = told.pop("rerank_model", None)
+        if model is None:
             raise ValueError("EMBEDWAY_RERANK_MODEL is not set; it names the model that reranks")
-        return cls.model_validate({**told, "model": told.pop("rerank_model")})
+        return cls.model_validate({**told, "model": model})
 
     @classmethod
     def direct(
@@ -110,6 +112,16 @@ class EmbedwayRerank(Shares, BaseDocumentCompressor):
         """
         from embedway_client import Client
 
+        both: dict[str, Any] = {
+            "batch_size": batch_size,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "insecure": insecure,
+            "http_client": http_client,
+            "http_async_client": http_async_client,
+            "max_concurrency": max_concurrency,
+            "on_usage": on_usage,
+        }
         client = Client.direct(
             model=model,
             url=url,
@@ -120,33 +132,19 @@ class EmbedwayRerank(Shares, BaseDocumentCompressor):
             resource_group=resource_group,
             path=path,
             served_model=served_model,
-            batch_size=batch_size,
-            timeout=timeout,
-            max_retries=max_retries,
-            insecure=insecure,
-            http_client=http_client,
-            http_async_client=http_async_client,
-            max_concurrency=max_concurrency,
-            on_usage=on_usage,
+            **both,
         )
         if client.deployment is not None:
             client.deployment.rerank_endpoint(model)
-        # Not validated: that would connect to a gateway. The client has checked every value but one.
         if top_n is not None and top_n < 1:
             raise ValueError(f"top_n={top_n}: 1 or more are possible, and None for all")
+        # Not validated: that would connect to a gateway. Every value was checked.
         made = cls.model_construct(
             model=model,
             base_url=url,
             api_key=None,
             top_n=top_n,
-            batch_size=batch_size,
-            timeout=timeout,
-            max_retries=max_retries,
-            insecure=insecure,
-            http_client=http_client,
-            http_async_client=http_async_client,
-            max_concurrency=max_concurrency,
-            on_usage=on_usage,
+            **both,
         )
         return cls._over(made, client)
 

@@ -5,7 +5,9 @@ The local runtime in each precision beside its peers, on the same passages, taki
 
 Ours in fp32 and int8 are always measured. Further sides name a kind and the interpreter of an
 environment that has what it needs: `st` (sentence-transformers in fp32), `st-int8` (its ONNX back
-end, quantised by itself for AVX-512 VNNI; needs optimum), `bf16` (ours, with onnxruntime-openvino).
+end, quantised by itself for AVX-512 VNNI; needs optimum), `bf16` (ours, with onnxruntime-openvino),
+`ov-int8` and `ov-bf16` (OpenVINO's own runtime; needs openvino, nncf and tokenizers),
+`fastembed-int8` (on the export as ONNX Runtime's tools quantise it; needs fastembed and onnx).
 One is busy at a time; medians are told, of wall-clock seconds and of processor seconds.
 """
 
@@ -25,6 +27,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 OURS = ("fp32", "int8", "bf16")
 _RUNTIME = str(HERE.parents[1] / "local_runtime")
+sys.path.append(str(HERE.parent))  # for doubles
 
 
 class Side:
@@ -73,8 +76,8 @@ def serve(kind: str, folder: Path) -> None:
     # What libraries print must not be taken for an answer.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    embed = encoder(kind, folder)
     texts = json.loads(sys.stdin.readline())
+    embed = encoder(kind, folder, texts)
     embed(texts[:50])
     print("[]", file=answers, flush=True)
     vectors = None
@@ -90,12 +93,18 @@ def serve(kind: str, folder: Path) -> None:
         print(json.dumps(spent), file=answers, flush=True)
 
 
-def encoder(kind: str, folder: Path) -> Callable[[list[str]], object]:
-    """What embeds texts, warm."""
+def encoder(kind: str, folder: Path, texts: list[str]) -> Callable[[list[str]], object]:
+    """What embeds texts; they are there to calibrate with."""
     if kind in OURS:
         from embedway_local import LocalEmbedder
 
         return LocalEmbedder(precision=kind).embed
+    if kind.startswith("ov-"):
+        from peer_openvino import OpenVINO
+
+        return OpenVINO(folder, texts, kind.removeprefix("ov-")).embed
+    if kind == "fastembed-int8":
+        return _fastembed(folder)
     from sentence_transformers import SentenceTransformer
 
     if kind == "st":
@@ -114,11 +123,30 @@ def encoder(kind: str, folder: Path) -> Callable[[list[str]], object]:
     return lambda texts: model.encode(texts, show_progress_bar=False)
 
 
+def _fastembed(folder: Path) -> Callable[[list[str]], object]:
+    from onnxruntime.quantization import quantize_dynamic
+    from peer import FastEmbed
+
+    (folder / "model.onnx").rename(folder / "whole.onnx")
+    quantize_dynamic(folder / "whole.onnx", folder / "model.onnx", per_channel=True)
+    return FastEmbed(str(folder)).encode
+
+
+def _placed(stored: Path, place: Path, kind: str) -> Path:
+    from rival import pipeline
+
+    folder = pipeline(stored, place)
+    if kind.startswith(("ov-", "fastembed")):
+        from doubles.bert_export import export
+
+        export(folder, folder / "model.onnx")
+    return folder
+
+
 def measure(sides: dict[str, tuple[str, str]], rounds: int, count: int) -> dict:
     """Each side's texts/s, processor seconds and agreement with our fp32."""
     import numpy as np
     from passages import passages
-    from rival import pipeline
 
     from embedway_local import DEFAULT_MODEL, LocalEmbedder, Store, embedway_home
 
@@ -130,7 +158,7 @@ def measure(sides: dict[str, tuple[str, str]], rounds: int, count: int) -> dict:
     vectors = {}
     with tempfile.TemporaryDirectory() as place:
         running = {
-            name: Side(kind, python, pipeline(stored, Path(place) / name), texts)
+            name: Side(kind, python, _placed(stored, Path(place) / name, kind), texts)
             for name, (kind, python) in sides.items()
         }
         for number in range(rounds):

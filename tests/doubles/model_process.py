@@ -13,7 +13,7 @@ from embedway_gateway.metric import Metrics
 from embedway_gateway.model_process.caller import Caller
 from embedway_gateway.model_process.frame import Frames
 from embedway_gateway.model_process.held import Held
-from embedway_gateway.runtimes import Make
+from embedway_gateway.runtimes import Make, Makers
 
 __all__ = ["ModelProcess", "model_process"]
 
@@ -30,7 +30,7 @@ class ModelProcess:
 
     async def start(self) -> None:
         """With nothing loaded."""
-        held = Held(self.metrics.local_models, self.make)
+        held = Held(self.metrics.local_models, Makers(embedder=self.make))
 
         def called() -> Frames:
             caller = Caller(held, self.metrics, ended=self._callers.discard)

@@ -18,6 +18,7 @@ PACKAGES = [
     "embedway_upstream",
     "langchain_embedway",
     "litellm_embedway",
+    "mteb_embedway",
     "llama_index.embeddings.embedway",
 ]
 MODULES = sorted(

@@ -74,6 +74,7 @@ def _imported(node: ast.AST) -> list[str]:
         "import langchain_embedway",
         "from langchain_embedway import EmbedwayEmbeddings",
         "import litellm_embedway",
+        "import mteb_embedway",
         "import embedway_client",
         "from embedway_client import Client",
         "import embedway_upstream",

@@ -22,6 +22,7 @@ PACKAGES = [
     "langchain_embedway",
     "litellm_embedway",
     "llama_index/embeddings/embedway",
+    "mteb_embedway",
 ]
 
 
@@ -130,6 +131,7 @@ def test_the_command_is_declared(wheel: Path) -> None:
 def test_the_extras_are_there(metadata: Message) -> None:
     assert sorted(metadata.get_all("Provides-Extra", [])) == [
         "all",
+        "eval",
         "gateway",
         "gpu",
         "gpu-cu12",
@@ -141,6 +143,7 @@ def test_the_extras_are_there(metadata: Message) -> None:
         "openvino",
         "parquet",
         "plot",
+        "ray",
         "redis",
     ]
 
@@ -153,13 +156,18 @@ def test_the_bare_install_is_light(metadata: Message) -> None:
 
 
 def test_all_has_one_onnx_runtime(project: dict[str, object]) -> None:
-    """`gpu`, `openvino` and `local` overwrite each other's files, so `all` can hold only one."""
+    """
+    `gpu`, `openvino` and `local` overwrite each other's files, so `all` can hold only one; and
+    `eval` brings PyTorch, `ray` a cluster.
+    """
     extras = project["optional-dependencies"]
     assert isinstance(extras, dict)
     (everything,) = extras["all"]
     inside = everything.partition("[")[2].rstrip("]").split(",")
 
-    assert sorted(inside) == sorted(set(extras) - {"all", "gpu", "gpu-cu12", "openvino"})
+    assert sorted(inside) == sorted(
+        set(extras) - {"all", "eval", "gpu", "gpu-cu12", "openvino", "ray"}
+    )
 
 
 @pytest.mark.parametrize("extra", ["gpu", "gpu-cu12"])

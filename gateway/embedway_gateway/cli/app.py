@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from embedway_gateway.cli import eval as evaluation
 from embedway_gateway.cli import models
 from embedway_gateway.cli.bench import bench
 from embedway_gateway.cli.check import check
@@ -63,6 +64,7 @@ def application() -> typer.Typer:
     app.command(no_args_is_help=True)(compare)
     app.command(no_args_is_help=True)(similarity)
     app.command(no_args_is_help=True)(bench)
+    app.add_typer(evaluation.app(), name="eval")
     app.add_typer(models.app(), name="models")
     return app
 

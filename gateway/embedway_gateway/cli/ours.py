@@ -23,6 +23,7 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "redis": ("redis",),
         "plot": ("matplotlib",),
+        "eval": ("mteb",),
         "local": (
             "huggingface_hub",
             "onnx",
@@ -44,6 +45,7 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "yaml",
         ),
         "parquet": ("pyarrow",),
+        "ray": ("ray",),
     }
 )
 

@@ -23,6 +23,7 @@ class MemoryCacheConfig(Strict):
 
     type: Literal["memory"]
     max_bytes: Size = 256 * 1024 * 1024
+    """All that it takes: a text costs four bytes a dimension, and about 330 more."""
 
 
 class RedisCacheConfig(Strict):
@@ -30,10 +31,16 @@ class RedisCacheConfig(Strict):
 
     type: Literal["redis"]
     url: SecretStr
+    """
+    `redis://[[user]:password@]host[:port][/database]`, or `rediss://` for TLS, which belongs
+    between machines that do not share a trusted network; write `"${REDIS_URL}"`.
+    """
     ttl: Duration = 7 * 86400.0
+    """How long a vector stays after it was embedded."""
     timeout: Duration = 0.05
     """For one round trip, connecting included."""
     connections: int = Field(default=16, ge=1)
+    """At once, at most, of each worker."""
 
     @model_validator(mode="after")
     def _is_an_address(self) -> Self:

@@ -143,7 +143,8 @@ class Adaptive:
             served = running - waiting + 1
             self._set(max(min(served, self._limit), self._limit / 2))
             self._restart(now)
-        elif waiting < max(_ALPHA, doubt) and pressed:
+        elif waiting < max(_ALPHA, doubt) and pressed and (self._growing or self._seen >= _ENOUGH):
+            # The first calls after a fall still find the upstream with little to do.
             self._set(self._limit + (1.0 if self._growing else 1 / self._limit))
 
     def _learn(self, now: float) -> None:

@@ -2,39 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
 from prometheus_client import Gauge
 
-from embedway_gateway.in_process import in_process
-from embedway_gateway.runtime import Loads, Runtime
-from embedway_gateway.runtimes import Make
+from embedway_gateway.runtime import Loads, Ranker, Runtime
+from embedway_gateway.runtimes import Makers
 
-__all__ = ["Held"]
+__all__ = ["Held", "Shelf"]
+
+
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+Kept = TypeVar("Kept", bound=_Closable)
+
+
+@dataclass(slots=True)
+class _Place(Generic[Kept]):
+    model: Kept
+    holders: int = 0
+
+
+class Shelf(Generic[Kept]):
+    """Models of one kind; `gauge` counts them."""
+
+    def __init__(self, gauge: Gauge, make: Callable[[str, Loads], Kept]) -> None:
+        self._gauge = gauge
+        self._make = make
+        self._places: dict[Loads, _Place[Kept]] = {}
+
+    def take(self, loads: Loads) -> Kept:
+        """The model, for one holder more; it may still have to be loaded."""
+        if loads not in self._places:
+            self._places[loads] = _Place(self._make(loads.model, loads))
+            self._gauge.inc()
+        place = self._places[loads]
+        place.holders += 1
+        return place.model
+
+    async def give_back(self, loads: Loads) -> None:
+        """One holder fewer; with the last one it is closed."""
+        place = self._places[loads]
+        place.holders -= 1
+        if not place.holders:
+            del self._places[loads]
+            self._gauge.dec()
+            await place.model.close()
 
 
 class Held:
-    """`gauge` shows how many there are."""
+    """All of them."""
 
-    def __init__(self, gauge: Gauge, make: Make = in_process) -> None:
-        self._gauge = gauge
-        self._make = make
-        self._models: dict[Loads, Runtime] = {}
-        self._holders: dict[Loads, int] = {}
-
-    def take(self, loads: Loads) -> Runtime:
-        """The model, for one holder more; it may still have to be loaded."""
-        if loads not in self._models:
-            self._models[loads] = self._make(loads.model, loads)
-        self._holders[loads] = self._holders.get(loads, 0) + 1
-        self._gauge.set(len(self._models))
-        return self._models[loads]
-
-    async def give_back(self, runtime: Runtime) -> None:
-        """One holder fewer; with the last one it is closed."""
-        loads = next((key for key, one in self._models.items() if one is runtime), None)
-        if loads is None:
-            return
-        self._holders[loads] -= 1
-        if not self._holders[loads]:
-            del self._models[loads], self._holders[loads]
-            self._gauge.set(len(self._models))
-            await runtime.close()
+    def __init__(self, gauge: Gauge, makers: Makers | None = None) -> None:
+        makers = makers or Makers()
+        self.embedders: Shelf[Runtime] = Shelf(gauge, makers.embedder)
+        self.rankers: Shelf[Ranker] = Shelf(gauge, makers.ranker)

@@ -17,7 +17,11 @@ __all__ = [
     "Failed",
     "Kind",
     "Load",
+    "LoadRanker",
     "Loaded",
+    "RankerLoaded",
+    "Score",
+    "Scored",
     "Unload",
     "encode",
     "read_answer",
@@ -40,8 +44,14 @@ class Load(_Message, frozen=True):
     loads: Loads
 
 
+class LoadRanker(_Message, frozen=True):
+    """The same for a model that reranks."""
+
+    loads: Loads
+
+
 class Unload(_Message, frozen=True):
-    """The model of `Load` with this number is not needed any more; there is no answer."""
+    """The model that was loaded under this number is not needed any more; there is no answer."""
 
 
 class Embed(_Message, frozen=True):
@@ -50,6 +60,17 @@ class Embed(_Message, frozen=True):
     load: int
     """The number of the `Load` that was answered."""
     texts: tuple[str, ...]
+    seconds: float | None
+    """Until the deadline."""
+
+
+class Score(_Message, frozen=True):
+    """Score documents; the scores are the payload of the answer."""
+
+    load: int
+    """The number of the `LoadRanker` that was answered."""
+    query: str
+    documents: tuple[str, ...]
     seconds: float | None
     """Until the deadline."""
 
@@ -79,6 +100,21 @@ class Embedded(_Message, frozen=True):
     truncated: int
 
 
+class RankerLoaded(_Message, frozen=True):
+    """The reranker is ready."""
+
+    model: str
+    device: str
+    max_tokens: int
+
+
+class Scored(_Message, frozen=True):
+    """Followed by a score a document, float32, little-endian."""
+
+    tokens: int
+    truncated: int
+
+
 class Failed(_Message, frozen=True):
     """The call failed, as it would have in the worker itself."""
 
@@ -87,8 +123,8 @@ class Failed(_Message, frozen=True):
     problem: str = ""
 
 
-Ask: TypeAlias = Load | Unload | Embed | Cancel
-Answer: TypeAlias = Loaded | Embedded | Failed
+Ask: TypeAlias = Load | LoadRanker | Unload | Embed | Score | Cancel
+Answer: TypeAlias = Loaded | RankerLoaded | Embedded | Scored | Failed
 
 encode = msgspec.msgpack.Encoder().encode
 read_ask = msgspec.msgpack.Decoder(Ask).decode

@@ -57,8 +57,9 @@ async def examine(item: UpstreamConfig, config: ModelConfig, means: Means) -> Ex
     except EmbeddingError as error:
         return Examined(replace(finding, problem=told_in_full(error)))
     finally:
-        if leaf.local is not None:
-            await leaf.local.close()
+        for model in (leaf.local, leaf.reranker):
+            if model is not None:
+                await model.close()
     problem = await problem_of(calls, told=told, leaf=leaf, item=item, config=config, means=means)
     vectors = next((call.vectors for call in calls if call.vectors is not None), None)
     facts = leaf.local.facts if leaf.local is not None else None

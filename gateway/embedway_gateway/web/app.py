@@ -16,10 +16,11 @@ from embedway_gateway.config.proxy import read_proxies
 from embedway_gateway.config.schema import Config
 from embedway_gateway.config.watch import News
 from embedway_gateway.fleet import Fleet
-from embedway_gateway.in_process import in_process
 from embedway_gateway.metric import Metrics
 from embedway_gateway.model_process.line import Line
 from embedway_gateway.model_process.out_of_process import OutOfProcess
+from embedway_gateway.model_process.rank_out_of_process import RankOutOfProcess
+from embedway_gateway.runtimes import Makers
 from embedway_gateway.web.catalogue import catalogue_routes
 from embedway_gateway.web.chat import Chat
 from embedway_gateway.web.embeddings import Embeddings
@@ -97,6 +98,10 @@ class Gateway(Envelope):
             self._line.close()
 
 
+def _beside(line: Line) -> Makers:
+    return Makers(partial(OutOfProcess, line=line), partial(RankOutOfProcess, line=line))
+
+
 def create_app(
     config: Config, *, metrics: Metrics | None = None, models: str | None = None
 ) -> Gateway:
@@ -108,8 +113,7 @@ def create_app(
     metrics = metrics or Metrics()
     transport = make_transport(read_proxies())
     line = None if models is None else Line(models)
-    make = in_process if line is None else partial(OutOfProcess, line=line)
-    fleet = Fleet(config, transport, metrics, make=make)
+    fleet = Fleet(config, transport, metrics, makers=None if line is None else _beside(line))
     app = FastAPI(
         title="Embedway",
         version=__version__,

@@ -58,7 +58,8 @@ class Renewal:
     async def _refresh(self, *, force: bool) -> bool:
         outcome: bool | EmbeddingError = False
         try:
-            outcome = await asyncio.to_thread(self._credentials.refresh, force)
+            worth = await asyncio.to_thread(self._credentials.refresh, force)
+            outcome = worth
         except EmbeddingError as error:
             outcome = error
             raise
@@ -66,7 +67,7 @@ class Renewal:
             if force:
                 self._outcome = outcome
                 self.forced += 1
-        return outcome
+        return worth
 
 
 def _look(task: asyncio.Task[bool]) -> None:

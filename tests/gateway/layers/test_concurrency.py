@@ -196,3 +196,24 @@ def test_what_a_call_takes_alone_is_a_line(size: int) -> None:
 
     assert alone.known
     assert 0.01 + size * 1e-5 == pytest.approx(alone.seconds(size))
+
+
+def test_it_grows_again_only_after_several_calls() -> None:
+    """The first ones after a fall find little to wait for, because less was sent meanwhile."""
+    limit = Adaptive(most=32)
+    now = 0.0
+
+    def call(seconds: float, running: int, *, alone: bool = False) -> int:
+        nonlocal now
+        now += seconds
+        limit.answered(begun=now - seconds, ended=now, size=9, running=running, alone=alone)
+        return limit.limit
+
+    for _ in range(9):
+        call(0.005, 8, alone=True)  # under pressure, so that it learns what one takes
+    while limit.limit > 2:
+        call(0.005 * limit.limit, limit.limit)
+    quick = [call(0.005, 2) for _ in range(9)]
+
+    assert [2] * 4 == quick[:4]
+    assert 3 == quick[-1]

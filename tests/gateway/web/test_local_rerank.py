@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from doubles.time import Time
 from embedway_gateway.config.schema import Config
 from embedway_gateway.local_rerank import LocalRerank
+from embedway_gateway.rank_in_process import RankInProcess
 from embedway_gateway.web.app import create_app
 from embedway_local import LocalReranker, ModelNotFound
 from embedway_upstream import RerankRequest, UpstreamFailed
@@ -98,7 +99,7 @@ async def test_a_load_that_fails_is_told_and_not_repeated_at_once() -> None:
         opened.append(True)
         raise ModelNotFound("why not")
 
-    local = LocalRerank("local", open_, clock=time)
+    local = LocalRerank("local", RankInProcess("local", open_, clock=time))
     for _ in range(3):
         with pytest.raises(UpstreamFailed):
             await local.send(RerankRequest("m", "a", ("b",)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ from doubles.rerank_upstream import RerankUpstream, relevance
 from doubles.serving import served
 from embedway_client import AuthenticationFailed, Client, RerankResult
 from embedway_client.ranker import _joined
+from embedway_gateway.config.schema import Config
+from embedway_gateway.web.app import create_app
 from embedway_local import LocalReranker, ModelUnsupported
 from embedway_upstream import (
     BadReply,
@@ -32,6 +35,7 @@ from embedway_upstream import (
 
 DOCUMENTS = ["one", "two", "three", "four", "five"]
 RERANKER = Path(__file__).parents[2] / "local_runtime" / "reference" / "rerankers" / "bert"
+PAIRS = json.loads((RERANKER.parent / "pairs.json").read_text())
 
 Rank = Callable[..., list[RerankResult]]
 
@@ -80,10 +84,10 @@ def test_top_n_gives_the_best_of_all(ranking, rank):
 def test_documents_are_cut_into_requests_and_put_in_one_order(ranking, rank):
     many = [f"document {number}" for number in range(23)]
     with Client("m", base_url=ranking.url, batch_size=5) as client:
-        results = rank(client, "q", many, top_n=7)
+        results = rank(client, "q", many, top_n=3)
 
     assert sorted(len(body["documents"]) for body in ranking.bodies) == [3, 5, 5, 5, 5]
-    assert [result.index for result in results] == _expected("q", many)[:7]
+    assert [result.index for result in results] == _expected("q", many)[:3]
 
 
 def test_large_documents_are_cut_by_bytes_with_the_query(ranking, rank):
@@ -220,6 +224,24 @@ def test_in_this_process_the_scores_are_the_runtimes(rank, tmp_path, monkeypatch
 
     assert [r.index for r in results] == np.argsort(-scores, kind="stable")[:4].tolist()
     assert [r.relevance_score for r in results] == [float(scores[r.index]) for r in results]
+
+
+def test_through_the_real_gateway_the_scores_are_the_models(rank, tmp_path, monkeypatch):
+    monkeypatch.setenv("EMBEDWAY_HOME", str(tmp_path))
+    scores = json.loads((RERANKER / "expected.json").read_text())[1 : len(PAIRS["documents"])]
+    upstream = {"name": "local", "engine": "local", "model": str(RERANKER)}
+    models = [{"name": "ranker", "capabilities": ["rerank"], "upstreams": [upstream]}]
+    with (
+        served(create_app(Config.model_validate({"models": models}))) as address,
+        Client("ranker", base_url=f"{address}/v1", batch_size=3) as client,
+    ):
+        results = rank(client, PAIRS["queries"][0], PAIRS["documents"][1:])
+        with pytest.raises(InvalidRequest, match="does not embed"):
+            client.embed(["a text"])
+
+    found = [result.relevance_score for result in results]
+    assert found == sorted(found, reverse=True)
+    assert found == pytest.approx([scores[result.index] for result in results], abs=1e-5)
 
 
 def test_a_local_model_that_embeds_is_no_reranker(rank, model_in_store):

@@ -1,0 +1,137 @@
+"""Rerankers are in the model process like what embeds, with the same scores and errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import httpx
+import numpy as np
+import pytest
+
+from doubles.gateway_process import running_gateway
+from doubles.model_process import ModelProcess, model_process, until
+from embedway_gateway.local_rerank import LocalRerank
+from embedway_gateway.model_process.line import Line
+from embedway_gateway.model_process.rank_out_of_process import RankOutOfProcess
+from embedway_gateway.rank_in_process import rank_in_process
+from embedway_gateway.runtime import Loads
+from embedway_upstream import DeadlineExceeded, InvalidRequest, RerankRequest, UpstreamFailed
+
+Serve: TypeAlias = Callable[[Loads], AbstractAsyncContextManager[LocalRerank]]
+
+FOLDER = Path(__file__).parents[2] / "local_runtime" / "reference" / "rerankers"
+PAIRS = json.loads((FOLDER / "pairs.json").read_text())
+QUERY, DOCUMENTS = PAIRS["queries"][0], PAIRS["documents"]
+SCORES = json.loads((FOLDER / "bert" / "expected.json").read_text())[: len(DOCUMENTS)]
+LOADS = Loads(str(FOLDER / "bert"), "cpu")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMBEDWAY_HOME", str(tmp_path))
+
+
+@asynccontextmanager
+async def here(loads: Loads) -> AsyncIterator[LocalRerank]:
+    local = LocalRerank("up", rank_in_process("up", loads))
+    yield local
+    await local.close()
+
+
+@asynccontextmanager
+async def of(process: ModelProcess, loads: Loads = LOADS) -> AsyncIterator[LocalRerank]:
+    line = Line(process.path)
+    local = LocalRerank("up", RankOutOfProcess("up", loads, line))
+    yield local
+    await local.close()
+    line.close()
+
+
+@asynccontextmanager
+async def there(loads: Loads) -> AsyncIterator[LocalRerank]:
+    async with model_process() as process:
+        async with of(process, loads) as local:
+            yield local
+        await until(lambda: not process.models)
+
+
+both = pytest.mark.parametrize("serve", [here, there])
+
+
+def request(*documents: str, **more: Any) -> RerankRequest:
+    return RerankRequest("m", QUERY, documents or tuple(DOCUMENTS), **more)
+
+
+@both
+async def test_scores_are_those_of_the_model(serve: Serve) -> None:
+    async with serve(LOADS) as local:
+        facts = await local.load()
+        response = await local.send(request())
+        first = await local.send(request(top_n=1))
+
+    assert (str(FOLDER / "bert"), "cpu") == (facts.model, facts.device)
+    scores = {result.index: result.relevance_score for result in response.results}
+    np.testing.assert_allclose([scores[i] for i in range(len(DOCUMENTS))], SCORES, atol=1e-5)
+    assert first.results == response.results[:1]
+    assert response.usage.total_tokens > len(DOCUMENTS)
+
+
+@both
+async def test_a_document_without_a_utf8_form_is_the_callers_mistake(serve: Serve) -> None:
+    async with serve(LOADS) as local:
+        with pytest.raises(InvalidRequest, match="lone surrogate"):
+            await local.send(request("fine", "a\ud800"))
+
+
+@both
+async def test_a_model_that_cannot_be_loaded_says_why(serve: Serve) -> None:
+    async with serve(Loads(str(FOLDER / "nowhere"))) as local:
+        with pytest.raises(UpstreamFailed, match="could not be loaded") as caught:
+            await local.send(request())
+
+    assert "nowhere" in local.problem
+    assert "up" == caught.value.upstream
+
+
+async def test_nothing_is_computed_after_the_deadline() -> None:
+    async with there(LOADS) as local:
+        await local.load()
+        with pytest.raises(DeadlineExceeded):
+            await local.send(request(deadline=0.0))
+
+
+async def test_workers_share_one_and_it_comes_back() -> None:
+    async with model_process() as process, of(process) as local, of(process) as other:
+        before = await local.send(request())
+        await other.load()
+        assert 1 == process.models
+        await process.die()
+        await until(lambda: local.problem)
+        assert not local.present()
+        await process.start()
+        after = await local.send(request())
+
+        assert before.results == after.results
+        assert local.present()
+        assert 1 == process.models
+
+
+def test_two_workers_of_a_gateway_load_it_once(tmp_path: Path) -> None:
+    path = tmp_path / "embedway.yaml"
+    upstream = f"{{name: up, engine: local, model: {FOLDER / 'bert'}}}"
+    path.write_text(f"models: [{{name: m, capabilities: [rerank], upstreams: [{upstream}]}}]")
+    with running_gateway("--workers", "2", "--config", str(path)) as gateway:
+        gateway.wait_ready()
+        body = {"model": "m", "query": QUERY, "documents": DOCUMENTS[1:]}
+        # Each connection may be accepted by the other worker.
+        replies = [httpx.post(f"{gateway.base_url}/rerank", json=body) for _ in range(6)]
+
+        assert {200} == {reply.status_code for reply in replies}
+        assert 1 == len({json.dumps(reply.json()["results"]) for reply in replies})
+        assert 1 == sum("which reranks" in line for line in gateway.log)
+        assert b"embedway_model_process_models 1.0" in gateway.get("/metrics")[1]
+        assert 0 == gateway.stop()
