@@ -60,22 +60,26 @@ class Cache:
     Vectors are found by their space, and by everything else that they depend on, so that models
     which share a store never get each other's.
 
-    `place` is where they come from: it stands for the space where a server tells none. `stated`
-    gives the space that vectors must be in, or None while it is not known: then the one that was
-    stored last is believed, until an answer shows which it is.
+    `place` is where they come from: it stands for the space where a server tells none.
     """
 
     place: str
     dimensions: int | None
     prompts: Mapping[str, str]
-    stated: Callable[[], str | None]
     settled: str | None = field(default=None)
-    """`place`, once the server was seen to tell no space."""
+    """What stands for the space, once the server was seen to tell none."""
 
-    def fetch(self, texts: Sequence[str], input_type: str) -> Steps:
-        """Yields what is to be done, and is sent what came of it."""
+    def fetch(
+        self, texts: Sequence[str], input_type: str, *, stated: Callable[[], str | None]
+    ) -> Steps:
+        """
+        Yields what is to be done, and is sent what came of it.
+
+        `stated` gives the space that vectors must be in, or None while it is not known: then the
+        one that was stored last is believed, until an answer shows which it is.
+        """
         distinct = tuple(dict.fromkeys(texts))
-        certain = self.stated() or self.settled
+        certain = stated() or self.settled
         believed = certain or (yield from self._believed())
         kind = (input_type, self.prompts.get(input_type, ""))
         found: dict[str, list[float]] = {}
@@ -91,7 +95,7 @@ class Cache:
             result = yield from _embed(missing)
             usage += result.usage
             fresh.update(zip(missing, result.vectors.tolist(), strict=True))
-            space = self._space(result)
+            space = self._space(result, stated())
             if space != believed:
                 found, believed = {}, space
                 yield Keep(self._pointer(), {"vector_space": space})
@@ -101,10 +105,12 @@ class Cache:
         every = found | fresh
         return Fetched([every[text] for text in texts], usage)
 
-    def _space(self, result: EmbeddingResult) -> str:
-        told = result.vector_space or self.stated()
-        self.settled = None if told else self.place
-        return told or self.place
+    def _space(self, result: EmbeddingResult, stated: str | None) -> str:
+        told = result.vector_space or stated
+        # What little can be seen of a space that nobody tells: its size.
+        untold = f"{self.place} {result.vectors.shape[1]}"
+        self.settled = None if told else untold
+        return told or untold
 
     def _believed(self) -> Generator[Step, Said, str | None]:
         stored = yield Look(self._pointer())

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-import llama_index.core.instrumentation as instrument
-from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation.events.embedding import EmbeddingStartEvent
 from llama_index.core.utils import get_tqdm_iterable
+from llama_index_instrumentation import get_dispatcher
 from pydantic import PrivateAttr
 
 from embedway_client import Client, EmbeddingResult
@@ -27,13 +27,14 @@ from llama_index.embeddings.embedway.cache import (
     Said,
     Step,
 )
+from llama_index.embeddings.embedway.field import Fields
 from llama_index.embeddings.embedway.usage import EmbeddingUsageEvent, counts
 
 __all__ = ["Calls"]
 
 _AT_ONCE = 4
 
-_dispatcher = instrument.get_dispatcher(__name__)
+_dispatcher = get_dispatcher(__name__)
 
 
 @dataclass(slots=True)
@@ -44,7 +45,7 @@ class _Batch:
     done: Fetched | None = None
 
 
-class Calls(BaseEmbedding):
+class Calls(Fields):
     """
     An embedding over a client of ours.
 
@@ -52,8 +53,16 @@ class Calls(BaseEmbedding):
     and leave requests running when one has failed; the events are the same.
     """
 
-    _client: Client = PrivateAttr()
     _cache: Cache = PrivateAttr()
+
+    def _use(self, client: Client) -> Self:
+        deployed = None if client.deployment is None else client.deployment.shown()
+        self._cache = Cache(
+            place=json.dumps([self.base_url, self.model_name, deployed], sort_keys=True),
+            dimensions=self.dimensions,
+            prompts={"query": self.query_prompt, "document": self.document_prompt},
+        )
+        return super()._use(client)
 
     def get_query_embedding(self, query: str) -> list[float]:
         """The vector of a query."""
@@ -156,11 +165,14 @@ class Calls(BaseEmbedding):
             )
         _dispatcher.event(EmbeddingUsageEvent(chunks=batch.texts, embeddings=vectors, usage=usage))
 
+    def _space(self) -> str | None:
+        return self._client.vector_space
+
     def _fetch(self, texts: list[str], input_type: InputType) -> Fetched:
         if self.embeddings_cache is None:
             result = self._embed(texts, input_type)
             return Fetched(_rows(result), result.usage)
-        steps = self._cache.fetch(texts, input_type)
+        steps = self._cache.fetch(texts, input_type, stated=self._space)
         said: Said = None
         while True:
             try:
@@ -174,7 +186,7 @@ class Calls(BaseEmbedding):
         if self.embeddings_cache is None:
             result = await self._aembed(texts, input_type)
             return Fetched(_rows(result), result.usage)
-        steps = self._cache.fetch(texts, input_type)
+        steps = self._cache.fetch(texts, input_type, stated=self._space)
         said: Said = None
         while True:
             try:

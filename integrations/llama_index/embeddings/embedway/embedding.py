@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, Unpack
-
-from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.storage.kvstore.types import BaseKVStore
-from pydantic import ConfigDict, Field, SecretStr
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from embedway_client import Client, environment
-from llama_index.embeddings.embedway.cache import Cache
 from llama_index.embeddings.embedway.calls import Calls
 from llama_index.embeddings.embedway.option import Keywords, understood
-from llama_index.embeddings.embedway.travel import packed, shared
 
 if TYPE_CHECKING:
     import httpx
@@ -38,65 +30,22 @@ class EmbedwayEmbedding(Calls):
     embedding methods raise `TypeError` and `ValueError` for what is not text, and an
     `embedway_upstream.EmbeddingError` for what goes wrong on the way.
 
-    The fields below are the keywords, with the framework's own, such as `embeddings_cache`.
+    The fields are the keywords, with the framework's own, such as `embeddings_cache`.
     `model`, `batch_size` and `max_concurrency` are other names of `model_name`,
     `embed_batch_size` and `num_workers`; names that other classes have are understood too. What
     `to_dict` gives has neither the API key nor the headers, which may hold secrets; `from_dict`
     takes the key from the environment.
     """
 
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    model_name: str = Field(default="", frozen=True)
-    """As the server names it; with `base_url="local"`, a name on the hub or a folder."""
-    base_url: str = Field(default_factory=environment.base_url, frozen=True)
-    """Where `/embeddings` is; "local" for this process. By default `EMBEDWAY_BASE_URL`."""
-    api_key: SecretStr | None = Field(default=None, frozen=True, exclude=True, repr=False)
-    """By default `EMBEDWAY_API_KEY`."""
-    dimensions: int | None = Field(default=None, frozen=True)
-    """Of the vectors, where the model can give shorter ones."""
-    embed_batch_size: int = Field(default=256, ge=1, le=2048)
-    """Texts in one request."""
-    num_workers: int | None = Field(default=4, ge=1)
-    """Requests of one async call at once."""
-    timeout: float = Field(default=60.0, frozen=True)
-    """Seconds for one attempt."""
-    max_retries: int = Field(default=2, frozen=True)
-    """Further attempts after connection failures, timeouts, 429 and 5xx."""
-    fallback: Literal["local"] | None = Field(default=None, frozen=True)
-    """ "local": embed in this process while the server is out of reach, in the same space only."""
-    precision: Literal["fp32", "bf16", "fp16", "int8", "auto"] = Field(default="fp32", frozen=True)
-    """Of a model in this process."""
-    vector_space: str | None = Field(default=None, frozen=True)
-    """The fingerprint that vectors must have; by default the first one seen."""
-    query_prompt: str = Field(default="", frozen=True)
-    """Put before queries; a gateway of ours does that itself, and refuses to have it done."""
-    document_prompt: str = Field(default="", frozen=True)
-    """Put before texts."""
-    default_headers: Mapping[str, str] = Field(
-        default_factory=dict, frozen=True, exclude=True, repr=False
-    )
-    """Sent with every request."""
-    insecure: bool = Field(default=False, frozen=True)
-    """Send the API key over plain http beyond this machine."""
-    embeddings_cache: BaseKVStore | None = Field(default=None, exclude=True, repr=False)
-    """Of vectors; models may share one."""
-    on_usage: Any = Field(default=None, frozen=True, exclude=True, repr=False)
-    """Called with an `embedway_client.UsageEvent` after every call that succeeded."""
-    http_client: Any = Field(default=None, frozen=True, exclude=True, repr=False)
-    """An `httpx.Client` to use instead of one of ours; never closed here."""
-    http_async_client: Any = Field(default=None, frozen=True, exclude=True, repr=False)
-    """The same for async calls."""
-
     def __init__(self, model: str | None = None, **keywords: Unpack[Keywords]) -> None:
-        given = understood(
+        given: dict[str, Any] = understood(
             [("model", model), *keywords.items()],
             known=type(self).model_fields,
             owner=type(self).__name__,
         )
         super().__init__(**{"api_key": environment.api_key(), **given})
         key = self.api_key
-        self._client = Client(
+        client = Client(
             self.model_name,
             base_url=self.base_url,
             api_key=None if key is None else key.get_secret_value(),
@@ -116,7 +65,7 @@ class EmbedwayEmbedding(Calls):
             max_concurrency=self.num_workers or 1,
             on_usage=self.on_usage,
         )
-        self._cache = self._cached()
+        self._use(client)
 
     @classmethod
     def from_env(cls) -> Self:
@@ -231,31 +180,6 @@ class EmbedwayEmbedding(Calls):
         )
 
     @classmethod
-    def _over(cls, client: Client, **fields: Any) -> Self:
-        """One past our own constructor, which would connect to a gateway."""
-        made = cls.__new__(cls)
-        BaseEmbedding.__init__(made, **fields)
-        made._client = client
-        made._cache = made._cached()
-        return made
-
-    def _cached(self) -> Cache:
-        client = self._client
-        deployed = None if client.deployment is None else client.deployment.shown()
-        return Cache(
-            place=json.dumps([self.base_url, self.model_name, deployed], sort_keys=True),
-            dimensions=self.dimensions,
-            prompts={"query": self.query_prompt, "document": self.document_prompt},
-            stated=lambda: client.vector_space,
-        )
-
-    def to_dict(self, **options: Any) -> dict[str, Any]:
-        """What `from_dict` takes: no key, no headers, no credentials, no cache."""
-        deployment = self._client.deployment
-        more = {} if deployment is None else {"direct": deployment.shown()}
-        return {**super().to_dict(**options), **more}
-
-    @classmethod
     def from_dict(cls, data: dict[str, Any], **more: Any) -> Self:
         """What `to_dict` was called on; give the `credentials=` of what `direct` had made."""
         if "direct" not in data:
@@ -267,29 +191,6 @@ class EmbedwayEmbedding(Calls):
         made = cls.direct(model=data["model_name"], **told)
         made.embeddings_cache = store
         return made
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
-        # The framework would restore another client, that does not know the vector space.
-        return _restored, (type(self), self._client, packed(dict(self)))
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return super().__deepcopy__({**(memo or {}), **shared(dict(self))})._anew()
-
-    def __copy__(self) -> Self:
-        return super().__copy__()._anew()
-
-    def _anew(self) -> Self:
-        self._cache = self._cached()
-        return self
-
-    def model_copy(self, *, update: Mapping[str, object] | None = None, deep: bool = False) -> Self:
-        """A copy; with `update`, one that is checked and connects anew (not one of `direct`)."""
-        if not update:
-            return super().model_copy(deep=deep)
-        if self._client.deployment is not None:
-            raise TypeError("what direct() made is not changed in copying; call direct() again")
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**{**fields, **update})
 
     @classmethod
     def class_name(cls) -> str:
@@ -312,10 +213,4 @@ class EmbedwayEmbedding(Calls):
         was made before: in this one, or else in whichever the next answer is in.
         """
         self._client.accept_vector_space(fingerprint)
-        self._anew()
-
-
-def _restored(
-    kind: type[EmbedwayEmbedding], client: Client, fields: dict[str, Any]
-) -> EmbedwayEmbedding:
-    return kind._over(client, **fields)  # noqa: SLF001
+        self._cache.settled = None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from embedway_client.usage import OnUsage
 
-__all__ = ["Connection", "Keywords", "understood"]
+__all__ = ["Connection", "Keywords", "RerankKeywords", "understood"]
 
 
 class Connection(TypedDict, total=False):
@@ -59,13 +59,17 @@ class Keywords(Connection, total=False):
     rate_limiter: BaseRateLimiter | None
 
 
+class RerankKeywords(Connection, total=False):
+    """Those of `EmbedwayRerank`."""
+
+    top_n: int | None
+    keep_retrieval_score: bool
+
+
 # As users bring them along: of OpenAIEmbedding and OpenAILikeEmbedding, of TextEmbeddingsInference,
 # of OCIDataScienceEmbedding, of CohereRerank, and of our own class for LangChain.
 _ALIASES: Mapping[str, str] = MappingProxyType(
     {
-        "model": "model_name",
-        "batch_size": "embed_batch_size",
-        "max_concurrency": "num_workers",
         "api_base": "base_url",
         "auth_token": "api_key",
         "request_timeout": "timeout",
@@ -75,6 +79,13 @@ _ALIASES: Mapping[str, str] = MappingProxyType(
         "query_instruction": "query_prompt",
         "text_instruction": "document_prompt",
     }
+)
+
+# Of one setting, our name and the framework's; a class has a field of one of them.
+_TWINS = (
+    ("model", "model_name"),
+    ("batch_size", "embed_batch_size"),
+    ("max_concurrency", "num_workers"),
 )
 
 # What is said with these values is what happens anyhow.
@@ -123,7 +134,7 @@ def understood(
     for name, value in given:
         if value in _NOTHING_NEW.get(name, ()):
             continue
-        own = name if name in known else _ALIASES.get(name, name)
+        own = _own(name, known)
         if own not in known:
             if value is None and name in _ADVICE:
                 continue
@@ -139,13 +150,21 @@ def understood(
     return read
 
 
+def _own(name: str, known: Collection[str]) -> str:
+    if name in known:
+        return name
+    twin = next((one for pair in _TWINS if name in pair for one in pair if one in known), name)
+    return _ALIASES.get(name, twin)
+
+
 def _refuse(name: str, known: Collection[str], owner: str) -> NoReturn:
     if name in _ADVICE:
         raise TypeError(f"{name}= is no keyword of {owner}: {_ADVICE[name]}")
     # Imported here: a class that is used rightly never needs it.
     from difflib import get_close_matches
 
-    names = [*known, *(alias for alias, own in _ALIASES.items() if own in known)]
+    others = [*_ALIASES, *(one for pair in _TWINS for one in pair)]
+    names = [*known, *(one for one in others if _own(one, known) in known)]
     near = get_close_matches(name, names, 1)
     guess = f"; did you mean {near[0]}=?" if near else ""
     raise TypeError(f"{name}= is no keyword of {owner}{guess}")
