@@ -24,7 +24,7 @@ SECRET = "sk-very-secret"
         ({"request_timeout": 7}, "timeout", 7.0),
         ({"headers": {"x": "y"}}, "default_headers", {"x": "y"}),
         ({"query_instruction": "Ask:"}, "query_prompt", "Ask: "),
-        ({"text_instruction": "Say:"}, "document_prompt", "Say: "),
+        ({"text_instruction": "Say: "}, "document_prompt", "Say: "),
         ({"text_instruction": ""}, "document_prompt", ""),
         ({"base_url": None, "api_key": None}, "base_url", "http://127.0.0.1:8080/v1"),
         ({"additional_kwargs": {}, "reuse_client": True}, "timeout", 60.0),

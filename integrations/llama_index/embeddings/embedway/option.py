@@ -125,7 +125,7 @@ def understood(
     """
     The keywords under the names in `known`; `owner` is the class. What is None was not given.
 
-    An instruction is what LlamaIndex calls a prompt that a space follows. Raises `TypeError` for
+    What LlamaIndex calls an instruction is a prompt that one space ends. Raises `TypeError` for
     a keyword that is not understood, `ValueError` for one that is given twice, in two ways; both
     say what to do instead, and never a value.
     """
@@ -141,13 +141,18 @@ def understood(
             _refuse(name, known, owner)
         if value is None:
             continue
-        if name.endswith("_instruction") and value:
-            value = f"{value} "  # noqa: PLW2901 - what the framework puts between them
+        if name.endswith("_instruction"):
+            value = _prompt(value)  # noqa: PLW2901 - the same, said otherwise
         if own in names and read[own] != value:
             raise ValueError(f"{names[own]}= and {name}= are one setting of {owner}; give one")
         names[own] = name
         read[own] = value
     return read
+
+
+def _prompt(instruction: object) -> object:
+    whole = instruction.strip() if isinstance(instruction, str) else instruction
+    return f"{whole} " if whole else whole
 
 
 def _own(name: str, known: Collection[str]) -> str:
