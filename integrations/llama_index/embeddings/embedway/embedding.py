@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+
+from pydantic import SecretStr
 
 from embedway_client import Client, environment
 from llama_index.embeddings.embedway.calls import Calls
-from llama_index.embeddings.embedway.option import Keywords, understood
+from llama_index.embeddings.embedway.option import EmbeddingAliases, understood
 
 if TYPE_CHECKING:
     import httpx
+    from llama_index.core.callbacks import CallbackManager
+    from llama_index.core.rate_limiter import BaseRateLimiter
+    from llama_index.core.storage.kvstore.types import BaseKVStore
 
     from embedway_client.deployment import EngineName, Invoke, PlatformName, Pooling
+    from embedway_client.local import Precision
     from embedway_client.usage import OnUsage
 
 __all__ = ["EmbedwayEmbedding"]
@@ -30,22 +37,68 @@ class EmbedwayEmbedding(Calls):
     embedding methods raise `TypeError` and `ValueError` for what is not text, and an
     `embedway_upstream.EmbeddingError` for what goes wrong on the way.
 
-    The fields are the keywords, with the framework's own, such as `embeddings_cache`.
-    `model`, `batch_size` and `max_concurrency` are other names of `model_name`,
-    `embed_batch_size` and `num_workers`; names that other classes have are understood too. What
-    `to_dict` gives has neither the API key nor the headers, which may hold secrets; `from_dict`
-    takes the key from the environment.
+    `batch_size` is the framework's `embed_batch_size`, `max_concurrency` its `num_workers`; names
+    that other classes have are understood too. What `to_dict` gives has neither the API key nor
+    the headers, which may hold secrets; `from_dict` takes the key from the environment. Raises
+    `TypeError` for a keyword that is not understood, `ValueError` for what cannot work.
     """
 
-    def __init__(self, model: str | None = None, **keywords: Unpack[Keywords]) -> None:
-        given: dict[str, Any] = understood(
-            [("model", model), *keywords.items()],
-            known=type(self).model_fields,
-            owner=type(self).__name__,
-        )
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        api_key: str | SecretStr | None = None,
+        dimensions: int | None = None,
+        batch_size: int = 256,
+        timeout: float = 60.0,
+        max_retries: int = 2,
+        fallback: Literal["local"] | None = None,
+        vector_space: str | None = None,
+        default_headers: Mapping[str, str] | None = None,
+        insecure: bool = False,
+        precision: Precision = "fp32",
+        query_prompt: str = "",
+        document_prompt: str = "",
+        max_concurrency: int = 4,
+        on_usage: OnUsage | None = None,
+        http_client: httpx.Client | None = None,
+        http_async_client: httpx.AsyncClient | None = None,
+        callback_manager: CallbackManager | None = None,
+        embeddings_cache: BaseKVStore | None = None,
+        rate_limiter: BaseRateLimiter | None = None,
+        **others: Unpack[EmbeddingAliases],
+    ) -> None:
+        own = {
+            "model": model,
+            "base_url": base_url,
+            "api_key": api_key,
+            "dimensions": dimensions,
+            "batch_size": batch_size,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "fallback": fallback,
+            "vector_space": vector_space,
+            "default_headers": default_headers,
+            "insecure": insecure,
+            "precision": precision,
+            "query_prompt": query_prompt,
+            "document_prompt": document_prompt,
+            "max_concurrency": max_concurrency,
+            "on_usage": on_usage,
+            "http_client": http_client,
+            "http_async_client": http_async_client,
+            "callback_manager": callback_manager,
+            "embeddings_cache": embeddings_cache,
+            "rate_limiter": rate_limiter,
+        }
+        given = understood(own, others, known=type(self).model_fields, owner=type(self).__name__)
         super().__init__(**{"api_key": environment.api_key(), **given})
+        self._use(self._connected())
+
+    def _connected(self) -> Client:
         key = self.api_key
-        client = Client(
+        return Client(
             self.model_name,
             base_url=self.base_url,
             api_key=None if key is None else key.get_secret_value(),
@@ -65,7 +118,6 @@ class EmbedwayEmbedding(Calls):
             max_concurrency=self.num_workers or 1,
             on_usage=self.on_usage,
         )
-        self._use(client)
 
     @classmethod
     def from_env(cls) -> Self:
@@ -135,6 +187,19 @@ class EmbedwayEmbedding(Calls):
         Raises `ValueError` for settings that cannot work, `TypeError` for credentials that are
         not understood, `ImportError` where signing needs a package. Does no I/O.
         """
+        told: dict[str, Any] = {
+            "dimensions": dimensions,
+            "query_prompt": query_prompt,
+            "document_prompt": document_prompt,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "fallback": fallback,
+            "vector_space": vector_space,
+            "insecure": insecure,
+            "http_client": http_client,
+            "http_async_client": http_async_client,
+            "on_usage": on_usage,
+        }
         client = Client.direct(
             model=model,
             url=url,
@@ -146,38 +211,12 @@ class EmbedwayEmbedding(Calls):
             pooling=pooling,
             path=path,
             served_model=served_model,
-            dimensions=dimensions,
-            query_prompt=query_prompt,
-            document_prompt=document_prompt,
             batch_size=batch_size,
-            timeout=timeout,
-            max_retries=max_retries,
-            fallback=fallback,
-            vector_space=vector_space,
-            insecure=insecure,
-            http_client=http_client,
-            http_async_client=http_async_client,
             max_concurrency=max_concurrency,
-            on_usage=on_usage,
+            **told,
         )
-        return cls._over(
-            client,
-            model_name=model,
-            embed_batch_size=batch_size,
-            base_url=url,
-            dimensions=dimensions,
-            timeout=timeout,
-            max_retries=max_retries,
-            fallback=fallback,
-            vector_space=vector_space,
-            query_prompt=query_prompt,
-            document_prompt=document_prompt,
-            insecure=insecure,
-            http_client=http_client,
-            http_async_client=http_async_client,
-            num_workers=max_concurrency,
-            on_usage=on_usage,
-        )
+        names = {"model_name": model, "embed_batch_size": batch_size}
+        return cls._over(client, base_url=url, num_workers=max_concurrency, **names, **told)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **more: Any) -> Self:

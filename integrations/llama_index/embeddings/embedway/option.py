@@ -2,68 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NoReturn, TypedDict
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
 if TYPE_CHECKING:
     import httpx
-    from llama_index.core.callbacks import CallbackManager
-    from llama_index.core.rate_limiter import BaseRateLimiter
-    from llama_index.core.storage.kvstore.types import BaseKVStore
     from pydantic import SecretStr
+    from pydantic.fields import FieldInfo
 
-    from embedway_client.usage import OnUsage
-
-__all__ = ["Connection", "Keywords", "RerankKeywords", "understood"]
+__all__ = ["Aliases", "EmbeddingAliases", "understood"]
 
 
-class Connection(TypedDict, total=False):
-    """The keywords of everything that talks to a server, under every name that they have."""
+class Aliases(TypedDict, total=False):
+    """Other names of keywords that whatever talks to a server has."""
 
     model_name: str | None
-    base_url: str | None
     api_base: str | None
-    api_key: str | SecretStr | None
     auth_token: str | SecretStr | None
-    batch_size: int
     embed_batch_size: int | None
-    max_concurrency: int
     num_workers: int | None
-    timeout: float
     request_timeout: float
-    max_retries: int
-    default_headers: Mapping[str, str] | None
     headers: Mapping[str, str] | None
     extra_headers: Mapping[str, str] | None
-    insecure: bool
-    http_client: httpx.Client | None
-    http_async_client: httpx.AsyncClient | None
     async_http_client: httpx.AsyncClient | None
-    on_usage: OnUsage | None
-    callback_manager: CallbackManager | None
 
 
-class Keywords(Connection, total=False):
-    """Those of `EmbedwayEmbedding`."""
+class EmbeddingAliases(Aliases, total=False):
+    """Those that an embedding has beside them."""
 
-    dimensions: int | None
-    fallback: Literal["local"] | None
-    precision: Literal["fp32", "bf16", "fp16", "int8", "auto"]
-    vector_space: str | None
-    query_prompt: str
     query_instruction: str | None
-    document_prompt: str
     text_instruction: str | None
-    embeddings_cache: BaseKVStore | None
-    rate_limiter: BaseRateLimiter | None
-
-
-class RerankKeywords(Connection, total=False):
-    """Those of `EmbedwayRerank`."""
-
-    top_n: int | None
-    keep_retrieval_score: bool
 
 
 # As users bring them along: of OpenAIEmbedding and OpenAILikeEmbedding, of TextEmbeddingsInference,
@@ -120,33 +89,37 @@ _ADVICE: Mapping[str, str] = MappingProxyType(
 
 
 def understood(
-    given: Iterable[tuple[str, object]], *, known: Collection[str], owner: str
-) -> dict[str, object]:
+    own: Mapping[str, object],
+    others: Mapping[str, object],
+    *,
+    known: Mapping[str, FieldInfo],
+    owner: str,
+) -> dict[str, Any]:
     """
-    The keywords under the names in `known`; `owner` is the class. What is None was not given.
+    The keywords, ours and `others`, under the names of the fields in `known`; `owner` is the class.
 
-    What LlamaIndex calls an instruction is a prompt that one space ends. Raises `TypeError` for
-    a keyword that is not understood, `ValueError` for one that is given twice, in two ways; both
-    say what to do instead, and never a value.
+    What is None, or is the default anyhow, was not given. What LlamaIndex calls an instruction is
+    a prompt that one space ends. Raises `TypeError` for a keyword that is not understood,
+    `ValueError` for one that is given twice, in two ways; both say what to do instead, and never a
+    value.
     """
     read: dict[str, object] = {}
     names: dict[str, str] = {}
-    for name, value in given:
-        if value in _NOTHING_NEW.get(name, ()):
+    for name, given in [*own.items(), *others.items()]:
+        if given in _NOTHING_NEW.get(name, ()):
             continue
-        own = _own(name, known)
-        if own not in known:
-            if value is None and name in _ADVICE:
+        field = _field(name, known)
+        if field not in known:
+            if given is None and name in _ADVICE:
                 continue
             _refuse(name, known, owner)
-        if value is None:
+        value = _prompt(given) if name.endswith("_instruction") else given
+        if value is None or value == known[field].default:
             continue
-        if name.endswith("_instruction"):
-            value = _prompt(value)  # noqa: PLW2901 - the same, said otherwise
-        if own in names and read[own] != value:
-            raise ValueError(f"{names[own]}= and {name}= are one setting of {owner}; give one")
-        names[own] = name
-        read[own] = value
+        if field in names and read[field] != value:
+            raise ValueError(f"{names[field]}= and {name}= are one setting of {owner}; give one")
+        names[field] = name
+        read[field] = value
     return read
 
 
@@ -155,7 +128,7 @@ def _prompt(instruction: object) -> object:
     return f"{whole} " if whole else whole
 
 
-def _own(name: str, known: Collection[str]) -> str:
+def _field(name: str, known: Collection[str]) -> str:
     if name in known:
         return name
     twin = next((one for pair in _TWINS if name in pair for one in pair if one in known), name)
@@ -169,7 +142,7 @@ def _refuse(name: str, known: Collection[str], owner: str) -> NoReturn:
     from difflib import get_close_matches
 
     others = [*_ALIASES, *(one for pair in _TWINS for one in pair)]
-    names = [*known, *(one for one in others if _own(one, known) in known)]
+    names = [*known, *(one for one in others if _field(one, known) in known)]
     near = get_close_matches(name, names, 1)
     guess = f"; did you mean {near[0]}=?" if near else ""
     raise TypeError(f"{name}= is no keyword of {owner}{guess}")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
@@ -15,7 +15,7 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import ConfigDict, Field, SecretStr
 
 from embedway_client import Client, RerankResult, environment
-from llama_index.embeddings.embedway.option import RerankKeywords, understood
+from llama_index.embeddings.embedway.option import Aliases, understood
 from llama_index.embeddings.embedway.travel import Travels
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class EmbedwayRerank(Travels, BaseNodePostprocessor):
     are not comparable. Raises `TypeError` and `ValueError` for what cannot be ranked, such as an
     empty text, and an `embedway_upstream.EmbeddingError` for what goes wrong on the way.
 
-    The fields are the keywords; names that other classes have are understood too. What `to_dict`
-    gives has neither the API key nor the headers, which may hold secrets.
+    Names that other classes have for the keywords are understood too. What `to_dict` gives has
+    neither the API key nor the headers, which may hold secrets.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)
@@ -79,18 +79,50 @@ class EmbedwayRerank(Travels, BaseNodePostprocessor):
     http_async_client: Any = Field(default=None, frozen=True, exclude=True, repr=False)
     """The same for async calls."""
 
-    def __init__(self, model: str | None = None, **keywords: Unpack[RerankKeywords]) -> None:
-        given: dict[str, Any] = understood(
-            [("model", model), *keywords.items()],
-            known=type(self).model_fields,
-            owner=type(self).__name__,
-        )
-        # Here None is a value of its own.
-        if "top_n" in keywords:
-            given["top_n"] = keywords["top_n"]
-        super().__init__(**{"api_key": environment.api_key(), **given})
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        api_key: str | SecretStr | None = None,
+        top_n: int | None = 3,
+        keep_retrieval_score: bool = False,
+        batch_size: int = 256,
+        timeout: float = 60.0,
+        max_retries: int = 2,
+        default_headers: Mapping[str, str] | None = None,
+        insecure: bool = False,
+        max_concurrency: int = 4,
+        on_usage: OnUsage | None = None,
+        http_client: httpx.Client | None = None,
+        http_async_client: httpx.AsyncClient | None = None,
+        callback_manager: CallbackManager | None = None,
+        **others: Unpack[Aliases],
+    ) -> None:
+        own = {
+            "model": model,
+            "base_url": base_url,
+            "api_key": api_key,
+            "keep_retrieval_score": keep_retrieval_score,
+            "batch_size": batch_size,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "default_headers": default_headers,
+            "insecure": insecure,
+            "max_concurrency": max_concurrency,
+            "on_usage": on_usage,
+            "http_client": http_client,
+            "http_async_client": http_async_client,
+            "callback_manager": callback_manager,
+        }
+        given = understood(own, others, known=type(self).model_fields, owner=type(self).__name__)
+        # Of `top_n`, None is a value too.
+        super().__init__(**{"api_key": environment.api_key(), "top_n": top_n, **given})
+        self._use(self._connected())
+
+    def _connected(self) -> Client:
         key = self.api_key
-        client = Client(
+        return Client(
             self.model,
             base_url=self.base_url,
             api_key=None if key is None else key.get_secret_value(),
@@ -104,7 +136,6 @@ class EmbedwayRerank(Travels, BaseNodePostprocessor):
             max_concurrency=self.max_concurrency,
             on_usage=self.on_usage,
         )
-        self._use(client)
 
     @classmethod
     def from_env(cls) -> Self:
