@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = [
     "embedway_client",
+    "embedway_deploy",
     "embedway_gateway",
     "embedway_local",
     "embedway_upstream",
