@@ -21,6 +21,7 @@ from embedway_gateway.config.load import load_config
 from embedway_gateway.config.schema import Config
 from langchain_embedway import EmbedwayEmbeddings, EmbedwayRerank
 from llama_index.embeddings.embedway import EmbedwayEmbedding
+from llama_index.postprocessor.embedway import EmbedwayRerank as NodeRerank
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -239,7 +240,17 @@ def test_classes_page_names_every_keyword_of_both_classes() -> None:
     assert documented == [name for name in keywords if name in documented]
 
 
-def test_classes_page_names_every_keyword_of_the_reranker() -> None:
-    text = section("classes.md", "Reranking")
+def test_classes_page_names_every_keyword_of_llama_indexs_class() -> None:
+    pages = ("Keywords", "More keywords of `EmbedwayEmbedding`")
+    text = "".join(section("classes.md", name) for name in pages)
+    keywords = [*inspect.signature(EmbedwayEmbedding.__init__).parameters][1:-1]
 
-    assert [name for name in EmbedwayRerank.model_fields if f"`{name}`" not in text] == []
+    assert [name for name in keywords if f"`{name}`" not in text] == []
+
+
+def test_classes_page_names_every_keyword_of_the_rerankers() -> None:
+    text = section("classes.md", "Reranking") + section("classes.md", "Reranking nodes")
+    keywords = [*inspect.signature(NodeRerank.__init__).parameters][1:-1]
+    named = [*EmbedwayRerank.model_fields, *keywords, "callback_manager"]
+
+    assert [name for name in named if f"`{name}`" not in text] == []

@@ -21,6 +21,7 @@ PACKAGES = [
     "litellm_embedway",
     "mteb_embedway",
     "llama_index.embeddings.embedway",
+    "llama_index.postprocessor.embedway",
 ]
 MODULES = sorted(
     path

@@ -24,6 +24,7 @@ PACKAGES = [
     "langchain_embedway",
     "litellm_embedway",
     "llama_index/embeddings/embedway",
+    "llama_index/postprocessor/embedway",
     "mteb_embedway",
 ]
 
@@ -93,6 +94,7 @@ def test_llama_index_stays_a_namespace(names: list[str]) -> None:
     """One `__init__.py` above the leaf would hide LlamaIndex itself."""
     assert "llama_index/__init__.py" not in names
     assert "llama_index/embeddings/__init__.py" not in names
+    assert "llama_index/postprocessor/__init__.py" not in names
 
 
 def test_there_is_nothing_else_in_it(names: list[str]) -> None:
