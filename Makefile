@@ -30,7 +30,7 @@ run: $(VENV)/.run ## Serve all-MiniLM-L6-v2 on http://127.0.0.1:8080/v1  (ARGS="
 	@$(BIN)/embedway serve $(ARGS)
 
 test: $(VENV)/.dev ## Run the tests  (ARGS="-k name")
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .
