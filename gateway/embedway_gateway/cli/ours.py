@@ -48,6 +48,7 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "yaml",
         ),
         "oidc": ("jwt",),
+        "otel": ("opentelemetry",),
         "parquet": ("pyarrow",),
         "ray": ("ray",),
     }

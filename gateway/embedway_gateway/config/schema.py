@@ -17,6 +17,7 @@ from embedway_gateway.config.limits import LimitsConfig, MemoryLimitsConfig
 from embedway_gateway.config.oidc import OIDCConfig
 from embedway_gateway.config.routing import RoutingConfig
 from embedway_gateway.config.strict import Strict
+from embedway_gateway.config.tracing import TracingConfig
 from embedway_gateway.config.upstream import UpstreamConfig, require_address
 from embedway_gateway.config.usage import UsageConfig
 from embedway_gateway.config.value import Duration, Pause, Size
@@ -215,6 +216,7 @@ class Config(Strict):
     limits: LimitsConfig = MemoryLimitsConfig()
     """Who counts what keys and models may use."""
     usage: UsageConfig | None = None
+    tracing: TracingConfig | None = None
     """
     Where it is kept who used how much; none is an SQLite file, as soon as there are `keys` or
     `oidc`.
