@@ -33,4 +33,4 @@ def exported(
     )
     exporter = OTLPSpanExporter(endpoint=endpoint, headers=dict(headers) or None)
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    return Tracing(provider, platforms=platforms)
+    return Tracing(provider, platforms=platforms, give_up=exporter.shutdown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
@@ -26,6 +26,9 @@ __all__ = ["Tracing", "failed"]
 
 # W3C's two headers and no other: baggage of a caller is nobody's business behind us.
 _HEADERS = TraceContextTextMapPropagator()
+# Of what found a free slot at once.
+_NO_WAIT = 0.0001
+_PATIENCE = 2.0
 
 
 class Tracing:
@@ -34,8 +37,16 @@ class Tracing:
     headers, addresses, or the message of an error, which may name what an upstream said.
     """
 
-    def __init__(self, provider: TracerProvider, *, platforms: Iterable[str]) -> None:
+    def __init__(
+        self,
+        provider: TracerProvider,
+        *,
+        platforms: Iterable[str],
+        give_up: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`give_up` ends a wait for the collector, when the process is to end."""
         self._provider = provider
+        self._give_up = give_up
         self._tracer = provider.get_tracer("embedway", __version__)
         self.platforms = frozenset(platforms)
 
@@ -62,7 +73,7 @@ class Tracing:
 
     def queued(self, begun: float, ended: float) -> None:
         """That the current request waited for a slot, by the monotonic clock."""
-        if ended <= begun or not get_current_span().is_recording():
+        if ended - begun < _NO_WAIT or not get_current_span().is_recording():
             return
         # Spans are dated by the other clock.
         now = time.time_ns() - int((time.monotonic() - ended) * 1e9)
@@ -76,8 +87,12 @@ class Tracing:
         return found
 
     async def close(self) -> None:
-        """Hand over what is left, as far as that can be done within a moment."""
-        await asyncio.to_thread(self._provider.shutdown)
+        """Hand over what is left; for a collector that is away nobody waits long."""
+        ending = asyncio.create_task(asyncio.to_thread(self._provider.shutdown))
+        await asyncio.wait({ending}, timeout=_PATIENCE)
+        if not ending.done():
+            self._give_up()
+        await ending
 
 
 def failed(span: Span, kind: str) -> None:
