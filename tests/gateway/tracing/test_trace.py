@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -147,7 +148,9 @@ async def test_requests_that_travel_together_share_a_call_that_is_linked_to_each
     async with gateway(upstream, traces, max_concurrency=1) as client:
         upstream.delay = 0.05
         first = asyncio.create_task(embed(client, "first"))
+        end = time.monotonic() + 10
         while not upstream.running:
+            assert time.monotonic() < end
             await asyncio.sleep(0.001)
         others = [asyncio.create_task(embed(client, f"text {number}")) for number in range(3)]
         assert {200} == {one.status_code for one in await asyncio.gather(first, *others)}
