@@ -28,14 +28,14 @@ class Recorder:
         self.amounts.append(amount)
 
 
-def test_one_in_eight_is_observed_and_all_that_come_seldom() -> None:
+def test_one_in_sixteen_is_observed_and_all_that_come_seldom() -> None:
     busy, quiet = Recorder(), Recorder()
     one, other = Sampled(busy), Sampled(quiet)
     for number in range(80):
         one.add(number, 1.0)
         other.took(float(number), number + 0.5)
 
-    assert busy.amounts == list(range(0, 80, 8))
+    assert busy.amounts == list(range(0, 80, 16))
     assert quiet.amounts == [0.5] * 80
 
 
