@@ -12,8 +12,8 @@ __all__ = ["Phases", "Sampled", "Waited", "unwatched"]
 Waited: TypeAlias = Callable[[float, float], None]
 """Told when something asked for a slot, and when it had it."""
 
-# To observe one takes 1 to 3 µs, and there are six in a request.
-_EVERY = 16
+# To observe one takes 1 to 3 µs, and there are seven in a request.
+_EVERY = 32
 _QUIET_SECONDS = 0.1
 
 
@@ -27,7 +27,7 @@ class _Histogram(Protocol):
 
 class Sampled:
     """
-    A histogram of one in sixteen, and of each that comes a tenth of a second after the last: means
+    A histogram of one in thirty-two, and of each that comes a tenth of a second after the last: means
     and quantiles stay what they are, counts and sums do not.
     """
 

@@ -28,15 +28,15 @@ class Recorder:
         self.amounts.append(amount)
 
 
-def test_one_in_sixteen_is_observed_and_all_that_come_seldom() -> None:
+def test_one_in_thirty_two_is_observed_and_all_that_come_seldom() -> None:
     busy, quiet = Recorder(), Recorder()
     one, other = Sampled(busy), Sampled(quiet)
-    for number in range(80):
+    for number in range(96):
         one.add(number, 1.0)
         other.took(float(number), number + 0.5)
 
-    assert busy.amounts == list(range(0, 80, 16))
-    assert quiet.amounts == [0.5] * 80
+    assert busy.amounts == list(range(0, 96, 32))
+    assert quiet.amounts == [0.5] * 96
 
 
 class World:
