@@ -216,11 +216,12 @@ class Config(Strict):
     limits: LimitsConfig = MemoryLimitsConfig()
     """Who counts what keys and models may use."""
     usage: UsageConfig | None = None
-    tracing: TracingConfig | None = None
     """
     Where it is kept who used how much; none is an SQLite file, as soon as there are `keys` or
     `oidc`.
     """
+    tracing: TracingConfig | None = None
+    """Where traces go; none is nowhere, unless OpenTelemetry's own variables say so."""
     routing: RoutingConfig = RoutingConfig()
     """How upstreams are chosen, tried again and left alone, for all models."""
 
