@@ -228,7 +228,6 @@ def test_command_line_page_names_every_command_and_option() -> None:
         "serve",
         "similarity",
         "usage",
-        "usage",
     ]
     for name, command in commands.items():
         text = section("command-line.md", f"`embedway {name}`")
