@@ -27,8 +27,8 @@ class _Histogram(Protocol):
 
 class Sampled:
     """
-    A histogram of one in thirty-two, and of each that comes a tenth of a second after the last: means
-    and quantiles stay what they are, counts and sums do not.
+    A histogram of one in thirty-two, and of each that comes a tenth of a second after the last:
+    means and quantiles stay what they are, counts and sums do not.
     """
 
     __slots__ = ("_left", "_next", "_observe")
