@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from embedway_gateway.config.strict import Strict
 if TYPE_CHECKING:
     from embedway_gateway.tracing.tracing import Tracing
 
-__all__ = ["TracingConfig", "make_tracing"]
+__all__ = ["TracingConfig", "make_tracing", "require_extra"]
 
 _log = logging.getLogger("embedway.gateway")
 
@@ -59,7 +60,7 @@ def make_tracing(config: TracingConfig | None) -> Tracing | None:
     None where nobody asked for traces: neither the file nor OpenTelemetry's own variables, of which
     its library reads the rest. Raises `ImportError` where the file asks and the extra is missing.
     """
-    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if _disabled():
         return None
     if config is None and not any(os.environ.get(name) for name in _ENDPOINTS):
         return None
@@ -79,6 +80,17 @@ def make_tracing(config: TracingConfig | None) -> Tracing | None:
         service=config.service or os.environ.get("OTEL_SERVICE_NAME") or "embedway",
         platforms=config.platforms,
     )
+
+
+def require_extra(config: TracingConfig | None) -> None:
+    """Raise `ImportError` where `make_tracing` would."""
+    name = "opentelemetry.exporter.otlp.proto.http"
+    if config is not None and not _disabled() and find_spec(name) is None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def _disabled() -> bool:
+    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
 def _whole(endpoint: str | None) -> str | None:

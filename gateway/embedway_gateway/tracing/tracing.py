@@ -58,9 +58,10 @@ class Tracing:
     def client(self, name: str, attributes: Mapping[str, AttributeValue]) -> Span | None:
         """
         Of a call, below the span that is current, with links to those of the other requests that
-        it carries; None where there is none: the gateway calls for itself.
+        it carries; None where there is none: the request is not sampled, which the upstream is told
+        all the same, or the gateway calls for itself.
         """
-        if not get_current_span().get_span_context().is_valid:
+        if not get_current_span().is_recording():
             return None
         # Each context knows its own current span.
         spans = [context.run(get_current_span) for context in COMPANY.get()]

@@ -70,7 +70,10 @@ class Visit:
         """What the request costs, to be entered with `async with` while it is worked on."""
         model.phases.parse.took(self._begun, self._parsed)
         # For the line in the log, whatever becomes of it.
-        self.scope["embedway.facts"] = {"model": model.name, "texts": texts}
+        facts: dict[str, object] = {"model": model.name}
+        if texts:
+            facts["texts"] = texts
+        self.scope["embedway.facts"] = facts
         # Four bytes a token: of English texts somewhat more than there are, of others fewer.
         return Charge(
             self.intake.till,

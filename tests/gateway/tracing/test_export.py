@@ -115,6 +115,26 @@ print([name for name in sys.modules if name.startswith(_TRACING)])
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_missing_extra_is_told_in_a_sentence(tmp_path: Path, workers: str) -> None:
+    config = tmp_path / "embedway.yaml"
+    config.write_text(yaml.safe_dump(file("http://127.0.0.1:1", endpoint="http://127.0.0.1:1")))
+    code = f"""
+import sys
+sys.modules["opentelemetry.exporter"] = None
+sys.argv = ["embedway", "serve", "--config", {str(config)!r}, "--workers", "{workers}"]
+from embedway_gateway.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert 1 == done.returncode
+    told = 'opentelemetry is not installed, and this needs it: pip install "embedway[otel]"'
+    assert told in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize(
     "endpoint", ["collector:4318", "ftp://collector", "http://user:secret@collector", "http://"]
 )
