@@ -62,7 +62,7 @@ def make_tracing(config: TracingConfig | None) -> Tracing | None:
     """
     if _disabled():
         return None
-    if config is None and not any(os.environ.get(name) for name in _ENDPOINTS):
+    if config is None and not _asked():
         return None
     try:
         # Imported here: it is an extra of its own.
@@ -91,6 +91,12 @@ def require_extra(config: TracingConfig | None) -> None:
 
 def _disabled() -> bool:
     return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+
+def _asked() -> bool:
+    """Whether OpenTelemetry's variables turn traces on."""
+    refused = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
+    return not refused and any(os.environ.get(name) for name in _ENDPOINTS)
 
 
 def _whole(endpoint: str | None) -> str | None:

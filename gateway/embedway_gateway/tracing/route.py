@@ -21,7 +21,6 @@ _STATED = ("traceparent", "tracestate")
 _NAMES: Mapping[str, str] = MappingProxyType(
     {
         "model": "gen_ai.request.model",
-        "tokens": "gen_ai.usage.input_tokens",
         "upstream": "embedway.upstream",
         "texts": "embedway.texts",
     }
@@ -82,6 +81,11 @@ class TracedRoute:
         for fact, name in _NAMES.items():
             if fact in facts:
                 span.set_attribute(name, facts[fact])
+        if "tokens" in facts:
+            # A chat's are those of question and answer together.
+            asked = self._operation in {"embeddings", "rerank"}
+            name = "gen_ai.usage.input_tokens" if asked else "embedway.tokens"
+            span.set_attribute(name, facts["tokens"])
 
 
 def _status(error: BaseException) -> int:

@@ -21,7 +21,10 @@ from embedway_gateway.config.schema import Config
 from embedway_gateway.config.tracing import TracingConfig, make_tracing
 
 SECRET = "planted-collector-key"
-_VARIABLES = ("OTEL_SDK_DISABLED", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME")
+_VARIABLES = (
+    *("OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER", "OTEL_SERVICE_NAME"),
+    *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +84,8 @@ async def test_opentelemetrys_own_variables_are_enough(monkeypatch: pytest.Monke
         await tracing.close()
 
     assert {"by-variable"} == collector.services
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    assert make_tracing(None) is None
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     assert make_tracing(None) is None
     assert make_tracing(TracingConfig()) is None

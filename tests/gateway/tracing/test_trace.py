@@ -186,6 +186,8 @@ async def test_reranking_and_chats_have_spans_to_the_end_of_the_stream() -> None
     assert ["rerank m", "POST /v1/rerank"] == [span.name for span in ranks.spans]
     assert ["chat m", "POST /v1/chat/completions"] == [span.name for span in chats.spans]
     call, root = chats.spans
+    assert 6 == root.attributes["embedway.tokens"]
+    assert "gen_ai.usage.input_tokens" not in root.attributes
     assert root.start_time <= call.start_time < call.end_time <= root.end_time
 
 
