@@ -20,6 +20,7 @@ import uvicorn
 
 from embedway_gateway.access.file import KeysFile
 from embedway_gateway.config.schema import Config
+from embedway_gateway.config.tracing import require_extra
 from embedway_gateway.config.watch import Watch
 from embedway_gateway.heap import keep_freed_memory
 from embedway_gateway.log import set_up_logging
@@ -48,6 +49,7 @@ def serve(config: Config, *, workers: int = 1, watch: Watch | None = None) -> No
     if config.server.keys is not None:
         # Now, so that a mistake in it is told once and not by each worker.
         KeysFile(config.server.keys).read()
+    require_extra(config.tracing)
     if workers > 1 and config.server.guarded and config.limits.type == "memory":
         _log.warning(
             "each of %d workers counts what the limits allow for itself; `limits: {type: redis}` "

@@ -179,10 +179,22 @@ def test_gateway_page_names_every_route(gateway: GatewayProcess) -> None:
     assert set(rows(section("gateway.md", "Routes"))) == {*served, "GET /openapi.json"}
 
 
-def test_gateway_page_names_every_metric(gateway: GatewayProcess) -> None:
+def test_observability_page_names_every_metric(gateway: GatewayProcess) -> None:
     shown = re.findall(r"^# TYPE (\S+) (\w+)$", gateway.get("/metrics")[1].decode(), re.MULTILINE)
 
-    assert set(rows(section("gateway.md", "Metrics"))) == {name for name, _ in shown}
+    assert set(metric_rows()) == {name for name, _ in shown}
+
+
+def metric_rows() -> dict[str, list[str]]:
+    found = rows(section("observability.md", "Metrics"))
+    return {name: cells for name, cells in found.items() if name.startswith("embedway_")}
+
+
+def test_observability_page_tells_what_to_do_about_every_alert() -> None:
+    rules = yaml.safe_load((ROOT / "gateway" / "operations" / "alerts.yaml").read_text("utf-8"))
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+
+    assert set(rows(section("observability.md", "Alerts"))) == alerts
 
 
 def test_gateway_page_names_every_error_code() -> None:

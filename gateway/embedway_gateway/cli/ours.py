@@ -50,6 +50,7 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "yaml",
         ),
         "oidc": ("jwt",),
+        "otel": ("opentelemetry",),
         "parquet": ("pyarrow",),
         "ray": ("ray",),
     }

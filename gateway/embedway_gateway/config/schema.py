@@ -17,6 +17,7 @@ from embedway_gateway.config.limits import LimitsConfig, MemoryLimitsConfig
 from embedway_gateway.config.oidc import OIDCConfig
 from embedway_gateway.config.routing import RoutingConfig
 from embedway_gateway.config.strict import Strict
+from embedway_gateway.config.tracing import TracingConfig
 from embedway_gateway.config.upstream import UpstreamConfig, require_address
 from embedway_gateway.config.usage import UsageConfig
 from embedway_gateway.config.value import Duration, Pause, Size
@@ -219,6 +220,8 @@ class Config(Strict):
     Where it is kept who used how much; none is an SQLite file, as soon as there are `keys` or
     `oidc`.
     """
+    tracing: TracingConfig | None = None
+    """Where traces go; none is nowhere, unless OpenTelemetry's own variables say so."""
     routing: RoutingConfig = RoutingConfig()
     """How upstreams are chosen, tried again and left alone, for all models."""
 

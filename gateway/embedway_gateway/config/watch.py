@@ -97,7 +97,7 @@ class Watch:
         ]
         changed += [
             name
-            for name in ("limits", "usage")
+            for name in ("limits", "usage", "tracing")
             if getattr(config, name) != getattr(self._first, name)
         ]
         if changed:
