@@ -39,7 +39,7 @@ class Visit:
         """The request's JSON body; raises as `read_json_body` does, and 408 when it stalls."""
         server = self.intake.server()
         reading = read_json_body(self.scope, self.receive, server.max_body_bytes)
-        body = await received_within(server.request_timeout, reading)
+        body = await received_within(min(server.body_timeout, server.request_timeout), reading)
         self._size = len(body)
         return body
 
