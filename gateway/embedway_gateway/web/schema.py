@@ -220,7 +220,7 @@ def _operation(
         return {"application/json": {"schema": schema}}
 
     responses: dict[str, object] = {
-        "200": {"description": "The answer, as was asked for", "content": content(answer) | more}
+        "200": {"description": "The answer, as was asked for", "content": {**content(answer), **more}}
     }
     for status, text in statuses.items():
         responses[status] = {"description": text, "content": content(error)}
