@@ -1,4 +1,4 @@
-"""Three gateways over one Redis behind nginx are one to callers, whatever becomes of one of them."""
+"""Three gateways over one Redis behind nginx are one to callers, whatever becomes of any."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BeforeValidator
 
 from embedway_gateway.usage.book import BookUnavailable
 from embedway_gateway.usage.row import By, Row, chosen, summed
@@ -22,6 +24,17 @@ __all__ = ["usage_routes"]
 
 # What is shown when nothing is said.
 _MONTH = timedelta(days=30)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def _written_out(value: str) -> str:
+    """Only so: pydantic would take a number too, as seconds since 1970."""
+    if not _DAY.fullmatch(value):
+        raise ValueError("a day is written as 2026-01-31")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_written_out)]
 
 
 def usage_routes(intake: Intake) -> APIRouter:
@@ -42,20 +55,24 @@ def usage_routes(intake: Intake) -> APIRouter:
     async def usage(
         *,
         since: Annotated[
-            date | None, Query(description="The first day, UTC; by default 30 days before the last")
+            Day | None, Query(description="The first day, UTC; by default 30 days before the last")
         ] = None,
-        until: Annotated[date | None, Query(description="The last day, UTC")] = None,
+        until: Annotated[Day | None, Query(description="The last day, UTC")] = None,
         by: Annotated[list[Literal["key", "model", "day"]] | None, Query()] = None,
         key: Annotated[str | None, Query(description="Of this key only")] = None,
         model: Annotated[str | None, Query(description="Of this model only")] = None,
     ) -> Response:
-        first = since or (until or datetime.now(UTC).date()) - _MONTH
+        first = since or _month_before(until or datetime.now(UTC).date())
         rows = await _read(intake.till.tally, first, until)
         write = partial(_written, rows, list(by or ("key", "model", "day")), key=key, model=model)
         # In a thread: of many callers it is much, and requests go first.
         return Response(await asyncio.to_thread(write), media_type="application/json")
 
     return router
+
+
+def _month_before(last: date) -> date:
+    return date.min if last - date.min < _MONTH else last - _MONTH
 
 
 def _written(rows: Sequence[Row], by: Sequence[By], *, key: str | None, model: str | None) -> bytes:
