@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from enum import Enum, auto
 from typing import ClassVar
-from typing import Protocol as Shape
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from embedway_gateway.config.schema import ServerConfig
+from embedway_gateway.web import refusal
 from embedway_gateway.web.crowd import Crowd
-from embedway_gateway.web.error import HTTPError, error_reply
+from embedway_gateway.web.error import HTTPError
 from embedway_gateway.web.protocol import Protocol
 
-__all__ = ["Bounded", "Bounds", "bounded"]
+__all__ = ["Bounded", "bounded"]
 
 # More than any proxy adds; each costs a call of Python's.
 _MOST_HEADERS = 128
@@ -22,19 +22,6 @@ _MOST_HEADERS = 128
 _REST = 5.0
 # For a client to read why it is refused: closed at once, what it still sends would reset it.
 _LINGER = 1.0
-
-
-class Bounds(Shape):
-    """What `server` says; times in seconds."""
-
-    @property
-    def max_connections(self) -> int: ...
-    @property
-    def max_header_bytes(self) -> int: ...
-    @property
-    def header_timeout(self) -> float: ...
-    @property
-    def send_timeout(self) -> float: ...
 
 
 class _Part(Enum):
@@ -57,7 +44,7 @@ class Bounded(Protocol):
     Of the busy path nothing is timed: a head that comes in one piece starts no clock.
     """
 
-    bounds: ClassVar[Bounds]
+    bounds: ClassVar[ServerConfig]
     crowd: ClassVar[Crowd[Bounded]]
 
     _part = _Part.NONE
@@ -82,7 +69,7 @@ class Bounded(Protocol):
         if len(self.connections) > self.bounds.max_connections:
             idle = self.crowd.longest_idle()
             if idle is None:
-                self._refuse(_full())
+                self._refuse(refusal.full())
                 self.crowd.refuse(self.bounds.max_connections)
                 return
             idle.leave()
@@ -114,17 +101,17 @@ class Bounded(Protocol):
         try:
             self._feed(data)
         except httptools.HttpParserError:
-            self._refuse(_not_http())
+            self._refuse(refusal.not_http())
         if self._deaf:
             return
         if self._part is _Part.HEAD:
             self._head += self._piece
             if self._head > self.bounds.max_header_bytes:
-                self._refuse(_too_large())
+                self._refuse(refusal.too_large())
                 return
         elif self._part is _Part.BODY:
             if self._dry > self.bounds.max_header_bytes:
-                self._refuse(_too_large())
+                self._refuse(refusal.too_large())
             return
         if self._timer is None and (self._part is _Part.HEAD or not self._open):
             self._await_head()
@@ -154,15 +141,9 @@ class Bounded(Protocol):
         kept = [b"%s: %s\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
         self._again = line + b"".join(kept) + b"\r\n"
 
-    # What the parser finds
-
     def on_message_begin(self) -> None:
         self._part = _Part.HEAD
         super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._part is _Part.HEAD:
-            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         most = self.bounds.max_header_bytes
@@ -170,18 +151,20 @@ class Bounded(Protocol):
             self._head + self._piece > most
             and len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > most
         ):
-            self._refuse(_too_large())
+            self._refuse(refusal.too_large())
             raise _Refused
         version = self.parser.get_http_version()
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._leave_unheard(version)
             return
         if version not in {"1.1", "1.0"}:
-            self._refuse(_not_http())
+            self._refuse(refusal.not_http())
             raise _Refused
         self._stop_timer()
         self._head = self._dry = 0
         super().on_headers_complete()
+        # The request has its own; what comes from now on are trailers, for nobody.
+        self.headers = []
         self._part = _Part.BODY
         self._open += 1
 
@@ -195,8 +178,6 @@ class Bounded(Protocol):
         self._part = _Part.NONE
         self._stop_timer()
         super().on_message_complete()
-
-    # What becomes of the answers
 
     def on_response_complete(self) -> None:
         self._open -= 1
@@ -222,6 +203,12 @@ class Bounded(Protocol):
         super().pause_writing()
         self._watch_writing()
 
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
+
     def _watch_writing(self) -> None:
         if self._writing is None:
             self._look_again(self.transport.get_write_buffer_size())
@@ -238,8 +225,6 @@ class Bounded(Protocol):
         elif left:
             self._look_again(left)
 
-    # How it ends
-
     def _await_head(self) -> None:
         self._timer = self.loop.call_later(self.bounds.header_timeout, self._late)
 
@@ -251,7 +236,7 @@ class Bounded(Protocol):
     def _late(self) -> None:
         self._timer = None
         if self._part is _Part.HEAD:
-            self._refuse(_too_slow(self.bounds.header_timeout))
+            self._refuse(refusal.too_slow(self.bounds.header_timeout))
         elif not self._open:
             self.transport.abort()
 
@@ -285,15 +270,12 @@ class Bounded(Protocol):
         return True
 
     def _say(self, error: HTTPError) -> None:
-        status, headers, body = error_reply(error)
-        lines = [name + b": " + value + b"\r\n" for name, value in headers]
-        head = [STATUS_LINE[status], *lines, b"connection: close\r\n\r\n"]
         self.connections.discard(self)
         if not self.crowd.may_linger():
             self.transport.abort()
             return
         self.crowd.leaving.add(self)
-        self.transport.write(b"".join(head) + body)
+        self.transport.write(refusal.written(error))
         self.transport.write_eof()
         self.loop.call_later(_LINGER, self.transport.abort)
 
@@ -303,30 +285,6 @@ class Bounded(Protocol):
             self.transport.abort()
 
 
-def bounded(bounds: Bounds) -> type[Bounded]:
+def bounded(bounds: ServerConfig) -> type[Bounded]:
     """The connections of one process, for uvicorn to make."""
     return type("_Bounded", (Bounded,), {"bounds": bounds, "crowd": Crowd[Bounded]()})
-
-
-def _full() -> HTTPError:
-    return HTTPError(
-        503,
-        "The gateway has all the connections that it takes; try again.",
-        kind="server_error",
-        code="too_many_connections",
-        retry=True,
-        retry_after=1.0,
-    )
-
-
-def _too_large() -> HTTPError:
-    return HTTPError(431, "The request's headers are too large.", code="headers_too_large")
-
-
-def _too_slow(seconds: float) -> HTTPError:
-    message = f"The request's headers did not come within {seconds:g} seconds."
-    return HTTPError(408, message, code="header_timeout", retry=True)
-
-
-def _not_http() -> HTTPError:
-    return HTTPError(400, "What was sent is not a request of HTTP/1.1.", code="not_http")

@@ -104,3 +104,4 @@ def test_the_document_names_every_route(site: Team) -> None:
         f"{method.upper()} {path}" for path, methods in read["paths"].items() for method in methods
     }
     assert set(ROUTES) == described
+    assert read == httpx.get(f"{site.url}/openapi.json").json(), "as often as it is asked for"
