@@ -19,8 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import Counter, deque
-from collections.abc import Iterator
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,39 +31,14 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from doubles.keyed import Keys
-from doubles.openai_upstream import OpenAIUpstream
-from doubles.serving import free_port, served
+from soak_site import SIZE, Faulty, Site, read
+
+from doubles.serving import served
 from embedway_upstream.testing import fake_vectors
 
-SIZE = 384
 SHARE = 0.7
-FAULTS = (500, 503, "reset", "nan", "truncated", "dropped", "shuffled", "html", "hang")
-# Of the calls to an upstream.
-FAULTY = 0.03
 # Asked for again and again, so that they are found in the cache; the rest is new each time.
 KNOWN = [f"known text {number}" for number in range(500)]
-# `embedway serve`, which also tells how many tasks it has: on SIGUSR1, into a file.
-LAUNCH = """
-import asyncio, signal, sys
-from embedway_gateway.cli import main
-file = sys.argv.pop(1)
-def tell(*_):
-    running = sum(not task.done() for task in list(asyncio.tasks._all_tasks))
-    open(file, "w").write(str(running))
-signal.signal(signal.SIGUSR1, tell)
-main()
-"""
-
-
-class Faulty(OpenAIUpstream):
-    """Right, but for some of its calls."""
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        ill = scope["type"] == "http" and random.random() < FAULTY
-        self.faults = deque([random.choice(FAULTS)] if ill else [])
-        self.seen.clear()
-        await super().__call__(scope, receive, send)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,60 +62,6 @@ class Told:
     wrong: int = 0
     vectors: int = 0
     seconds: list[float] = field(default_factory=list)
-
-
-class Site:
-    """A gateway with two upstreams, and what changes while it runs."""
-
-    def __init__(self, folder: Path, urls: list[str]) -> None:
-        self.folder = folder
-        self.keys = Keys(folder)
-        self.key = self.keys.make("soak")
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._urls = urls
-        self._turn = itertools.count()
-        self.configure()
-
-    def configure(self) -> None:
-        """Another configuration each time: other weights, another bound of a batch."""
-        turn = next(self._turn)
-        upstreams = [
-            {"name": f"up{n}", "engine": "openai", "url": url, "timeout": "2s"}
-            | {"weight": 1 + (turn + n) % 2, "max_inputs": 16 + turn % 3}
-            for n, url in enumerate(self._urls)
-        ]
-        facts = {
-            "server": {"keys": str(self.keys.path), "port": self.port, "request_timeout": "10s"},
-            "models": [{"name": "m", "dimensions": SIZE, "upstreams": upstreams}],
-            "cache": {"type": "memory", "max_bytes": "4MiB"},
-        }
-        temporary = self.folder / "embedway.yaml.new"
-        temporary.write_text(json.dumps(facts))
-        temporary.replace(self.folder / "embedway.yaml")
-
-    async def started(self) -> tuple[asyncio.subprocess.Process, Path]:
-        """The process, which serves, and the file where it tells of its tasks."""
-        tasks = self.folder / "tasks"
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", LAUNCH, str(tasks)),
-            *("serve", "--config", str(self.folder / "embedway.yaml")),
-            stderr=(self.folder / "log").open("wb"),
-        )
-        async with aiohttp.ClientSession() as http:
-            for _ in range(600):
-                with contextlib.suppress(aiohttp.ClientError):
-                    async with http.get(f"{self.url}/readyz") as answer:
-                        if answer.status == 200:
-                            return process, tasks
-                await asyncio.sleep(0.1)
-        raise SystemExit(
-            "the gateway did not start; its log:\n" + (self.folder / "log").read_text()
-        )
-
-
-def _read(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
 
 
 async def ask(http: aiohttp.ClientSession, site: Site, told: Told, number: int) -> None:
@@ -226,50 +146,66 @@ async def change(
             changes["keys"] += 2
 
 
+async def sampled(process: asyncio.subprocess.Process, tasks: Path, at: float) -> Sample:
+    """After the second that it has to tell of its tasks."""
+    process.send_signal(signal.SIGUSR1)
+    await asyncio.sleep(1)
+    seen = psutil.Process(process.pid)
+    return Sample(
+        at=round(time.monotonic() - at, 1),
+        rss=round(seen.memory_info().rss / 2**20, 2),
+        files=seen.num_fds(),
+        sockets=len(seen.net_connections(kind="inet")),
+        threads=seen.num_threads(),
+        tasks=int(read(tasks) or 0),
+    )
+
+
 async def watch(process: asyncio.subprocess.Process, tasks: Path, samples: list[Sample]) -> None:
     """A sample a second."""
-    seen = psutil.Process(process.pid)
     begun = time.monotonic()
     while True:
-        process.send_signal(signal.SIGUSR1)
-        await asyncio.sleep(1)
-        samples.append(
-            Sample(
-                at=round(time.monotonic() - begun, 1),
-                rss=round(seen.memory_info().rss / 2**20, 2),
-                files=seen.num_fds(),
-                sockets=len(seen.net_connections(kind="inet")),
-                threads=seen.num_threads(),
-                tasks=int(_read(tasks) or 0),
-            )
-        )
+        samples.append(await sampled(process, tasks, begun))
 
 
-def drift(samples: list[Sample], name: str) -> tuple[float, float]:
-    """
-    The first and the last quarter after the warm-up, a fifth of it all. Of memory the medians; of
-    what comes and goes with the load, the least there was: a leak lifts it.
-    """
-    warm = [float(getattr(one, name)) for one in samples[len(samples) // 5 :]]
+def over(before: Sample, now: Sample) -> list[str]:
+    """What there is more of without load than there was before any; idle connections apart."""
+    return [
+        f"{name} without load: {getattr(before, name)} before, {getattr(now, name)} after"
+        for name, slack in (("files", 6), ("sockets", 6), ("threads", 4), ("tasks", 4))
+        if getattr(now, name) > getattr(before, name) + slack
+    ]
+
+
+async def left(process: asyncio.subprocess.Process, tasks: Path, before: Sample) -> list[str]:
+    """What stays when the load is gone, and idle connections had the time to be closed."""
+    for _ in range(90):
+        now = await sampled(process, tasks, 0.0)
+        if not over(before, now):
+            break
+    print(f"without load, before: {before}\n              after: {now}")
+    return over(before, now)
+
+
+def grown(samples: list[Sample]) -> list[str]:
+    """Whether memory is flat: the first and the last quarter after a fifth that warms it up."""
+    warm = [one.rss for one in samples[len(samples) // 5 :]]
     quarter = max(1, len(warm) // 4)
-    level = statistics.median if name == "rss" else min
-    return level(warm[:quarter]), level(warm[-quarter:])
+    first, last = statistics.median(warm[:quarter]), statistics.median(warm[-quarter:])
+    print(f"memory {first:.1f} → {last:.1f} MiB ({(last - first) / first:+.1%})")
+    return [f"memory: {first:g} → {last:g} MiB"] if last > 1.05 * first else []
 
 
-def judged(samples: list[Sample], told: Told) -> Iterator[str]:
-    """What is not as it must be."""
-    for name in ("rss", "files", "sockets", "threads", "tasks"):
-        first, last = drift(samples, name)
-        slack = 0.05 * first if name == "rss" else max(0.05 * first, 4)
-        print(f"{name:8} {first:9.1f} → {last:9.1f}  ({(last - first) / max(first, 1):+.1%})")
-        if last > first + slack:
-            yield f"{name} grows: {first:g} → {last:g}"
-    if told.wrong:
-        yield f"{told.wrong} answers held wrong vectors"
+def failed(told: Told) -> list[str]:
+    """Wrong vectors, and too many good requests without an answer."""
+    print(f"{told.vectors} vectors, {told.wrong} wrong answers; {dict(told.statuses)}")
+    print(f"p50 {1000 * statistics.median(told.seconds):.1f} ms")
     good = told.statuses["200"]
     asked = sum(told.statuses.values()) - told.statuses["hung up"] - told.statuses["400"]
-    if good < 0.99 * asked:
-        yield f"only {good} of {asked} good requests were answered"
+    problems = (
+        [f"only {good} of {asked} good requests were answered"] if good < 0.99 * asked else []
+    )
+    return [*problems, f"{told.wrong} answers held wrong vectors"] if told.wrong else problems
 
 
 def _write(path: Path, samples: list[Sample]) -> None:
@@ -278,11 +214,13 @@ def _write(path: Path, samples: list[Sample]) -> None:
 
 
 async def soak(options: argparse.Namespace, site: Site) -> int:
+    """The exit code."""
     process, tasks = await site.started()
     told, samples, changes = Told(), list[Sample](), Counter[str]()
     try:
+        before = await sampled(process, tasks, 0.0)
         rate = options.rate or SHARE * await carried(site)
-        print(f"{rate:.0f} requests a second for {options.minutes:g} minutes")
+        print(f"{rate:.0f} requests a second for {options.minutes:g} minutes", flush=True)
         beside = [
             asyncio.create_task(change(site, process, changes, every=options.every)),
             asyncio.create_task(watch(process, tasks, samples)),
@@ -291,20 +229,17 @@ async def soak(options: argparse.Namespace, site: Site) -> int:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
+        problems = [*failed(told), *grown(samples), *await left(process, tasks, before)]
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         code = await process.wait()
-    print(f"{told.vectors} vectors, {told.wrong} wrong answers; {dict(told.statuses)}")
-    print(f"changed: {dict(changes)}; p50 {1000 * statistics.median(told.seconds):.1f} ms")
-    problems = list(judged(samples, told))
-    if code:
-        problems.append(f"the gateway ended with {code}")
+    print(f"changed: {dict(changes)}; ended with {code}")
     if options.json:
         _write(Path(options.json), samples)
     for problem in problems:
-        print(f"NOT FLAT: {problem}")
-    return 1 if problems else 0
+        print(f"NOT WELL: {problem}")
+    return 1 if problems or code else 0
 
 
 def main() -> int:
