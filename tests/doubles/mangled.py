@@ -25,7 +25,7 @@ def examples() -> Callable[[Any], Any]:
     """How many: few in the suite, where they are the same each time."""
     count = os.environ.get("EMBEDWAY_EXAMPLES")
     return settings(
-        max_examples=int(count or 100),
+        max_examples=int(count or 40),
         derandomize=count is None,
         database=None,
         deadline=None,

@@ -113,7 +113,7 @@ async def dripped(wire: Wire, begin: bytes) -> bytes:
 async def pour(writer: asyncio.StreamWriter, piece: bytes, *, times: int) -> None:
     """As much of it as anybody takes."""
     with contextlib.suppress(ConnectionError, TimeoutError):
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(1):
             for _ in range(times):
                 writer.write(piece)
                 await writer.drain()
@@ -270,18 +270,14 @@ async def test_a_trailer_is_no_header(wire: Wire) -> None:
     assert "planted" != headers["x-request-id"]
 
 
-@pytest.mark.parametrize(
-    ("encoding", "pack"), [(b"gzip", gzip.compress), (b"deflate", zlib.compress), (b"br", bytes)]
-)
-async def test_compressed_bodies_are_refused_unopened(
-    wire: Wire, upstream: OpenAIUpstream, encoding: bytes, pack: Any
-) -> None:
-    bomb = pack(b'{"model":"short","input":"' + b"a" * 100_000_000 + b'"}')[:100_000]
+async def test_compressed_bodies_are_refused_unopened(wire: Wire, upstream: OpenAIUpstream) -> None:
+    large = b'{"model":"short","input":"' + b"a" * 20_000_000 + b'"}'
+    bombs = {b"gzip": gzip.compress(large), b"deflate": zlib.compress(large), b"br": b"x" * 9000}
     upstream.seen.clear()
     with flat():
-        status, _, said = await wire.post(bomb, b"content-encoding: " + encoding)
-
-    assert (415, "unsupported_content_encoding") == (status, code_of(said))
+        for encoding, bomb in bombs.items():
+            status, _, said = await wire.post(bomb, b"content-encoding: " + encoding)
+            assert (415, "unsupported_content_encoding") == (status, code_of(said))
     assert [] == upstream.seen
 
 
@@ -312,7 +308,7 @@ async def test_while_all_connections_are_busy_another_gets_503(
 ) -> None:
     async with gateway(config, header_timeout=30.0) as wire:
         await wire.post(GOOD)
-        upstream.delay = 1.0
+        upstream.delay = 0.5
         busy = [await asyncio.open_connection(*wire.address) for _ in range(12)]
         for number, (_, writer) in enumerate(busy):
             writer.write(written(b'{"model":"short","input":"%d"}' % number))
