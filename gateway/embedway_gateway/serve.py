@@ -158,13 +158,17 @@ def _work(
     # Imported here: a supervisor of several workers needs none of it.
     from embedway_gateway.drain import DrainingServer
     from embedway_gateway.web.app import create_app
-    from embedway_gateway.web.protocol import Protocol
+    from embedway_gateway.web.bounded import bounded
+    from embedway_gateway.web.crowd import make_room
 
     gateway = create_app(config, models=models)
+    make_room(config.server.max_connections)
     options = uvicorn.Config(
         gateway,
         loop=_loop(),
-        http=Protocol,
+        http=bounded(config.server),
+        # An upgrade is never asked for by what is served here, and is left unheard.
+        ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -61,6 +61,16 @@ class ServerConfig(Strict):
     """A larger body is refused with 413 while it is read."""
     request_timeout: Duration = 120.0
     """A request's deadline, retries included."""
+    max_connections: int = Field(default=4096, ge=1)
+    """Of each worker. Over it the one that was idle longest is closed, or the new one gets 503."""
+    max_header_bytes: Size = 32 * 1024
+    """The request line and all headers."""
+    header_timeout: Duration = 15.0
+    """For all of them, from the connection's start or the request's first byte."""
+    body_timeout: Duration = 60.0
+    """For the whole body; `request_timeout` where that is shorter."""
+    send_timeout: Duration = 60.0
+    """How long a client may take nothing of an answer."""
     grace: Duration = 30.0
     """How long what was begun may go on after SIGTERM."""
     drain_delay: Pause = 0.0

@@ -32,6 +32,7 @@ from embedway_gateway.web.error import (
     HTTPError,
     error_reply,
     from_embedding_error,
+    internal_error,
     wrong_method,
 )
 from embedway_gateway.web.guard import Guard
@@ -150,6 +151,7 @@ def create_app(
             HTTPError: _on_http_error,
             EmbeddingError: _on_embedding_error,
             RequestValidationError: _on_wrong_query,
+            Exception: _on_fault,
         },
     )
     guard = Guard(config, transport, metrics)
@@ -253,6 +255,11 @@ async def _on_http_error(_request: Request, error: Exception) -> Response:
 async def _on_embedding_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, EmbeddingError)
     return _response(from_embedding_error(error))
+
+
+async def _on_fault(_request: Request, _error: Exception) -> Response:
+    """In our form; it is raised again after that, for the last resort of `Envelope` to log."""
+    return _response(internal_error())
 
 
 def _response(error: HTTPError) -> Response:

@@ -54,7 +54,7 @@ class Visit:
     async def _read(self) -> bytes:
         server = self.intake.server()
         reading = read_json_body(self.scope, self.receive, server.max_body_bytes)
-        body = await received_within(server.request_timeout, reading)
+        body = await received_within(min(server.body_timeout, server.request_timeout), reading)
         self._size = len(body)
         return body
 
