@@ -63,7 +63,7 @@ def instructions(text: str) -> list[tuple[str, str]]:
 
 
 def ignored(path: str, patterns: Sequence[str]) -> bool:
-    """Whether .dockerignore keeps it out: the last pattern that fits it, or a folder of it, says."""
+    """Whether .dockerignore keeps it out; the last pattern that fits says."""
     parts = path.split("/")
     names = ["/".join(parts[: end + 1]) for end in range(len(parts))]
     out = False

@@ -146,4 +146,3 @@ def _until(holds: object, log: Path, seconds: float = 60.0) -> None:
     while not holds():
         assert time.monotonic() < end, log.read_text()
         time.sleep(0.05)
-
