@@ -9,6 +9,8 @@ PROXIES := .venv-bench-gateway
 TOOLS := .venv-tools
 OPERATIONS := gateway/operations
 LOCKS := $(OPERATIONS)/requirements
+# The notice is about the future of MkDocs, and nothing of ours.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 UV := $(shell command -v uv 2>/dev/null)
 ARGS ?=
 
@@ -22,7 +24,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench stack lock sbom audit clean
+.PHONY: help run test lint format docs docs-serve reference bench stack lock sbom audit clean
 
 # One lock for all Pythons and systems that we support; --generate-hashes has pip refuse anything else.
 PIN = $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -30,13 +32,13 @@ PIN = $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --ge
 EXTRAS = $(foreach extra,$(1),--extra $(extra))
 
 help: ## What there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.run ## Serve all-MiniLM-L6-v2 on http://127.0.0.1:8080/v1  (ARGS="--port 9000")
 	@$(BIN)/embedway serve $(ARGS)
 
 test: $(VENV)/.dev ## Run the tests  (ARGS="-k name")
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .
@@ -49,10 +51,22 @@ format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+# Not --quiet: it would hide the warnings from --strict, too.
+docs: $(VENV)/.dev ## Build the site into site/; a warning is an error
+	@$(MKDOCS) build --strict $(ARGS)
+
+docs-serve: $(VENV)/.dev ## Serve the site on http://127.0.0.1:8000, and follow changes  (ARGS="-a :9000")
+	@$(MKDOCS) serve --livereload $(ARGS)
+
+reference: $(VENV)/.dev ## Write anew what the pages say of schema and commands, and the diagrams
+	@$(BIN)/python docs/tools/reference.py
+
 bench: $(VENV)/.dev $(BENCH)/.ready $(PROXIES)/.ready ## Measure, side by side with a named peer
 	@$(BIN)/python tests/bench/start.py
 	@$(BIN)/python tests/bench/local.py --peer $(BENCH)/bin/python $(ARGS)
 	@$(BIN)/python tests/bench/precision.py --side st=st@$(BENCH)/bin/python
+	@$(BIN)/python tests/bench/bulk.py --passages 3000 --rounds 1
+	@$(BIN)/python tests/bench/stream.py --texts 12000
 	@$(BIN)/python tests/bench/sign.py
 	@$(BIN)/python tests/bench/rotate.py
 	@$(BIN)/python tests/bench/gateway.py --environment $(PROXIES)
@@ -77,7 +91,7 @@ audit: $(TOOLS)/.ready ## Look for known vulnerabilities in what is pinned
 	@$(OPERATIONS)/audit $(TOOLS)/bin/python $(LOCKS)/server.lock $(LOCKS)/gpu.lock $(LOCKS)/build.lock
 
 clean: ## Remove everything that make has made
-	rm -rf $(VENV) $(BENCH) $(PROXIES) $(TOOLS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(PROXIES) $(TOOLS) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

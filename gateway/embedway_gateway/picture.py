@@ -1,4 +1,4 @@
-"""Draws PNG pictures: a histogram of cosines, a heat map, latencies. Needs the extra `plot`."""
+"""Draws PNG pictures: cosines, a heat map, latencies, scores. Needs the extra `plot`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from embedway_gateway.place.error import PlaceError
 if TYPE_CHECKING:
     from embedway_gateway.likeness.report import Report
 
-__all__ = ["heat_map", "histogram", "latencies"]
+__all__ = ["heat_map", "histogram", "latencies", "scores"]
 
 # `Figure` and not pyplot: no window system is looked for, and nothing is kept in memory.
 _ANNOTATED = 25
@@ -77,6 +77,32 @@ def latencies(milliseconds: Mapping[str, Sequence[float]], path: Path) -> None:
     axes.grid(visible=True, alpha=0.3)
     if axes.lines:
         axes.legend()
+    _save(figure, path)
+
+
+def scores(found: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) -> None:
+    """
+    Bars by endpoint and measure, each with its interval: `mean`, `low` and `high`.
+
+    The axis begins at 0: a difference shall look as large as it is.
+    """
+    measures = list(next(iter(found.values())))
+    figure = Figure(figsize=(max(6, 1.1 * len(measures) + 1.5), 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    width = 0.8 / len(found)
+    for number, (name, values) in enumerate(found.items()):
+        means = np.asarray([values[one]["mean"] for one in measures])
+        low = np.asarray([values[one]["low"] for one in measures])
+        high = np.asarray([values[one]["high"] for one in measures])
+        at = np.arange(len(measures)) + width * (number - (len(found) - 1) / 2)
+        errors = np.maximum([means - low, high - means], 0)
+        axes.bar(at, means, width, yerr=errors, capsize=2, label=_plain(name))
+    axes.set_xticks(range(len(measures)), measures)
+    axes.set_ylim(0, 1.05)
+    axes.set_ylabel("mean over queries, with 95 % interval")
+    axes.grid(visible=True, axis="y", alpha=0.3)
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside lower center")
     _save(figure, path)
 
 

@@ -27,8 +27,8 @@ T = TypeVar("T")
 class RedisLine:
     """
     A server that fails, or does not answer within `timeout` seconds, is left alone for a second,
-    and up to 30 if it stays so. `role` and `without` say in the log whose it is, and what becomes
-    of requests; `failed` counts what failed.
+    and up to 30 if it stays so. The log is then told `failing`, with the kind of the error, and
+    later `again`; `failed` counts each operation that failed.
     """
 
     def __init__(
@@ -37,14 +37,14 @@ class RedisLine:
         *,
         timeout: float,
         connections: int,
-        role: str,
-        without: str,
+        failing: str,
+        again: str,
         failed: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._timeout = timeout
-        self._role = role
-        self._without = without
+        self._failing = failing
+        self._again = again
         self._count = failed
         self._breaker = Breaker(clock=clock)
         self.redis = Redis.from_pool(_pool(url, timeout, connections))
@@ -66,7 +66,7 @@ class RedisLine:
             self._breaker.left(turn)
             raise
         if self._breaker.succeeded(turn):
-            _log.info("%s answers again", self._role)
+            _log.info(self._again)
         return answer
 
     async def close(self) -> None:
@@ -76,8 +76,7 @@ class RedisLine:
     def _failed(self, turn: int, operation: str, error: Exception) -> None:
         self._count(operation)
         if self._breaker.closed:
-            kind = type(error).__name__
-            _log.warning("%s failed (%s), %s", self._role, kind, self._without)
+            _log.warning(self._failing, type(error).__name__)
         self._breaker.failed(turn)
 
 

@@ -7,21 +7,14 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from embedway_upstream import (
-    EmbeddingError,
-    EmbeddingRequest,
-    EmbeddingResponse,
-    Endpoint,
-    HTTPCall,
-    HTTPReply,
-    UpstreamRefused,
-)
+from embedway_upstream import EmbeddingError, HTTPCall, HTTPReply, UpstreamRefused
 
 __all__ = [
     "Answer",
     "Attempts",
+    "Dialect",
     "Pace",
     "Ready",
     "Renew",
@@ -37,6 +30,16 @@ _FIRST_SECONDS = 0.5
 _LONGEST_SECONDS = 8.0
 # A server that asks for more is better told on to the caller, who sees `retry_after`.
 _MOST_PATIENCE = 60.0
+
+Request_ = TypeVar("Request_", contravariant=True)
+Response_ = TypeVar("Response_", covariant=True)
+
+
+class Dialect(Protocol[Request_, Response_]):
+    """What writes calls and reads replies: an `Endpoint`, or a `RerankEndpoint`."""
+
+    def call(self, request: Request_, /) -> HTTPCall: ...
+    def read(self, reply: HTTPReply, request: Request_, /) -> Response_: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,10 @@ class Renew:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Generic[Response_]):
     """A response, and the reply's headers, named in lower case."""
 
-    response: EmbeddingResponse
+    response: Response_
     headers: Mapping[str, str]
 
 
@@ -78,17 +81,17 @@ class Pace:
 
 Step: TypeAlias = HTTPCall | Wait | Ready | Renew
 Said: TypeAlias = HTTPReply | int | None
-Attempts: TypeAlias = Generator[Step, Said, Answer]
+Attempts: TypeAlias = Generator[Step, Said, Answer[Response_]]
 
 
 def attempts(
-    endpoint: Endpoint,
-    request: EmbeddingRequest,
+    dialect: Dialect[Request_, Response_],
+    request: Request_,
     *,
     retries: int,
     jitter: Callable[[], float],
     renews: bool = False,
-) -> Attempts:
+) -> Attempts[Response_]:
     """
     Yields calls to send and pauses to make; is sent the replies, or thrown what prevented one.
 
@@ -100,9 +103,9 @@ def attempts(
     while True:
         headers: Mapping[str, str] = {}
         try:
-            reply = yield from _call(endpoint, request, renews=renews)
+            reply = yield from _call(dialect, request, renews=renews)
             headers = reply.headers
-            return Answer(endpoint.read(reply, request), headers)
+            return Answer(dialect.read(reply, request), headers)
         except EmbeddingError as error:
             _identify(error, headers)
             pause = _pause(error, tried, jitter)
@@ -113,7 +116,7 @@ def attempts(
         yield Wait(pause)
 
 
-def converse(steps: Attempts, act: Callable[[Step], Said]) -> Answer:
+def converse(steps: Attempts[Response_], act: Callable[[Step], Said]) -> Answer[Response_]:
     """Carry a conversation out, blocking; `act` does what a step asks for."""
     try:
         step = next(steps)
@@ -125,11 +128,13 @@ def converse(steps: Attempts, act: Callable[[Step], Said]) -> Answer:
             else:
                 step = steps.send(said)
     except StopIteration as stop:
-        answer: Answer = stop.value
+        answer: Answer[Response_] = stop.value
         return answer
 
 
-async def converse_async(steps: Attempts, act: Callable[[Step], Awaitable[Said]]) -> Answer:
+async def converse_async(
+    steps: Attempts[Response_], act: Callable[[Step], Awaitable[Said]]
+) -> Answer[Response_]:
     """Carry a conversation out on the running event loop."""
     try:
         step = next(steps)
@@ -141,18 +146,18 @@ async def converse_async(steps: Attempts, act: Callable[[Step], Awaitable[Said]]
             else:
                 step = steps.send(said)
     except StopIteration as stop:
-        answer: Answer = stop.value
+        answer: Answer[Response_] = stop.value
         return answer
 
 
 def _call(
-    endpoint: Endpoint, request: EmbeddingRequest, *, renews: bool
+    dialect: Dialect[Request_, Response_], request: Request_, *, renews: bool
 ) -> Generator[Step, Said, HTTPReply]:
     seen = (yield Ready()) if renews else None
-    reply = yield endpoint.call(request)
+    reply = yield dialect.call(request)
     assert isinstance(reply, HTTPReply)
     if isinstance(seen, int) and reply.status == 401 and (yield Renew(seen)):
-        reply = yield endpoint.call(request)
+        reply = yield dialect.call(request)
         assert isinstance(reply, HTTPReply)
     return reply
 

@@ -1,55 +1,53 @@
-"""Embeds texts through a gateway, a deployment's or OpenAI's API, or in this process."""
+"""Embeds and reranks through a gateway, a deployment's or OpenAI's API, or in this process."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Self
 
 from embedway_client import environment
-from embedway_client.attempt import Pace
-from embedway_client.connection import Connections
-from embedway_client.embedding import EmbeddingResult, join, nothing
-from embedway_client.fallback import Fallback, Way
+from embedway_client.assembly import Assembly
+from embedway_client.embedding import EmbeddingResult
+from embedway_client.encoder import OnProgress
 from embedway_client.local import Precision
-from embedway_client.remote import Remote
 from embedway_client.settings import Settings
 from embedway_client.space import Known
-from embedway_client.text import checked
-from embedway_upstream import InputType
-from embedway_upstream.gather import gather
+from embedway_client.usage import OnUsage
+from embedway_upstream import InputType, RerankResult
 
 if TYPE_CHECKING:
     import httpx
     import numpy as np
     from numpy.typing import NDArray
 
+    from embedway_client.attempt import Pace
     from embedway_client.deployment import Deployment, EngineName, Invoke, PlatformName, Pooling
 
 __all__ = ["Client"]
 
-_AT_ONCE = 4
-
 
 class Client:
     """
-    Turns texts into vectors; may be used from several threads and event loops at once.
+    Turns texts into vectors, reranks documents; may be used from threads and event loops at once.
 
         with Client("minilm") as client:
             client.embed(["a text", "another"])  # float32 (2, 384)
 
     `base_url`: where the server's `/embeddings` is, by default `EMBEDWAY_BASE_URL` or the gateway
     on this machine; "local" embeds in this process, in `precision` (as `LocalEmbedder` has it).
-    `api_key`: by default `EMBEDWAY_API_KEY`. It is sent over plain http only to this machine,
-    unless `insecure`. `batch_size`: texts in a request. `timeout`: seconds for one attempt.
+    `api_key`: by default `EMBEDWAY_API_KEY`; sent over plain http only to this machine, unless
+    `insecure`. `batch_size`: texts in a request. `timeout`: seconds for one attempt.
     `max_retries`: further ones after connection failures, timeouts, 429 and 5xx.
     `fallback="local"`: embed in this process while the server cannot be reached, provided that
     the local model's vector space is the one that the server told before, or `vector_space`.
     `vector_space`: the fingerprint that vectors must have; by default the first one seen.
     `accept_space_change`: follow the server into another vector space instead of raising.
     `headers`: sent with every request; an `authorization` there replaces the API key.
-    `http_client`, `http_async_client`: used as they are, never closed here. `pace`: for tests.
-    Raises `ValueError` for settings that cannot work.
+    `http_client`, `http_async_client`: used as they are, never closed here.
+    `query_prompt`, `document_prompt`: put before the texts, in this process and for a server that
+    is no gateway of ours; a gateway has its own. `max_concurrency`: requests of an async call at
+    once. `on_usage`: told of every call that succeeded. `pace`: for tests. Raises `ValueError` for
+    settings that cannot work.
     """
 
     def __init__(
@@ -70,6 +68,10 @@ class Client:
         http_async_client: httpx.AsyncClient | None = None,
         insecure: bool = False,
         accept_space_change: bool = False,
+        query_prompt: str = "",
+        document_prompt: str = "",
+        max_concurrency: int = 4,
+        on_usage: OnUsage | None = None,
         pace: Pace | None = None,
     ) -> None:
         settings = Settings(
@@ -86,8 +88,12 @@ class Client:
             headers={name.lower(): value for name, value in (headers or {}).items()},
             insecure=insecure,
             accept_space_change=accept_space_change,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+            max_concurrency=max_concurrency,
+            on_usage=on_usage,
         )
-        self._open(settings, http_client, http_async_client, pace or Pace())
+        self._over(Assembly(settings, http_client, http_async_client, pace=pace))
 
     @classmethod
     def direct(
@@ -114,6 +120,8 @@ class Client:
         insecure: bool = False,
         http_client: httpx.Client | None = None,
         http_async_client: httpx.AsyncClient | None = None,
+        max_concurrency: int = 4,
+        on_usage: OnUsage | None = None,
         pace: Pace | None = None,
     ) -> Self:
         """
@@ -132,8 +140,7 @@ class Client:
         calls it, by default `model`. `dimensions`: of the model's vectors, checked on every reply.
         `query_prompt`, `document_prompt`: put before the texts. `batch_size`: texts in a request,
         never more than the engine takes as it comes. `fallback`: needs `vector_space`, which a
-        deployment does not tell. `insecure`: allow plain http to another machine. The others: see
-        the class.
+        deployment does not tell. `insecure`: allow plain http to another machine.
 
         Raises `ValueError` for settings that cannot work, `TypeError` for credentials that are
         not understood, `ImportError` where signing needs a package. Does no I/O.
@@ -168,24 +175,27 @@ class Client:
             vector_space=vector_space,
             insecure=insecure,
             deployment=deployment,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+            max_concurrency=max_concurrency,
+            on_usage=on_usage,
         )
-        made = cls.__new__(cls)
-        cls._open(made, settings, http_client, http_async_client, pace or Pace())
-        return made
+        made = Assembly(settings, http_client, http_async_client, pace=pace)
+        return cls._over(cls.__new__(cls), made)
 
     @property
     def deployment(self) -> Deployment | None:
-        """What `direct` was told; None where there is a gateway, or this process."""
+        """What `direct` was told, else None."""
         return self._settings.deployment
 
     @property
     def vector_space(self) -> str | None:
         """The fingerprint that vectors must have: as stated, else as it was first seen."""
-        return self._space.known.fingerprint
+        return self._inner.space.known.fingerprint
 
     def accept_vector_space(self, fingerprint: str | None = None) -> None:
         """Go on in this vector space, by default in whichever the next answer is in."""
-        self._space.accept(fingerprint)
+        self._inner.space.accept(fingerprint)
 
     def embed(
         self, texts: Iterable[str], *, input_type: InputType = "document"
@@ -201,47 +211,60 @@ class Client:
     async def aembed(
         self, texts: Iterable[str], *, input_type: InputType = "document"
     ) -> NDArray[np.float32]:
-        """Like `embed`, with up to four requests at once."""
+        """Like `embed`, with up to `max_concurrency` requests at once."""
         return (await self.aencode(texts, input_type=input_type)).vectors
 
     def encode(
-        self, texts: Iterable[str], *, input_type: InputType = "document"
+        self,
+        texts: Iterable[str],
+        *,
+        input_type: InputType = "document",
+        batch_size: int | None = None,
+        progress: OnProgress | None = None,
     ) -> EmbeddingResult:
-        """Like `embed`, with the usage, the vector space, and whether a fallback answered."""
-        whole = self._checked(texts, input_type)
-        if not whole:
-            return nothing(self._settings.dimensions, self.vector_space)
-        if self._remote is None:
-            return self._space.seen(self._local.encode(whole, input_type))
-        way = Way(self._remote, self._fallback)
-        return join([way.encode(one, input_type) for one in self._remote.pieces(whole, input_type)])
+        """
+        Like `embed`, with the usage, the vector space, and whether a fallback answered.
+
+        `batch_size`: this call's own. `progress`: told how many texts are done anew.
+        """
+        return self._inner.encoder.encode(texts, input_type, batch_size, progress)
 
     async def aencode(
-        self, texts: Iterable[str], *, input_type: InputType = "document"
+        self,
+        texts: Iterable[str],
+        *,
+        input_type: InputType = "document",
+        batch_size: int | None = None,
+        progress: OnProgress | None = None,
     ) -> EmbeddingResult:
-        """Like `encode`, with up to four requests at once; the first error cancels the others."""
-        whole = self._checked(texts, input_type)
-        if not whole:
-            return nothing(self._settings.dimensions, self.vector_space)
-        if self._remote is None:
-            return self._space.seen(await asyncio.to_thread(self._local.encode, whole, input_type))
-        way = Way(self._remote, self._fallback)
-        work = (way.aencode(one, input_type) for one in self._remote.pieces(whole, input_type))
-        return join(await gather(work, most=_AT_ONCE))
+        """Like `encode`, with several requests at once; the first error cancels the others."""
+        return await self._inner.encoder.aencode(texts, input_type, batch_size, progress)
+
+    def rerank(
+        self, query: str, documents: Sequence[str], *, top_n: int | None = None
+    ) -> list[RerankResult]:
+        """
+        The documents' numbers and scores, the most relevant first: the best `top_n`, else all.
+
+        The server is asked at `/rerank`. No fallback stands in: scores have no space that would
+        tell whether they are comparable. Raises like `embed`, and `ValueError` for an empty text
+        and for an engine that does not rerank.
+        """
+        return list(self._inner.ranker.rank(query, documents, top_n).results)
+
+    async def arerank(
+        self, query: str, documents: Sequence[str], *, top_n: int | None = None
+    ) -> list[RerankResult]:
+        """Like `rerank`, with several requests at once; the first error cancels the others."""
+        return list((await self._inner.ranker.arank(query, documents, top_n)).results)
 
     def close(self) -> None:
         """Close the connections and free the local model; later calls raise `RuntimeError`."""
-        self._closed = True
-        if self._remote is not None:
-            self._remote.close()
-        self._local.close()
+        self._inner.close()
 
     async def aclose(self) -> None:
         """Like `close`; the running event loop's connections are closed when this returns."""
-        self._closed = True
-        if self._remote is not None:
-            await self._remote.aclose()
-        await asyncio.to_thread(self._local.close)
+        await self._inner.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -262,39 +285,16 @@ class Client:
         return f"Client.direct(model={told.model!r}, {told.deployment!r})"
 
     def __getstate__(self) -> tuple[Settings, Known]:
-        """What pickles and copies: the settings and the learned space, never a connection."""
-        return self._settings, self._space.known
-
-    def __deepcopy__(self, memo: object) -> Self:
-        # Settings do not change, and credentials refuse to be taken apart: both are shared.
-        made = type(self).__new__(type(self))
-        made.__setstate__(self.__getstate__())
-        return made
+        """What pickles: the settings and the learned space, never a connection."""
+        return self._settings, self._inner.space.known
 
     def __setstate__(self, state: tuple[Settings, Known]) -> None:
-        self._open(state[0], None, None, Pace(), state[1])
+        self._over(Assembly(state[0], known=state[1]))
 
-    def _open(
-        self,
-        settings: Settings,
-        http_client: httpx.Client | None,
-        http_async_client: httpx.AsyncClient | None,
-        pace: Pace,
-        known: Known | None = None,
-    ) -> None:
-        self._settings = settings
-        self._space = settings.space(known)
-        self._local = settings.local()
-        self._fallback = Fallback(self._local, self._space) if settings.fallback else None
-        self._remote: Remote | None = None
-        self._closed = False
-        if settings.is_remote:
-            connections = Connections(settings.base_url, http_client, http_async_client)
-            self._remote = Remote(settings.endpoint(), connections, self._space, settings, pace)
+    def __deepcopy__(self, memo: object) -> Self:
+        cls = type(self)
+        return cls._over(cls.__new__(cls), self._inner.twin())
 
-    def _checked(self, texts: Iterable[str], input_type: InputType) -> tuple[str, ...]:
-        if self._closed:
-            raise RuntimeError("this Client is closed")
-        if input_type not in get_args(InputType):
-            raise ValueError(f'input_type={input_type!r}: "query" and "document" are possible')
-        return checked(texts)
+    def _over(self, inner: Assembly) -> Self:
+        self._inner, self._settings = inner, inner.settings
+        return self

@@ -14,12 +14,14 @@ from embedway_upstream import (
     Credentials,
     EmbeddingError,
     Endpoint,
-    InputType,
     Platform,
     UpstreamRefused,
 )
+from embedway_upstream.engines.cohere import Cohere
 from embedway_upstream.engines.registry import ENGINES, Options
+from embedway_upstream.engines.tei import TEI
 from embedway_upstream.platforms.plain import Plain
+from embedway_upstream.rerank_endpoint import RerankEndpoint
 
 __all__ = ["Deployment", "EngineName", "Invoke", "PlatformName", "Pooling", "guess"]
 
@@ -73,9 +75,13 @@ class Deployment:
             path=self.path,
         )
 
-    def prompt(self, input_type: InputType) -> str:
-        """What is put before a text."""
-        return self.query_prompt if input_type == "query" else self.document_prompt
+    def rerank_endpoint(self, model: str) -> RerankEndpoint:
+        """The deployment as one that reranks; raises `ValueError` where its engine cannot."""
+        endpoint = self.endpoint(model, None)
+        engine = endpoint.engine
+        if isinstance(engine, TEI | Cohere):
+            return RerankEndpoint(endpoint=endpoint, engine=engine)
+        raise ValueError(f'engine="{self.engine}" does not rerank: tei, ovms, infinity, vllm do')
 
     def shown(self) -> dict[str, object]:
         """Every keyword but the credentials."""

@@ -1,4 +1,4 @@
-"""The dialect of our own gateway: OpenAI's, with errors that are written for the caller."""
+"""The dialects of our own gateway, whose errors are written for the caller."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from embedway_upstream import (
     UpstreamFailed,
     UpstreamTimeout,
 )
+from embedway_upstream.engines.cohere import Cohere
 from embedway_upstream.engines.status import retry_after
 
-__all__ = ["Gateway"]
+__all__ = ["Gateway", "GatewayRerank"]
 
 _MOST_WORDS = 1000
 
@@ -43,21 +44,33 @@ class Gateway(OpenAI):
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> EmbeddingError:
         """What the status, and OpenAI's `code` and `param`, stand for."""
-        said = _said(body)
-        words = said.message or f"the server answered {status}"
-        wait = retry_after(headers)
-        if status == 429:
-            return RateLimited(words, retry_after=wait)
-        if status in {401, 403}:
-            return AuthenticationFailed(_refusal(status, said.message))
-        if status in {408, 504}:
-            return UpstreamTimeout(words, retry_after=wait)
-        if status >= 500:
-            return UpstreamFailed(words, retry_after=wait)
-        return _refused(status, said, words)
+        return _error(status, headers, body, does="embeds")
 
 
-def _refused(status: int, said: _Error, words: str) -> EmbeddingError:
+class GatewayRerank(Cohere):
+    """The same for reranking, which the gateway takes in Cohere's form."""
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> EmbeddingError:
+        """What the status, and OpenAI's `code` and `param`, stand for."""
+        return _error(status, headers, body, does="reranks")
+
+
+def _error(status: int, headers: Mapping[str, str], body: bytes, *, does: str) -> EmbeddingError:
+    said = _said(body)
+    words = said.message or f"the server answered {status}"
+    wait = retry_after(headers)
+    if status == 429:
+        return RateLimited(words, retry_after=wait)
+    if status in {401, 403}:
+        return AuthenticationFailed(_refusal(status, said.message))
+    if status in {408, 504}:
+        return UpstreamTimeout(words, retry_after=wait)
+    if status >= 500:
+        return UpstreamFailed(words, retry_after=wait)
+    return _refused(status, said, words, does=does)
+
+
+def _refused(status: int, said: _Error, words: str, *, does: str) -> EmbeddingError:
     code = None if said.code is None else str(said.code)
     if status == 404 and (code == "model_not_found" or said.param == "model"):
         return UnknownModel(words, param="model", code=code)
@@ -66,7 +79,7 @@ def _refused(status: int, said: _Error, words: str) -> EmbeddingError:
     if status in {400, 422}:
         return InvalidRequest(words, param=said.param, code=code)
     if status == 404:
-        words += "; nothing embeds at this address: base_url usually ends in /v1"
+        words += f"; nothing {does} at this address: base_url usually ends in /v1"
     elif 300 <= status < 400:
         words += "; redirects are not followed: give the final address as base_url"
     return InvalidRequest(words, param=said.param or "base_url", code=code)

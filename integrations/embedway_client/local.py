@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from embedway_client.embedding import EmbeddingResult
@@ -19,13 +20,23 @@ Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8", "auto"]
 
 
 class Local:
-    """A `LocalEmbedder`, opened on first use; safe to use from several threads."""
+    """
+    A `LocalEmbedder`, opened on first use; safe to use from several threads.
+
+    `load`: opens it; by default in `precision`, on a card or else on all cores.
+    """
 
     def __init__(
-        self, model: str, *, dimensions: int | None, precision: Precision = "fp32"
+        self,
+        model: str,
+        *,
+        dimensions: int | None,
+        precision: Precision = "fp32",
+        prompts: Mapping[str, str] | None = None,
+        load: Callable[[], LocalEmbedder] | None = None,
     ) -> None:
         self._model = model
-        self._precision: Precision = precision
+        self._load = load or partial(_load, model, precision, prompts)
         self._dimensions = dimensions
         self._embedder: LocalEmbedder | None = None
         self._lock = threading.Lock()
@@ -61,7 +72,7 @@ class Local:
     def _open(self) -> LocalEmbedder:
         with self._lock:
             if self._embedder is None:
-                self._embedder = _load(self._model, self._precision)
+                self._embedder = self._load()
             embedder = self._embedder
         if self._dimensions not in {None, embedder.dimensions}:
             raise InvalidRequest(
@@ -81,11 +92,11 @@ def load_errors() -> tuple[type[Exception], ...]:
     return (ImportError, InvalidRequest, LocalError, OSError, RuntimeError)
 
 
-def _load(model: str, precision: Precision) -> LocalEmbedder:
+def _load(model: str, precision: Precision, prompts: Mapping[str, str] | None) -> LocalEmbedder:
     try:
         from embedway_local import LocalEmbedder
 
-        return LocalEmbedder(model, precision=precision)
+        return LocalEmbedder(model, precision=precision, prompts=prompts)
     except ModuleNotFoundError as error:
         raise ImportError(
             f'{error.name} is missing; to embed in this process: pip install "embedway[local]"',

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_core.embeddings import Embeddings
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
 from embedway_client import environment
+from langchain_embedway.namespace import namespace
+from langchain_embedway.option import APIKey, BaseURL, understood
+from langchain_embedway.progress import progress_bar
+from langchain_embedway.sharing import AsyncHTTPClient, HTTPClient, OnUsage, Shares
 
 if TYPE_CHECKING:
     from embedway_client import Client
@@ -25,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["EmbedwayEmbeddings"]
 
 
-class EmbedwayEmbeddings(BaseModel, Embeddings):
+class EmbedwayEmbeddings(Shares, Embeddings):
     """
     Embeds through an Embedway gateway, any server with OpenAI's contract, or in this process.
 
@@ -43,9 +39,9 @@ class EmbedwayEmbeddings(BaseModel, Embeddings):
 
     model: str
     """As the server names it; with `base_url="local"`, a name on the hub or a folder."""
-    base_url: str = Field(default_factory=environment.base_url)
+    base_url: BaseURL = Field(default_factory=environment.base_url)
     """Where `/embeddings` is; "local" for this process. By default `EMBEDWAY_BASE_URL`."""
-    api_key: SecretStr | None = Field(default=None, validate_default=True)
+    api_key: APIKey = Field(default=None, validate_default=True)
     """By default `EMBEDWAY_API_KEY`."""
     dimensions: int | None = None
     """Of the vectors, where the model can give shorter ones."""
@@ -59,12 +55,33 @@ class EmbedwayEmbeddings(BaseModel, Embeddings):
     """ "local": embed in this process while the server is out of reach, in the same space only."""
     vector_space: str | None = None
     """The fingerprint that vectors must have; by default the first one seen."""
-    default_headers: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    default_headers: Mapping[str, str] = Field(default_factory=dict, exclude=True, repr=False)
     """Sent with every request."""
     insecure: bool = False
     """Send the API key over plain http beyond this machine."""
+    precision: Literal["fp32", "bf16", "fp16", "int8", "auto"] = "fp32"
+    """Of a model in this process."""
+    query_prompt: str = ""
+    """Put before queries; a gateway of ours does that itself, and refuses to have it done."""
+    document_prompt: str = ""
+    """Put before documents."""
+    max_concurrency: int = 4
+    """Requests of one async call at once."""
+    show_progress_bar: bool = False
+    """While documents are embedded; needs tqdm."""
 
     _client: Client = PrivateAttr()
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """
+        One that is told by the environment: `EMBEDWAY_MODEL`, and every keyword that can be
+        written as a text, as `EMBEDWAY_BATCH_SIZE` is for `batch_size`.
+        """
+        told = environment.keywords(*cls.in_words())
+        if "model" not in told:
+            raise ValueError("EMBEDWAY_MODEL is not set; it names the model")
+        return cls.model_validate(told)
 
     @classmethod
     def direct(
@@ -89,6 +106,10 @@ class EmbedwayEmbeddings(BaseModel, Embeddings):
         fallback: Literal["local"] | None = None,
         vector_space: str | None = None,
         insecure: bool = False,
+        http_client: HTTPClient | None = None,
+        http_async_client: AsyncHTTPClient | None = None,
+        max_concurrency: int = 4,
+        on_usage: OnUsage | None = None,
     ) -> Self:
         """
         One that signs and calls a deployment itself, with no gateway.
@@ -118,6 +139,21 @@ class EmbedwayEmbeddings(BaseModel, Embeddings):
         """
         from embedway_client import Client
 
+        both: dict[str, Any] = {
+            "dimensions": dimensions,
+            "query_prompt": query_prompt,
+            "document_prompt": document_prompt,
+            "batch_size": batch_size,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "fallback": fallback,
+            "vector_space": vector_space,
+            "insecure": insecure,
+            "http_client": http_client,
+            "http_async_client": http_async_client,
+            "max_concurrency": max_concurrency,
+            "on_usage": on_usage,
+        }
         client = Client.direct(
             model=model,
             url=url,
@@ -129,29 +165,10 @@ class EmbedwayEmbeddings(BaseModel, Embeddings):
             pooling=pooling,
             path=path,
             served_model=served_model,
-            dimensions=dimensions,
-            query_prompt=query_prompt,
-            document_prompt=document_prompt,
-            batch_size=batch_size,
-            timeout=timeout,
-            max_retries=max_retries,
-            fallback=fallback,
-            vector_space=vector_space,
-            insecure=insecure,
+            **both,
         )
         # Not validated: that would connect to a gateway. The client has checked every value.
-        made = cls.model_construct(
-            model=model,
-            base_url=url,
-            api_key=None,
-            dimensions=dimensions,
-            batch_size=batch_size,
-            timeout=timeout,
-            max_retries=max_retries,
-            fallback=fallback,
-            vector_space=vector_space,
-            insecure=insecure,
-        )
+        made = cls.model_construct(model=model, base_url=url, api_key=None, **both)
         return cls._over(made, client)
 
     def _over(self, client: Client) -> Self:
@@ -170,9 +187,19 @@ class EmbedwayEmbeddings(BaseModel, Embeddings):
         """
         self._client.accept_vector_space(fingerprint)
 
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """One vector a text, in their order; no texts, no vectors."""
-        vectors: list[list[float]] = self._client.embed(texts).tolist()
+    def cache_namespace(self) -> str:
+        """
+        A name for what is stored of these vectors, as `CacheBackedEmbeddings` wants one: another
+        for every vector space. Embeds a text to learn the space, unless it is known already.
+        """
+        more = (self.dimensions, self.query_prompt, self.document_prompt)
+        return namespace(self._client, (self.base_url, self.model), more)
+
+    def embed_documents(self, texts: list[str], chunk_size: int | None = None) -> list[list[float]]:
+        """One vector a text, in their order; `chunk_size` is this call's `batch_size`."""
+        with progress_bar(texts, shown=self.show_progress_bar) as progress:
+            done = self._client.encode(texts, batch_size=chunk_size, progress=progress)
+        vectors: list[list[float]] = done.vectors.tolist()
         return vectors
 
     def embed_query(self, text: str) -> list[float]:
@@ -180,9 +207,13 @@ class EmbedwayEmbeddings(BaseModel, Embeddings):
         vector: list[float] = self._client.embed([text], input_type="query")[0].tolist()
         return vector
 
-    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Like `embed_documents`, with up to four requests at once."""
-        vectors: list[list[float]] = (await self._client.aembed(texts)).tolist()
+    async def aembed_documents(
+        self, texts: list[str], chunk_size: int | None = None
+    ) -> list[list[float]]:
+        """Like `embed_documents`, with up to `max_concurrency` requests at once."""
+        with progress_bar(texts, shown=self.show_progress_bar) as progress:
+            done = await self._client.aencode(texts, batch_size=chunk_size, progress=progress)
+        vectors: list[list[float]] = done.vectors.tolist()
         return vectors
 
     async def aembed_query(self, text: str) -> list[float]:
@@ -198,17 +229,16 @@ class EmbedwayEmbeddings(BaseModel, Embeddings):
         if self._client.deployment is not None:
             raise TypeError("what direct() made is not changed in copying; call direct() again")
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self).model_validate({**fields, **update})
+        return type(self).model_validate({**fields, **self._understood(update)})
 
-    @field_validator("base_url", mode="before")
     @classmethod
-    def _from_environment(cls, value: object) -> object:
-        return environment.base_url() if value is None else value
+    def _understood(cls, given: Mapping[str, object]) -> dict[str, object]:
+        return understood(given, known=cls.model_fields, owner=cls.__name__)
 
-    @field_validator("api_key", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _key_from_environment(cls, value: object) -> object:
-        return environment.api_key() if value is None else value
+    def _read(cls, given: object) -> object:
+        return cls._understood(given) if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
     def _connect(self) -> Self:
@@ -224,8 +254,15 @@ class EmbedwayEmbeddings(BaseModel, Embeddings):
             timeout=self.timeout,
             max_retries=self.max_retries,
             fallback=self.fallback,
+            precision=self.precision,
             vector_space=self.vector_space,
             headers=self.default_headers,
+            http_client=self.http_client,
+            http_async_client=self.http_async_client,
             insecure=self.insecure,
+            query_prompt=self.query_prompt,
+            document_prompt=self.document_prompt,
+            max_concurrency=self.max_concurrency,
+            on_usage=self.on_usage,
         )
         return self

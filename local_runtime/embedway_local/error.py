@@ -9,6 +9,7 @@ __all__ = [
     "ModelNotFound",
     "ModelUnsupported",
     "NoRoom",
+    "SpaceDiffers",
 ]
 
 
@@ -32,6 +33,10 @@ class NoRoom(ModelUnsupported, ValueError):
     """`max_tokens` is so low that no text has room, whether a file or the caller said it."""
 
 
+class SpaceDiffers(LocalError):
+    """The model's vectors cannot be compared with those that were asked for."""
+
+
 class DeviceUnavailable(LocalError):
     """The device that was asked for cannot be used on this machine."""
 
@@ -39,3 +44,7 @@ class DeviceUnavailable(LocalError):
         super().__init__(f"{reason}; {cure}")
         self.reason = reason
         self.cure = cure
+
+    def __reduce__(self) -> tuple[type[DeviceUnavailable], tuple[str, str], dict[str, object]]:
+        # Others are made again from what they print, which would be one argument too few.
+        return type(self), (self.reason, self.cure), self.__dict__

@@ -54,7 +54,7 @@ def infinity_gateway(infinity: InfinityProcess) -> Iterator[InfinityGateway]:
         "plain": [plain],
         "prefixed": [keyed],
         # It is a few times slower, and would otherwise only be asked when much is under way.
-        "beside the local runtime": [LOCAL, {**plain, "weight": 5}],
+        "beside the local runtime": [LOCAL, {**plain, "weight": 100}],
         "another beside the local runtime": [LOCAL, {**keyed, "model": OTHER}],
         "of another name": [{**keyed, "model": "nope"}],
         "without its key": [_upstream(infinity.keyed)],

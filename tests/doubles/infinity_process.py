@@ -38,8 +38,8 @@ class InfinityProcess:
 @contextlib.contextmanager
 def running_infinity(model: Path, place: Path) -> Iterator[InfinityProcess]:
     """Start it with the files of `model`, and wait until it answers; `place` is an empty folder."""
-    served = _pipeline(model, place / "mean", "pooling_mode_mean_tokens")
-    other = _pipeline(model, place / "cls", "pooling_mode_cls_token")
+    served = pipeline(model, place / "mean", "pooling_mode_mean_tokens")
+    other = pipeline(model, place / "cls", "pooling_mode_cls_token")
     servers = [
         {"prefix": "", "key": "", "models": {SERVED: str(served)}},
         {"prefix": "/v1", "key": KEY, "models": {SERVED: str(served), OTHER: str(other)}},
@@ -93,7 +93,7 @@ def _environment(place: Path) -> dict[str, str]:
     }
 
 
-def _pipeline(model: Path, place: Path, mode: str) -> Path:
+def pipeline(model: Path, place: Path, mode: str) -> Path:
     """The model's files, with what its folder on the hub tells sentence-transformers."""
     parts = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
     modules = [

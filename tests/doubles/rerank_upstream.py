@@ -45,10 +45,7 @@ class RerankUpstream:
             return
         texts = request["texts" if self.tei else "documents"]
         scored = [(index, relevance(request["query"], text)) for index, text in enumerate(texts)]
-        if fault == "dropped":
-            scored.pop()
-        if fault == "duplicated":
-            scored[0] = scored[-1]
+        _spoil(scored, fault)
         scored.sort(key=lambda pair: -pair[1])
         answer: Any
         if self.tei:
@@ -58,3 +55,18 @@ class RerankUpstream:
                 "results": [{"index": index, "relevance_score": score} for index, score in scored]
             }
         await _reply(send, 200, json.dumps(answer).encode())
+
+
+def _spoil(scored: list[tuple[int, float]], fault: Any) -> None:
+    index, score = scored[0]
+    match fault:
+        case "dropped":
+            scored.pop()
+        case "duplicated":
+            scored[0] = scored[-1]
+        case "misnumbered":
+            scored[0] = (len(scored), score)
+        case "nan":
+            scored[0] = (index, float("nan"))
+        case "huge":
+            scored[0] = (index, float("inf"))

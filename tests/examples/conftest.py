@@ -18,7 +18,7 @@ def run(tmp_path: Path) -> Run:
     """Run a command with `embedway` and `python` on its path; variables are added."""
 
     def run_(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, **variables}
+        environment = {**os.environ, "HAYSTACK_TELEMETRY_ENABLED": "False", **variables}
         scripts = str(Path(sys.executable).parent)
         environment["PATH"] = os.pathsep.join([scripts, os.environ["PATH"]])
         return subprocess.run(

@@ -1,6 +1,7 @@
 """Where a model runs when there is no card, or none is wanted."""
 
 import logging
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,3 +88,14 @@ def test_a_device_that_nobody_knows_is_refused(graph: Path, device: str) -> None
 def test_half_precision_is_never_replaced_by_the_processors(graph: Path, device: str) -> None:
     with pytest.raises(DeviceUnavailable, match=r'fp16 runs on a CUDA card.*precision="fp32"'):
         load(graph, device, None, plan=Plan(precision="fp16"))
+
+
+def test_a_missing_device_is_told_by_another_process_too() -> None:
+    """A worker's error reaches its driver pickled, with notes."""
+    error = DeviceUnavailable("no card", "buy one")
+    error.add_note("on node 1")
+
+    again = pickle.loads(pickle.dumps(error))
+
+    assert (str(again), again.reason, again.cure) == ("no card; buy one", "no card", "buy one")
+    assert again.__notes__ == ["on node 1"]

@@ -13,11 +13,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = [
     "embedway_client",
+    "embedway_deploy",
     "embedway_gateway",
     "embedway_local",
     "embedway_upstream",
     "langchain_embedway",
     "litellm_embedway",
+    "mteb_embedway",
     "llama_index.embeddings.embedway",
 ]
 MODULES = sorted(

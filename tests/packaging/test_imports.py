@@ -74,7 +74,9 @@ def _imported(node: ast.AST) -> list[str]:
         "import langchain_embedway",
         "from langchain_embedway import EmbedwayEmbeddings",
         "import litellm_embedway",
+        "import mteb_embedway",
         "import embedway_client",
+        "import embedway_deploy",
         "from embedway_client import Client",
         "import embedway_upstream",
         "import embedway_upstream.testing",
@@ -120,6 +122,15 @@ def test_a_source_root_is_no_package(tmp_path: Path, root: str) -> None:
 
     assert done.returncode == 1
     assert f"No module named '{root}'" in done.stderr
+
+
+def test_a_plan_is_read_without_a_cloud(tmp_path: Path) -> None:
+    """Neither the SDK nor ADS is needed before something is asked of OCI."""
+    statement = (
+        "from embedway_deploy import Cloud, Login, Order, Plan, Run, apply, plan_onnx, plan_tei"
+    )
+
+    assert loaded_by(tmp_path, statement) & {"ads", "oci", "pandas", "onnx", "fastapi"} == set()
 
 
 def test_litellm_is_loaded_where_it_serves_and_nowhere_else(tmp_path: Path) -> None:

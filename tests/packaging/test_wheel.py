@@ -13,15 +13,18 @@ from pathlib import Path
 
 import pytest
 
+SCHEMA = "embedway_deploy/onnx/request-schema.json"
 ROOT = Path(__file__).parents[2]
 PACKAGES = [
     "embedway_client",
+    "embedway_deploy",
     "embedway_gateway",
     "embedway_local",
     "embedway_upstream",
     "langchain_embedway",
     "litellm_embedway",
     "llama_index/embeddings/embedway",
+    "mteb_embedway",
 ]
 
 
@@ -98,7 +101,7 @@ def test_there_is_nothing_else_in_it(names: list[str]) -> None:
         for name in names
         if ".dist-info/" not in name
         and not name.startswith("embedway_local/retrieval/")
-        and name != "embedway_local/catalogue.json"
+        and name not in {"embedway_local/catalogue.json", SCHEMA}
         and not name.endswith((".py", "/py.typed"))
     ]
 
@@ -130,6 +133,8 @@ def test_the_command_is_declared(wheel: Path) -> None:
 def test_the_extras_are_there(metadata: Message) -> None:
     assert sorted(metadata.get_all("Provides-Extra", [])) == [
         "all",
+        "deploy",
+        "eval",
         "gateway",
         "gpu",
         "gpu-cu12",
@@ -142,6 +147,7 @@ def test_the_extras_are_there(metadata: Message) -> None:
         "openvino",
         "parquet",
         "plot",
+        "ray",
         "redis",
     ]
 
@@ -154,13 +160,18 @@ def test_the_bare_install_is_light(metadata: Message) -> None:
 
 
 def test_all_has_one_onnx_runtime(project: dict[str, object]) -> None:
-    """`gpu`, `openvino` and `local` overwrite each other's files, so `all` can hold only one."""
+    """
+    `gpu`, `openvino` and `local` overwrite each other's files, so `all` can hold only one; and
+    `eval` brings PyTorch, `ray` a cluster.
+    """
     extras = project["optional-dependencies"]
     assert isinstance(extras, dict)
     (everything,) = extras["all"]
     inside = everything.partition("[")[2].rstrip("]").split(",")
 
-    assert sorted(inside) == sorted(set(extras) - {"all", "gpu", "gpu-cu12", "openvino"})
+    # ADS brings pandas and more, 300 MB: whoever deploys asks for it.
+    apart = {"all", "deploy", "eval", "gpu", "gpu-cu12", "openvino", "ray"}
+    assert sorted(inside) == sorted(set(extras) - apart)
 
 
 @pytest.mark.parametrize("extra", ["gpu", "gpu-cu12"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 from pathlib import Path
@@ -74,11 +73,15 @@ class FollowedKeys:
         while True:
             await asyncio.sleep(self._every)
             # In a thread: a long file takes longer than a request.
-            with contextlib.suppress(OSError):
+            try:
                 keys = await asyncio.to_thread(self.look)
-                if keys is not None:
-                    self.ring.replace(keys)
-                    _log.info("the keys were read anew: %d", len(keys))
+            except Exception:  # noqa: BLE001
+                # The last resort: whatever is wrong, later revocations must be seen.
+                _log.exception("the new keys are refused, the old ones stay: a fault of ours")
+                continue
+            if keys is not None:
+                self.ring.replace(keys)
+                _log.info("the keys were read anew: %d", len(keys))
 
 
 def _digest(content: bytes) -> bytes:

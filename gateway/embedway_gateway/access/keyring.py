@@ -68,8 +68,9 @@ class Keyring:
         if entry is None or not hmac.compare_digest(entry.digest, digested):
             raise Refused("Incorrect API key provided.", reason="unknown_key")
         if entry.until <= self._clock():
-            word = "was revoked" if entry.revoked else "has expired"
-            raise Refused(f"The API key {word}.", reason="revoked" if entry.revoked else "expired")
+            if entry.revoked:
+                raise Refused("The API key was revoked.", reason="revoked")
+            raise Refused("The API key has expired.", reason="expired")
         return entry.caller
 
 

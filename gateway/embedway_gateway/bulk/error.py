@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["BadInput", "BadVectors", "BulkError", "OutputRefused", "PartsDiffer"]
+__all__ = [
+    "BadInput",
+    "BadVectors",
+    "BulkError",
+    "ClusterFailed",
+    "OutputRefused",
+    "PartsDiffer",
+    "WorkerFailed",
+]
 
 
 class BulkError(Exception):
@@ -23,3 +31,11 @@ class PartsDiffer(BulkError):
 
 class BadVectors(BulkError):
     """The vectors that came back cannot stand beside those that came before."""
+
+
+class ClusterFailed(BulkError):
+    """A Ray cluster cannot be reached, has no room, or failed."""
+
+
+class WorkerFailed(BulkError):
+    """A worker of a Ray cluster cannot run, or dies again and again."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +38,7 @@ class Done:
     """Tokens that this run read."""
 
 
-_Waiting: TypeAlias = deque[tuple[Chunk, str, "Future[Encoded]"]]
+_Waiting: TypeAlias = "dict[Future[Encoded], tuple[Chunk, str]]"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,8 +46,9 @@ class Job:
     """
     Source to sink, chunk by chunk.
 
-    `in_flight`: chunks being embedded at once. While the oldest is computed the next ones are
-    read, tokenised or under way, so nothing waits for the disk; order is kept.
+    `in_flight`: chunks being embedded at once. While one is computed the next ones are read,
+    tokenised or under way, so nothing waits for the disk. Each is kept when it is done, so that a
+    slow one holds up nobody; the output is in the order of the input.
     """
 
     source: Source
@@ -66,15 +66,15 @@ class Job:
         """
         input_type = self.parts.manifest.input_type
         pool = ThreadPoolExecutor(self.in_flight, "embedway-bulk")
-        waiting: _Waiting = deque()
+        waiting: _Waiting = {}
         try:
             for chunk, digest in self._unfinished(report):
                 future = pool.submit(encoder.encode, chunk.texts, input_type=input_type)
-                waiting.append((chunk, digest, future))
+                waiting[future] = chunk, digest
                 if len(waiting) == self.in_flight:
-                    self._keep(waiting, report)
+                    self._keep_done(waiting, report)
             while waiting:
-                self._keep(waiting, report)
+                self._keep_done(waiting, report)
         except Exception:
             self._rescue(waiting, report)
             raise
@@ -101,8 +101,13 @@ class Job:
         if any(index >= seen for index in self.parts.finished):
             raise self._changed(f"the input ends after {seen} chunks, before the last")
 
-    def _keep(self, waiting: _Waiting, report: Report) -> None:
-        chunk, digest, future = waiting.popleft()
+    def _keep_done(self, waiting: _Waiting, report: Report) -> None:
+        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in sorted(done, key=lambda future: waiting[future][0].index):
+            chunk, digest = waiting.pop(future)
+            self._keep(chunk, digest, future, report)
+
+    def _keep(self, chunk: Chunk, digest: str, future: Future[Encoded], report: Report) -> None:
         try:
             encoded = future.result()
         except InvalidRequest as error:
@@ -120,15 +125,14 @@ class Job:
         self._count(len(chunk.rows), report, fresh=True)
 
     def _rescue(self, waiting: _Waiting, report: Report) -> None:
-        for _, _, future in waiting:
+        for future in waiting:
             future.cancel()
-        while waiting:
-            if waiting[0][2].cancelled() or waiting[0][2].exception() is not None:
-                waiting.popleft()
-                continue
-            # The first error is the one to tell; a second one, as of a full disk, adds nothing.
-            with suppress(BulkError):
-                self._keep(waiting, report)
+        wait(waiting)
+        for future, (chunk, digest) in waiting.items():
+            if not future.cancelled() and future.exception() is None:
+                # The first error is the one to tell; a second, as of a full disk, adds nothing.
+                with suppress(BulkError):
+                    self._keep(chunk, digest, future, report)
 
     def _require_like(self, chunk: Chunk, encoded: Encoded) -> None:
         """Vectors of the right number and size, in the space of those that came before."""

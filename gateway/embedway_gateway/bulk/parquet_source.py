@@ -10,7 +10,7 @@ from typing import Any
 from embedway_gateway.bulk.error import BadInput
 from embedway_gateway.bulk.row import Cell, Fields
 
-__all__ = ["count", "records"]
+__all__ = ["count", "names", "records", "vectors"]
 
 # Rows decoded at a time: bounds memory, and is enough for the decoder's pace.
 _BATCH = 1024
@@ -21,6 +21,36 @@ def count(path: Path) -> int:
     with _file(path) as file:
         rows: int = file.metadata.num_rows
     return rows
+
+
+def names(path: Path) -> list[str]:
+    """The columns."""
+    with _file(path) as file:
+        found: list[str] = file.schema_arrow.names
+    return found
+
+
+def vectors(path: Path, *, text: str, vector: str) -> Iterator[tuple[str, object, object]]:
+    """Each row's place, text (None without such a column) and vector, as Python's or NumPy's."""
+    number = 0
+    with _file(path) as file:
+        there = file.schema_arrow.names
+        if vector not in there:
+            raise BadInput(
+                f"{path}: no column {vector!r}, only {', '.join(there)}; vector= names another"
+            )
+        wanted = [name for name in (text, vector) if name in there]
+        for batch in file.iter_batches(batch_size=_BATCH, columns=wanted):
+            texts = batch.column(text).to_pylist() if text in there else [None] * len(batch)
+            for one, row in zip(texts, batch.column(vector), strict=True):
+                number += 1
+                yield f"{path}:{number}", one, _plain(row)
+
+
+def _plain(scalar: Any) -> object:
+    # A list's numbers at once: one by one they take ten times as long.
+    values = getattr(scalar, "values", None)
+    return scalar.as_py() if values is None else values.to_numpy(zero_copy_only=False)
 
 
 def records(path: Path, fields: Fields) -> Iterator[tuple[str, Mapping[str, object]]]:

@@ -78,6 +78,11 @@ class Source:
                 total += count_lines(file) - (path.suffix.lower() == ".csv")
         return total
 
+    def records(self) -> Iterator[Record]:
+        """Every row's place and fields, whatever they are."""
+        for name in self._inputs:
+            yield from self._records(name)
+
     def _records(self, name: str) -> Iterator[Record]:
         if name == STDIN:
             assert self._stdin is not None

@@ -54,8 +54,8 @@ class RedisStore:
             url,
             timeout=timeout,
             connections=connections,
-            role="the cache's Redis",
-            without="requests go without it",
+            failing="the cache's Redis failed (%s), requests go without it",
+            again="the cache's Redis answers again",
             failed=lambda operation: metrics.cache_errors.labels(operation).inc(),
             clock=clock,
         )

@@ -7,11 +7,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from embedway_gateway.cli import eval as evaluation
 from embedway_gateway.cli import keys, models
 from embedway_gateway.cli.bench import bench
 from embedway_gateway.cli.check import check
 from embedway_gateway.cli.compare import compare
 from embedway_gateway.cli.console import fail
+from embedway_gateway.cli.deploy.app import app as deploy
 from embedway_gateway.cli.embed import embed
 from embedway_gateway.cli.ours import told
 from embedway_gateway.cli.serve import serve
@@ -64,8 +66,10 @@ def application() -> typer.Typer:
     app.command(no_args_is_help=True)(compare)
     app.command(no_args_is_help=True)(similarity)
     app.command(no_args_is_help=True)(bench)
+    app.add_typer(evaluation.app(), name="eval")
     app.add_typer(keys.app(), name="keys")
     app.add_typer(models.app(), name="models")
+    app.add_typer(deploy(), name="deploy")
     app.command()(usage)
     return app
 

@@ -24,6 +24,7 @@ from embedway_gateway.cli.endpoint import (
 
 if TYPE_CHECKING:
     from embedway_gateway.likeness.report import Report
+    from embedway_gateway.place.stored import Texts
 
 __all__ = ["compare", "waiting"]
 
@@ -42,7 +43,7 @@ def compare(
         typer.Option(
             "--texts",
             help="Your own texts: .txt, .jsonl, .csv or .parquet, `-` for standard input; by "
-            "default eight test texts, short and long.",
+            "default those of a file of vectors, else eight test texts, short and long.",
         ),
     ] = None,
     text_field: TextField = "text",
@@ -65,8 +66,8 @@ def compare(
         if png is not None:
             # Now, and not after an hour: it may not be installed.
             import embedway_gateway.picture  # noqa: F401
-        given, places = _texts(texts, text_field, limit)
-        with waiting(2 * len(given)) as advance:
+        given = _texts(texts, text_field, limit, (old, new))
+        with waiting(2 * len(given.texts)) as advance:
             report = asyncio.run(
                 _compare(
                     (old, new),
@@ -80,14 +81,14 @@ def compare(
         if str(json_file) == "-":
             typer.echo(_json(report))
         else:
-            _print(report, given, places)
+            _print(report, given)
         _write(report, json_file, png)
     raise typer.Exit(_CODES[report.verdict])
 
 
 compare.__doc__ = f"""
 Are two endpoints the same vector space? Then an index that was made with one can be asked with
-the other.
+the other. OLD may be the vectors of that index, as a file.
 
 Embeds the same texts through both, and shows the cosine of each text's two vectors, their lengths,
 and how many nearest texts both agree on, which is what a search feels. Where they differ it looks
@@ -101,13 +102,15 @@ Examples:
 
 `embedway compare local tei+http://127.0.0.1:8081 --texts articles.jsonl --text-field body`
 
+`embedway compare file:index.parquet http://127.0.0.1:8080/v1#minilm`
+
 `embedway compare https://api.openai.com/v1#text-embedding-3-small,key=OPENAI_API_KEY embedway.yaml#small`
 """  # noqa: E501
 
 
 async def _compare(
     written: tuple[str, str],
-    texts: list[str],
+    texts: Texts,
     *,
     engine: str,
     config: Path | None,
@@ -118,24 +121,30 @@ async def _compare(
     from embedway_gateway.place.place import opened
 
     async with (
-        opened(written[0], engine=engine, config=config) as old,
-        opened(written[1], engine=engine, config=config) as new,
+        opened(written[0], engine=engine, config=config, texts=texts) as old,
+        opened(written[1], engine=engine, config=config, texts=texts) as new,
     ):
-        return await run((old, new), texts, threshold=threshold, advance=advance)
+        return await run((old, new), texts.texts, threshold=threshold, advance=advance)
 
 
-def _texts(file: str | None, field: str, limit: int) -> tuple[list[str], list[str]]:
+def _texts(file: str | None, field: str, limit: int, written: tuple[str, str]) -> Texts:
     from embedway_gateway.bulk.error import BadInput
     from embedway_gateway.layers.canary import CANARIES
+    from embedway_gateway.place.stored import Texts, stored_texts
+    from embedway_gateway.place.syntax import parse
 
+    files = [spec for spec in map(parse, written) if spec.kind == "file"]
+    if file is None and not files:
+        return Texts(CANARIES, [f"test text {number}" for number in range(1, len(CANARIES) + 1)])
     if file is None:
-        return list(CANARIES), [f"test text {number}" for number in range(1, len(CANARIES) + 1)]
-    found, places, more = read_texts([file], field=field, most=limit)
-    if not found:
-        raise BadInput(f"{file} has no texts")
-    if more:
-        say(f"The first {limit:,} texts of {file} are compared; --limit takes more.")
-    return found, places
+        found, name = stored_texts(files[0], limit), files[0].where
+    else:
+        found, name = Texts(*read_texts([file], field=field, most=limit)), file
+    if not found.texts:
+        raise BadInput(f"{name} has no texts")
+    if found.more:
+        say(f"The first {limit:,} texts of {name} are compared; --limit takes more.")
+    return found
 
 
 @contextmanager
@@ -153,7 +162,7 @@ def waiting(total: int) -> Iterator[Callable[[int], None]]:
         yield lambda count: bar.advance(task, count)
 
 
-def _print(report: Report, texts: list[str], places: list[str]) -> None:
+def _print(report: Report, given: Texts) -> None:
     from rich.text import Text
 
     console = terminal()
@@ -166,9 +175,12 @@ def _print(report: Report, texts: list[str], places: list[str]) -> None:
     if report.cosine is not None:
         found = report.cosine
         line(f"cosine of {found.count} texts: mean {found.mean:.6f}, p1 {found.p1:.6f}")
-        worst = f"worst: {found.worst:.6f}, {places[found.worst_index]} (index {found.worst_index})"
+        place = given.places[found.worst_index]
+        worst = f"worst: {found.worst:.6f}, {place} (index {found.worst_index})"
         # Only where someone sees it: a log is not the place for a user's texts.
-        line(f"{worst}: {_excerpt(texts[found.worst_index])}" if console.is_terminal else worst)
+        line(
+            f"{worst}: {_excerpt(given.texts[found.worst_index])}" if console.is_terminal else worst
+        )
         for text in _bars(report):
             line(text)
     if report.lengths is not None:

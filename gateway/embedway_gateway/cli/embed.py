@@ -4,95 +4,54 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeAlias
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from embedway_gateway.cli.console import fail, say
+from embedway_gateway.cli.embed_option import (
+    DEFAULT_MODEL,
+    BaseURL,
+    BatchSize,
+    CPUs,
+    Dimensions,
+    Engine,
+    Format,
+    GPUs,
+    IdField,
+    InputKind,
+    Inputs,
+    Keep,
+    Model,
+    Out,
+    Overwrite,
+    RayAddress,
+    Resume,
+    SkipEmpty,
+    TextField,
+    Workers,
+)
 from embedway_gateway.cli.progress import Pace, duration, progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from embedway_client import Client
+    from embedway_gateway.bulk.encoder import Encoder
     from embedway_gateway.bulk.job import Job
     from embedway_gateway.bulk.manifest import Manifest
     from embedway_gateway.bulk.parts import Mode
+    from embedway_gateway.bulk.ray.worker import Order
 
 __all__ = ["DEFAULT_MODEL", "embed"]
-
-# Stated again, because importing the local runtime for it takes 0.2 s of every --help.
-DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 # Local: while one chunk is computed, the next is tokenised, so that no core waits between them.
 _IN_FLIGHT_LOCAL = 2
 # Remote: enough to hide the way there and back; the gateway has its own limits.
 _IN_FLIGHT_REMOTE = 4
-
-Inputs: TypeAlias = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="INPUT...",
-        help="Files: .txt (one text a line), .jsonl, .csv, .parquet; `-` is standard input, one "
-        "text a line.",
-    ),
-]
-Out: TypeAlias = Annotated[
-    Path, typer.Option("--out", "-o", help="The file to make: .parquet, .jsonl or .npy.")
-]
-Model: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        help=f"Model to embed with; by default {DEFAULT_MODEL}.",
-        show_default=False,
-    ),
-]
-BaseURL: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--base-url",
-        help="`local`: in this process; or a gateway's address, as http://127.0.0.1:8080/v1. Its "
-        "key is read from EMBEDWAY_API_KEY.",
-    ),
-]
-InputKind: TypeAlias = Annotated[
-    Literal["document", "query"],
-    typer.Option("--input-type", help="What the texts are; some models treat the two apart."),
-]
-Dimensions: TypeAlias = Annotated[
-    int | None, typer.Option("--dimensions", min=1, help="Shorter vectors, if the model can.")
-]
-TextField: TypeAlias = Annotated[
-    str, typer.Option("--text-field", help="Field or column that holds the text.")
-]
-IdField: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--id-field", help="Field or column that holds the id; else rows are numbered."),
-]
-Keep: TypeAlias = Annotated[
-    bool, typer.Option("--keep", help="Write the text and the input's other columns too.")
-]
-SkipEmpty: TypeAlias = Annotated[
-    bool, typer.Option("--skip-empty", help="Leave out empty texts instead of refusing them.")
-]
-BatchSize: TypeAlias = Annotated[
-    int, typer.Option("--batch-size", min=1, help="Texts a chunk: what an interruption may cost.")
-]
-Format: TypeAlias = Annotated[
-    Literal["fp32", "bf16", "fp16", "int8", "auto"],
-    typer.Option(
-        "--precision",
-        help="In this process: fp32 is exact; int8 and bf16 are faster and nearly the same, each "
-        "with a vector space of its own.",
-    ),
-]
-Resume: TypeAlias = Annotated[
-    bool, typer.Option("--resume", help="Go on where an interrupted run stopped, if one did.")
-]
-Overwrite: TypeAlias = Annotated[
-    bool, typer.Option("--overwrite", help="Replace the output, and discard unfinished work.")
-]
 
 
 def embed(
@@ -111,6 +70,11 @@ def embed(
     precision: Format = "fp32",
     resume: Resume = False,
     overwrite: Overwrite = False,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
+    workers: Workers = None,
+    cpus_per_worker: CPUs = None,
+    gpus_per_worker: GPUs = 0,
 ) -> None:
     """
     Embed files of texts into one file of vectors, on this machine or through a gateway.
@@ -118,6 +82,8 @@ def embed(
     Reads as a stream, so files may be of any size, and works offline once the model is here.
     Finished chunks are kept beside the output in OUT.parts until all is done: after an
     interruption of any kind, the same command with --resume loses nothing and repeats nothing.
+    With --engine ray the workers of a cluster embed, and this machine reads and writes; either
+    engine goes on with what the other began.
 
     Example: `embedway embed articles.jsonl --text-field body --id-field id --out vectors.parquet`
     """
@@ -134,12 +100,39 @@ def embed(
         keep=keep,
         precision="fp32" if precision == "auto" else precision,
     )
+    ray = _Ray(ray_address, workers, cpus_per_worker, gpus_per_worker)
+    if engine == "local":
+        ray.require_unused()
+    place = _Place(base_url, ray if engine == "ray" else None)
     mode = _mode(resume=resume, overwrite=overwrite)
-    _embed(inputs, out, manifest, mode, base_url=base_url, skip_empty=skip_empty)
+    _embed(inputs, out, manifest, mode, place=place, skip_empty=skip_empty)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ray:
+    address: str | None
+    workers: int | None
+    cpus: float | None
+    gpus: float
+
+    def require_unused(self) -> None:
+        # Not the address: the environment may name it for other programs.
+        if (self.workers, self.cpus, self.gpus) != (None, None, 0):
+            raise typer.BadParameter(
+                "--workers, --cpus-per-worker and --gpus-per-worker are for --engine ray"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the texts are embedded."""
+
+    base_url: str
+    ray: _Ray | None
 
 
 def _embed(
-    inputs: list[str], out: Path, manifest: Manifest, mode: Mode, *, base_url: str, skip_empty: bool
+    inputs: list[str], out: Path, manifest: Manifest, mode: Mode, *, place: _Place, skip_empty: bool
 ) -> None:
     from embedway_gateway.bulk.job import Job
     from embedway_gateway.bulk.parts import Parts
@@ -153,12 +146,12 @@ def _embed(
     source = Source(inputs, fields, stdin=sys.stdin.buffer)
     source.require_other(out)
     sink = sink_for(out, keep=fields.keep, named=fields.id is not None)
-    in_flight = _IN_FLIGHT_LOCAL if base_url == "local" else _IN_FLIGHT_REMOTE
+    in_flight = _IN_FLIGHT_LOCAL if place.base_url == "local" else _IN_FLIGHT_REMOTE
     job: Job | None = None
     try:
         with Parts.open(out, manifest, mode) as parts:
             job = Job(source=source, sink=sink, parts=parts, in_flight=in_flight)
-            _run(job, base_url)
+            _run(job, place)
     except KeyboardInterrupt:
         _leave(job)
 
@@ -169,13 +162,13 @@ def _mode(*, resume: bool, overwrite: bool) -> Mode:
     return "resume" if resume else "overwrite" if overwrite else "new"
 
 
-def _run(job: Job, base_url: str) -> None:
+def _run(job: Job, place: _Place) -> None:
     from embedway_gateway.bulk.error import BadVectors, OutputRefused, PartsDiffer
 
     pace = Pace(job.source.count())
     try:
-        with progress(pace) as advance, _client(job, base_url) as client:
-            done = job.run(client, advance)
+        with progress(pace) as advance, _encoder(job, place) as encoder:
+            done = job.run(encoder, advance)
     except Exception as error:
         # The three name a cure of their own, which is another command.
         if job.parts.rows and not isinstance(error, OutputRefused | PartsDiffer | BadVectors):
@@ -186,6 +179,42 @@ def _run(job: Job, base_url: str) -> None:
     say(
         f"{job.parts.out}: {done.rows:,} vectors of {job.parts.manifest.width} numbers{earlier}"
         f"{skipped}; {done.tokens:,} tokens in {duration(pace.elapsed)}, {pace.rate:,.0f} texts/s"
+    )
+
+
+@contextmanager
+def _encoder(job: Job, place: _Place) -> Iterator[Encoder]:
+    with _client(job, place.base_url) as client:
+        if place.ray is None:
+            yield client
+            return
+    # Made first, because Ray reads some of its settings when it is imported.
+    from embedway_gateway.bulk.ray.cluster import connected
+
+    with connected(place.ray.address) as grows:
+        from embedway_gateway.bulk.ray.pool import Pool
+
+        order = _order(job.parts.manifest, place.base_url, place.ray)
+        pool = Pool(order, count=place.ray.workers, grows=grows, say=say)
+        job.in_flight = pool.in_flight
+        try:
+            yield pool
+        finally:
+            pool.close()
+
+
+def _order(manifest: Manifest, base_url: str, ray: _Ray) -> Order:
+    from embedway_client import environment
+    from embedway_gateway.bulk.ray.worker import Order
+
+    return Order(
+        model=manifest.model,
+        base_url=base_url,
+        api_key=None if base_url == "local" else environment.api_key(),
+        dimensions=manifest.dimensions,
+        precision=manifest.precision,
+        cpus=ray.cpus or (4 if ray.gpus else 1),
+        gpus=ray.gpus,
     )
 
 

@@ -22,9 +22,12 @@ An endpoint is one of
   server's kind before it where it is not OpenAI's: `tei+http://127.0.0.1:8081`, `ovms+http://…`,
   `infinity+`, `vllm+`, `onnx+`; `embedway+` for a gateway of ours, which is told what is a query
 - `embedway.yaml#NAME`: a model of a configuration, or one of its upstreams
+- `file:old.parquet`, `.jsonl` or `.npy`, for `embedway compare` alone: vectors that you have
+  already; `text=` and `vector=` name the columns, by default `text` and `embedding`
 
 with options after commas: `key=VARIABLE` (the environment variable that holds the API key),
-`credentials=NAME` (of `--config`), `input_type=query`, `prompt=TEXT`, `dimensions=N`, `label=NAME`;
+`credentials=NAME` (of `--config`), `input_type=query`, `prompt=TEXT`, or `query_prompt=` and
+`document_prompt=`, `dimensions=N`, `label=NAME`;
 `local` takes `pooling=`, `max_tokens=`, `device=`, `precision=`, `threads=`, a URL
 `platform=`, `path=`, `max_inputs=`, `timeout=`, `insecure=true`."""
 """For --help."""

@@ -12,6 +12,7 @@ __all__ = ["told"]
 _OURS = (
     ("embedway_local.error", "LocalError"),
     ("embedway_upstream.error", "EmbeddingError"),
+    ("embedway_deploy.error", "DeployError"),
     ("embedway_gateway.bulk.error", "BulkError"),
     ("embedway_gateway.access.file", "KeysError"),
     ("embedway_gateway.config.load", "ConfigError"),
@@ -24,7 +25,9 @@ _OURS = (
 _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "redis": ("redis",),
+        "deploy": ("ads", "oci"),
         "plot": ("matplotlib",),
+        "eval": ("mteb",),
         "local": (
             "huggingface_hub",
             "onnx",
@@ -48,6 +51,7 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "oidc": ("jwt",),
         "parquet": ("pyarrow",),
+        "ray": ("ray",),
     }
 )
 

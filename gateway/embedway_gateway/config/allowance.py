@@ -14,10 +14,11 @@ class AllowanceConfig(Strict):
     """Limits; what is absent has none."""
 
     rpm: int | None = Field(default=None, ge=1)
-    """Requests a minute."""
+    """Requests a minute, of which a minute's worth may come at once."""
     tpm: int | None = Field(default=None, ge=1)
     """Tokens a minute."""
     texts_per_minute: int | None = Field(default=None, ge=1)
+    """Texts a minute; documents of a rerank request are texts."""
     max_concurrency: int | None = Field(default=None, ge=1)
     """Requests under way at once."""
 

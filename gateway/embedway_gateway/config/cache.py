@@ -23,8 +23,12 @@ class MemoryCacheConfig(Strict):
 
     type: Literal["memory"]
     max_bytes: Size = 256 * 1024 * 1024
+    """All that it takes: a text costs four bytes a dimension, and about 330 more."""
     isolate: bool = False
-    """Whether each API key has a cache of its own."""
+    """
+    Whether each API key has a cache of its own: nobody learns from the time of an answer what
+    others have embedded.
+    """
 
 
 class RedisCacheConfig(RedisAddress):
@@ -32,6 +36,7 @@ class RedisCacheConfig(RedisAddress):
 
     type: Literal["redis"]
     ttl: Duration = 7 * 86400.0
+    """How long a vector stays after it was embedded."""
     isolate: bool = False
     """Whether each API key has a cache of its own."""
 

@@ -6,7 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
 
 from embedway_gateway.config.strict import Strict
 from embedway_upstream import Bearer, Credentials
@@ -29,6 +29,7 @@ class BearerConfig(Strict):
 
     type: Literal["bearer"]
     token: SecretStr = Field(min_length=1)
+    """Sent as `Authorization: Bearer …`; write `"${NAME}"`."""
 
     @model_validator(mode="after")
     def _is_a_header(self) -> Self:
@@ -50,21 +51,41 @@ class OCIConfig(Strict):
         "token_exchange",
         "ads",
     ] = "api_key"
+    """Who signs: `session` is of `oci session authenticate`, `ads` what `ads.set_auth` set."""
     config_file: str | None = None
+    """Of `api_key` and `session`; none is `~/.oci/config`, else `OCI_CONFIG_FILE`."""
     profile: str = "DEFAULT"
+    """In that file."""
     pass_phrase: SecretStr | None = None
+    """Of the private key, where the profile does not hold it."""
     tenancy: str | None = None
+    """With `user`: the key's fields instead of a profile."""
     user: str | None = None
+    """The user's OCID, instead of a profile."""
     fingerprint: str | None = None
+    """Of the key, instead of a profile."""
     key_file: str | None = None
+    """The private key, PEM."""
     key_content: SecretStr | None = None
+    """The same as text; write `"${NAME}"`."""
     token_file: str | None = None
+    """
+    Of `delegation`: the file that holds the delegation token; of `token_exchange`: the one with
+    the token to exchange.
+    """
     federation_endpoint: str | None = None
+    """Of `instance` and `delegation`: replaces the region's own."""
     requests_per_second: float = Field(default=150.0, gt=0, allow_inf_nan=False)
-    """Of all upstreams with these credentials together: OCI counts by tenancy."""
+    """
+    That the upstreams with these credentials make together, models to embed, to rerank and to
+    chat alike: OCI counts by tenancy.
+    """
     domain_url: str | None = None
+    """Of `token_exchange`: the identity domain, `https://idcs-….identity.oraclecloud.com`."""
     client_id: str | None = None
+    """Of `token_exchange`: the domain's application that may exchange."""
     client_secret: SecretStr | None = None
+    """Of `token_exchange`: the application's secret; write `"${NAME}"`."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -86,10 +107,15 @@ class OAuth2Config(Strict):
 
     type: Literal["oauth2"]
     token_url: str
+    """`…/oauth/token` of the service key's `url`, or of its `certurl`."""
     client_id: str = Field(min_length=1)
+    """`clientid` of the service key."""
     client_secret: SecretStr | None = None
+    """Write `"${NAME}"`."""
     cert: str | None = None
+    """Instead of a secret: the client certificate, a PEM file or its text."""
     key: SecretStr | None = None
+    """The certificate's private key."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -111,6 +137,9 @@ class OAuth2Config(Strict):
         return ClientCredentials(login)
 
 
+_TEXT_OR_OBJECT = {"anyOf": [{"type": "string"}, {"type": "object"}, {"type": "null"}]}
+
+
 def _as_text(value: object) -> object:
     """A service key that was pasted into the YAML is read by it, for JSON is YAML."""
     return json.dumps(value, default=str) if isinstance(value, dict) else value
@@ -120,8 +149,12 @@ class AICoreConfig(Strict):
     """The login of a service key of SAP AI Core; with nothing stated, where SAP's SDK looks."""
 
     type: Literal["aicore"]
-    service_key: Annotated[SecretStr | None, BeforeValidator(_as_text)] = None
+    service_key: Annotated[
+        SecretStr | None, BeforeValidator(_as_text), WithJsonSchema(_TEXT_OR_OBJECT)
+    ] = None
+    """The service key's JSON; write `"${AICORE_SERVICE_KEY}"`."""
     service_key_file: str | None = None
+    """A file that holds it, read again for every token, so that it may be replaced."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

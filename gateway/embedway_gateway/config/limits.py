@@ -28,7 +28,10 @@ class RedisLimitsConfig(RedisAddress):
 
     type: Literal["redis"]
     without: Literal["local", "refuse"] = "local"
-    """While it does not answer: each process counts for itself, or nobody is admitted."""
+    """
+    While the server does not answer: `local`, each process counts for itself; `refuse`, what is
+    limited gets 503.
+    """
 
 
 LimitsConfig = Annotated[MemoryLimitsConfig | RedisLimitsConfig, Field(discriminator="type")]

@@ -32,11 +32,17 @@ class ClaimsConfig(Strict):
     """The names of claims; one that a token lacks leaves what the configuration says."""
 
     name: str = "sub"
+    """Whose usage and limits it is; required in a token."""
     models: str = "embedway_models"
+    """A list of globs, or one text with blanks between them."""
     rpm: str = "embedway_rpm"
+    """A whole number, as are the next three."""
     tpm: str = "embedway_tpm"
+    """Tokens a minute."""
     texts_per_minute: str = "embedway_texts_per_minute"
+    """Texts a minute."""
     max_concurrency: str = "embedway_max_concurrency"
+    """Requests under way at once."""
     admin: str = "embedway_admin"
     """True, or with `admin_value` that word, alone or in a list."""
 
@@ -45,19 +51,28 @@ class OIDCConfig(Strict):
     """One issuer."""
 
     issuer: str = Field(min_length=1)
+    """What a token's `iss` must be."""
     audience: str = Field(min_length=1)
+    """What its `aud` must be, or hold."""
     jwks_url: str
+    """Where the issuer publishes its keys; `https://`, but for loopback addresses."""
     algorithms: tuple[Algorithm, ...] = Field(default=("RS256",), min_length=1)
-    """None of them is symmetric: a public key must never be taken for a secret."""
+    """
+    That a token may be signed with. None of them is symmetric: a public key must never be taken
+    for a secret.
+    """
     leeway: Pause = 30.0
-    """How far clocks may be apart."""
+    """How far the clocks may be apart."""
     refresh: Duration = 600.0
     """How old the issuer's keys may get before they are asked for again."""
     models: tuple[str, ...] = ("*",)
-    """Of a token that states none, as are the limits."""
+    """What a token that names no models may use: globs of names or aliases."""
     limits: AllowanceConfig = AllowanceConfig()
+    """Of a token that states none."""
     claims: ClaimsConfig = ClaimsConfig()
+    """The names of claims."""
     admin_value: str | None = None
+    """The word that the admin claim must be, or hold in a list; none is `true`."""
 
     @model_validator(mode="after")
     def _is_safe(self) -> Self:

@@ -17,9 +17,14 @@ class RedisAddress(Strict):
     """A server, and how long it may take."""
 
     url: SecretStr
+    """
+    `redis://[[user]:password@]host[:port][/database]`, or `rediss://` for TLS, which belongs
+    between machines that do not share a trusted network; write `"${REDIS_URL}"`.
+    """
     timeout: Duration = 0.05
     """For one round trip, connecting included."""
     connections: int = Field(default=16, ge=1)
+    """At once, at most, of each worker."""
 
     @model_validator(mode="after")
     def _is_an_address(self) -> Self:

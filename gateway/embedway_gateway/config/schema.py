@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -18,9 +17,9 @@ from embedway_gateway.config.limits import LimitsConfig, MemoryLimitsConfig
 from embedway_gateway.config.oidc import OIDCConfig
 from embedway_gateway.config.routing import RoutingConfig
 from embedway_gateway.config.strict import Strict
+from embedway_gateway.config.upstream import UpstreamConfig, require_address
 from embedway_gateway.config.usage import UsageConfig
 from embedway_gateway.config.value import Duration, Pause, Size
-from embedway_gateway.precision import Precision
 from embedway_upstream.loopback import is_loopback
 
 __all__ = [
@@ -37,32 +36,39 @@ __all__ = [
 
 Capability: TypeAlias = Literal["embed", "rerank", "chat"]
 
-# As `embedway_local` reads it; a configuration must be told of its mistakes without that extra.
-_DEVICE = r"^(auto|cpu|(cuda|tensorrt)(:(all|\d{1,3}(,\d{1,3})*))?)$"
-
 
 class ServerConfig(Strict):
     """How the gateway listens, and to whom."""
 
     keys: Path | None = None
-    """The file of API keys."""
+    """
+    The file of API keys; without it, and without `oidc`, nobody is asked who they are. A path, as
+    all, from the working directory.
+    """
     oidc: OIDCConfig | None = None
-    """Whose tokens open it too."""
+    """An identity provider whose tokens open the gateway, beside keys or instead."""
     open_models: bool = False
-    """Whether the models may be listed without a key."""
+    """Whether the models may be listed without a key, as some clients do."""
     open_metrics: bool = False
-    """Whether the metrics may be read without a key."""
+    """Whether `/metrics` may be read without a key; else it takes one with admin rights."""
     # After what it depends on.
     host: str = "127.0.0.1"
+    """Where to listen; beyond a loopback address only with `keys` or `oidc`."""
     port: int = Field(default=8080, ge=0, le=65535)
+    """Where to listen; 0 chooses a free one, which the log names."""
     max_body_bytes: Size = 10 * 1024 * 1024
+    """A larger body is refused with 413 while it is read."""
     request_timeout: Duration = 120.0
     """A request's deadline, retries included."""
     grace: Duration = 30.0
     """How long what was begun may go on after SIGTERM."""
     drain_delay: Pause = 0.0
-    """How long after SIGTERM new requests are still served, while /readyz already says no."""
+    """
+    How long after SIGTERM new requests are still served while /readyz says no; 5s behind a load
+    balancer.
+    """
     log: Literal["auto", "json", "text"] = "auto"
+    """The form of the log; `auto` is text on a terminal and JSON elsewhere."""
 
     @property
     def guarded(self) -> bool:
@@ -86,108 +92,58 @@ class PromptConfig(Strict):
     """What is put before a text, by its input type."""
 
     query: str = ""
+    """Put before each text with `input_type: query`."""
     document: str = ""
-
-
-class UpstreamConfig(Strict):
-    """One deployment."""
-
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    engine: Literal["tei", "ovms", "onnx", "infinity", "vllm", "openai", "litellm", "local"]
-    platform: Literal["plain", "oci", "aicore"] = "plain"
-    url: str | None = None
-    invoke: Literal["predict", "route", "suffix"] = "predict"
-    resource_group: str | None = None
-    """None is what credentials of type aicore say, else `default`."""
-    pooling: Literal["cls", "mean"] | None = None
-    path: str | None = Field(default=None, pattern=r"^/")
-    model: str | None = None
-    credentials: str | None = None
-    insecure: bool = False
-    priority: int = Field(default=0, ge=0)
-    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    max_inputs: int | None = Field(default=None, ge=1)
-    max_concurrency: int = Field(default=32, ge=1)
-    timeout: Duration = 55.0
-    device: Annotated[str, Field(pattern=_DEVICE)] = "auto"
-    precision: Precision = "fp32"
-    """
-    Of its vectors: how exactly they must agree with the model's. Engine local is run in it.
-    """
-
-    @model_validator(mode="after")
-    def _matches_engine(self) -> Self:
-        if self.engine == "local":
-            for field in ("url", "path", "credentials"):
-                if getattr(self, field) is not None:
-                    raise ValueError(f"engine local runs in this process and takes no {field}")
-            if self.platform != "plain":
-                raise ValueError("engine local runs in this process and has no platform")
-            return self
-        if self.engine == "litellm":
-            return self._require_hosted()
-        if self.pooling is not None and self.engine != "onnx":
-            raise ValueError("pooling is for engine onnx: the other engines pool themselves")
-        if self.platform != "plain" and self.credentials is None:
-            raise ValueError(f"platform {self.platform} needs credentials")
-        if self.url is None:
-            raise ValueError(f"engine {self.engine} needs a url")
-        require_address(self.url, insecure=self.insecure)
-        return self
-
-    def _require_hosted(self) -> Self:
-        # Imported here: it loads what only a hosted provider needs.
-        from embedway_gateway.hosted.provider import require
-
-        require(self.model or "")
-        if self.platform != "plain":
-            raise ValueError("engine litellm finds the provider itself and has no platform")
-        for field in ("path", "pooling"):
-            if getattr(self, field) is not None:
-                raise ValueError(
-                    f"engine litellm takes no {field}: model and url say how it is called"
-                )
-        if self.url is not None:
-            require_address(self.url, insecure=self.insecure)
-        return self
-
-
-def require_address(url: str, *, insecure: bool) -> None:
-    """Raise `ValueError` unless an upstream may be called there."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("url must begin with https:// and name a host")
-    try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError("url has a port beyond 65535") from None
-    if parts.username or parts.query or parts.fragment:
-        raise ValueError("url must have no user, query or fragment")
-    if parts.scheme == "http" and not (insecure or is_loopback(parts.hostname)):
-        raise ValueError("url is plain http beyond this machine; use https, or insecure: true")
+    """Put before each other text."""
 
 
 class ModelConfig(Strict):
     """What clients name."""
 
     name: str = Field(min_length=1)
+    """What clients ask for, and what a local upstream loads."""
     aliases: tuple[str, ...] = ()
+    """Further names."""
     capabilities: tuple[Capability, ...] = Field(default=("embed",), min_length=1)
+    """What clients may ask of it."""
     dimensions: int | None = Field(default=None, ge=1)
+    """
+    Length of a vector, checked on every reply; required of a model that embeds, unless an
+    upstream is `local` or the catalogue knows the model.
+    """
     matryoshka: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """
+    Smaller sizes that a request's `dimensions` may ask for; the model must be trained for them.
+    """
     max_tokens: int | None = Field(default=None, ge=1)
+    """Where a local upstream cuts a text; for other upstreams it is only shown."""
     prompts: PromptConfig | Literal["auto"] | None = None
+    """
+    Put before each text. `auto`: those of a local upstream's own files, else those of the
+    catalogue.
+    """
     revision: str | None = None
-    """Whatever names the weights; another one is another vector space."""
+    """
+    Free text for which weights are deployed, such as a date or a commit; part of the
+    fingerprint, so change it when you deploy another model under the same name.
+    """
     reference: str | None = None
-    """The upstream that defines the vector space, whether it can be reached or not."""
+    """
+    The upstream that defines the vector space, whether it can be reached or not; none is the
+    local one, else the first of the best priority that gives vectors.
+    """
     agreement: float | None = Field(default=None, gt=0, lt=1)
-    """The least cosine with the reference; None is by the upstreams' precision."""
+    """
+    The least cosine of every upstream with the reference; none is by `precision` of both: 0.999
+    for `fp32`, 0.998 for `fp16`, 0.995 for `bf16`, 0.97 for `int8`, the lower of the two. Of a
+    `local` upstream in `int8` or `bf16` the loss that was measured counts instead, times four.
+    """
     cache: bool = True
-    """Whether its vectors are cached where the others' are."""
+    """`false` keeps its vectors out of the cache."""
     limits: AllowanceConfig = AllowanceConfig()
-    """Of all callers together."""
+    """What all callers together may use of it."""
     upstreams: tuple[UpstreamConfig, ...] = Field(min_length=1)
+    """The deployments that answer for it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -247,13 +203,24 @@ class Config(Strict):
     """The whole file."""
 
     server: ServerConfig = ServerConfig()
+    """How the gateway listens."""
     credentials: dict[str, CredentialConfig] = Field(default_factory=dict)
+    """By names of your choice, which upstreams refer to."""
     models: tuple[ModelConfig, ...] = ()
+    """May be absent where `discovery` is given; names and aliases are unique across the file."""
     discovery: tuple[DiscoveryConfig, ...] = ()
+    """Places to look for deployments."""
     cache: CacheConfig | None = None
+    """Where vectors are kept; none is nowhere."""
     limits: LimitsConfig = MemoryLimitsConfig()
+    """Who counts what keys and models may use."""
     usage: UsageConfig | None = None
+    """
+    Where it is kept who used how much; none is an SQLite file, as soon as there are `keys` or
+    `oidc`.
+    """
     routing: RoutingConfig = RoutingConfig()
+    """How upstreams are chosen, tried again and left alone, for all models."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

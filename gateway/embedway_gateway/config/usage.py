@@ -32,7 +32,9 @@ class SQLiteUsageConfig(Strict):
 
     type: Literal["sqlite"]
     path: Path | None = None
-    """None is `usage.sqlite` beside the file of keys, or in the working directory."""
+    """
+    None is `usage.sqlite` beside the file of keys, or without one in the working directory.
+    """
 
 
 class RedisUsageConfig(RedisAddress):
@@ -40,8 +42,9 @@ class RedisUsageConfig(RedisAddress):
 
     type: Literal["redis"]
     timeout: Duration = 1.0
+    """For one round trip, connecting included."""
     keep: Duration = 400 * 86400.0
-    """How long a day stays."""
+    """How long a day stays after its last change."""
 
 
 class NoUsageConfig(Strict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 __all__ = ["Duration", "Pause", "Size"]
 
@@ -34,11 +34,31 @@ def _size(value: object) -> object:
     return int(number) if isinstance(number, float) else number
 
 
-Duration = Annotated[float, BeforeValidator(_duration), Field(gt=0, allow_inf_nan=False)]
+def _written(units: dict[str, float] | dict[str, int], bound: dict[str, int]) -> WithJsonSchema:
+    """What an editor is told of a value with a unit."""
+    text = rf"^\s*\d+(\.\d+)?\s*({'|'.join(units)})\s*$"
+    return WithJsonSchema(
+        {"anyOf": [{"type": "number", **bound}, {"type": "string", "pattern": text}]}
+    )
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration),
+    Field(gt=0, allow_inf_nan=False),
+    _written(_SECONDS, {"exclusiveMinimum": 0}),
+]
 """Seconds, written as `55s`, `500ms`, `2m` or a plain number."""
 
-Pause = Annotated[float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False)]
+Pause = Annotated[
+    float,
+    BeforeValidator(_duration),
+    Field(ge=0, allow_inf_nan=False),
+    _written(_SECONDS, {"minimum": 0}),
+]
 """The same, or none at all: 0."""
 
-Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
+Size = Annotated[
+    int, BeforeValidator(_size), Field(gt=0), _written(_BYTES, {"exclusiveMinimum": 0})
+]
 """Bytes, written as `10MiB`, `500kB` or a plain number."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embedway_gateway.layers.canary import CANARIES, SHORT
 from embedway_gateway.likeness.measure import cosines
 from embedway_gateway.place.place import Place
 from embedway_gateway.place.rows import embed_rows
@@ -28,32 +28,33 @@ PROMPTS = (
 )
 """What well-known models want before texts, and servers put there or not."""
 
-_TEXTS = CANARIES[:SHORT]
 _PROOF = 0.999
 
 Vectors = NDArray[np.float32]
 
 
-async def prompt_cause(places: tuple[Place, Place], vectors: tuple[Vectors, Vectors]) -> str:
-    """`vectors` are those of the short canary texts; empty where prompts are not the cause."""
+async def prompt_cause(
+    places: tuple[Place, Place], texts: Sequence[str], vectors: tuple[Vectors, Vectors]
+) -> str:
+    """`vectors` are those of a few short texts; empty where prompts are not the cause."""
     for here, there in ((0, 1), (1, 0)):
         place, other = places[here], places[there]
         try:
             flipped: InputType = "query" if place.input_type == "document" else "document"
-            turned = await embed_rows(place, _TEXTS, input_type=flipped)
+            turned = await embed_rows(place, texts, input_type=flipped)
             if _same(turned.vectors, vectors[there]):
                 return (
                     f"the prompt differs: {other.label} embeds texts as {place.label} embeds "
                     f"{'queries' if flipped == 'query' else 'documents'}; use the same "
                     f"input_type on both (here: {place.label},input_type={flipped})"
                 )
-            many = [prompt + text for prompt in PROMPTS for text in _TEXTS]
-            rows = (await embed_rows(place, many)).vectors
+            many = [prompt + text for prompt in PROMPTS for text in texts]
+            rows = (await embed_rows(place, many, input_type=place.input_type)).vectors
         except EmbeddingError:
             # A probe is more than what was asked for; that it fails is no failure.
             continue
         for number, prompt in enumerate(PROMPTS):
-            part = rows[number * SHORT : (number + 1) * SHORT]
+            part = rows[number * len(texts) : (number + 1) * len(texts)]
             if _same(part, vectors[there]):
                 return (
                     f"the prompt differs: {other.label} puts {prompt!r} before each text, and "
@@ -62,14 +63,16 @@ async def prompt_cause(places: tuple[Place, Place], vectors: tuple[Vectors, Vect
     return ""
 
 
-async def pooling_cause(places: tuple[Place, Place], vectors: tuple[Vectors, Vectors]) -> str:
+async def pooling_cause(
+    places: tuple[Place, Place], texts: Sequence[str], vectors: tuple[Vectors, Vectors]
+) -> str:
     """
     Pools the model's token vectors in every way, where the model is on this machine; empty where
     it is not, or pooling is not the cause.
     """
-    for model in dict.fromkeys(place.model for place in places):
+    for model in dict.fromkeys(place.model for place in places if place.stored is None):
         if any(place.is_local and place.model == model for place in places) or _is_here(model):
-            found = await asyncio.to_thread(_poolings, model, places, vectors)
+            found = await asyncio.to_thread(_poolings, model, places, texts, vectors)
             if found[0] and found[1] and found[0] != found[1]:
                 return (
                     f"the pooling differs: {places[0].label} gives {found[0]} pooling, "
@@ -92,7 +95,10 @@ def _is_here(model: str) -> bool:
 
 
 def _poolings(
-    model: str, places: tuple[Place, Place], vectors: tuple[Vectors, Vectors]
+    model: str,
+    places: tuple[Place, Place],
+    texts: Sequence[str],
+    vectors: tuple[Vectors, Vectors],
 ) -> list[str | None]:
     """How each of the two pools, where that can be told."""
     from embedway_local import LocalEmbedder, LocalError, Pooling
@@ -102,8 +108,8 @@ def _poolings(
         try:
             with LocalEmbedder(model, device="cpu", pooling=pooling) as embedder:
                 for side, place in enumerate(places):
-                    texts = [_prompt(place) + text for text in _TEXTS]
-                    rows = embedder.embed(texts, input_type=None)
+                    inputs = [_prompt(place) + text for text in texts]
+                    rows = embedder.embed(inputs, input_type=None)
                     if found[side] is None and _same(rows, vectors[side]):
                         found[side] = pooling
         except LocalError:

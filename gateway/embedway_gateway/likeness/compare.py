@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,16 @@ Vectors = NDArray[np.float32]
 Pair = tuple[Rows, Rows]
 
 
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """Beside the user's own texts, whatever those are: they tell one cause from another."""
+
+    texts: Sequence[str]
+    rows: Pair
+    short: int
+    """So many of them, the first, are short."""
+
+
 async def compare(
     places: tuple[Place, Place],
     texts: Sequence[str],
@@ -36,16 +46,28 @@ async def compare(
         await embed_rows(places[0], texts, advance=advance),
         await embed_rows(places[1], texts, advance=advance),
     )
-    # Beside the user's own texts, whatever those are: they tell one cause from another.
-    if tuple(texts) == CANARIES:
-        probes = pair
+    if any(place.stored is not None for place in places):
+        probes = _of_these(texts, pair)
+    elif tuple(texts) == CANARIES:
+        probes = Probes(CANARIES, pair, SHORT)
     else:
-        probes = (await embed_rows(places[0], CANARIES), await embed_rows(places[1], CANARIES))
+        rows = (await embed_rows(places[0], CANARIES), await embed_rows(places[1], CANARIES))
+        probes = Probes(CANARIES, rows, SHORT)
     report = _measured(places, pair, texts, threshold)
     if report.verdict == "unclear":
         return report
     causes, notes = await _causes(places, texts, pair, probes, report)
     return _with(report, causes, notes)
+
+
+def _of_these(texts: Sequence[str], pair: Pair) -> Probes:
+    """The shortest and the longest of the texts, where no others can be embedded."""
+    there = np.flatnonzero(pair[0].present & pair[1].present)
+    order = sorted(map(int, there), key=lambda index: len(texts[index]))
+    short = min(SHORT, len(order))
+    chosen = order[:short] + order[short:][-(len(CANARIES) - SHORT) :]
+    rows = (Rows(pair[0].vectors[chosen]), Rows(pair[1].vectors[chosen]))
+    return Probes([texts[index] for index in chosen], rows, short)
 
 
 def _measured(
@@ -69,8 +91,10 @@ def _measured(
     for place, vectors in zip(places, (left, right), strict=True):
         if different > 1 and np.allclose(vectors, vectors[0], atol=1e-6):
             words = (
-                f"{place.label} gives every text the same vector: it does not embed; restart it "
-                "and look at its log"
+                f"{place.label} has the same vector for every text"
+                if place.stored is not None
+                else f"{place.label} gives every text the same vector: it does not embed; restart "
+                "it and look at its log"
             )
             return replace(blank, words=words)
     long = (lengths(left), lengths(right))
@@ -112,10 +136,11 @@ def _same_length(one: Vectors, other: Vectors) -> bool:
 
 
 async def _causes(
-    places: tuple[Place, Place], texts: Sequence[str], pair: Pair, probes: Pair, report: Report
+    places: tuple[Place, Place], texts: Sequence[str], pair: Pair, probes: Probes, report: Report
 ) -> tuple[list[str], list[str]]:
-    short = (probes[0].vectors[:SHORT], probes[1].vectors[:SHORT])
-    causes, notes = [], _refusals(report)
+    few = probes.texts[: probes.short]
+    short = (probes.rows[0].vectors[: probes.short], probes.rows[1].vectors[: probes.short])
+    causes, notes = [], _refusals(places, report)
     causes += _normalisation(report)
     if report.dimensions[0] != report.dimensions[1]:
         return [*causes, _dimensions(places, short, report.threshold)], notes
@@ -131,14 +156,16 @@ async def _causes(
         return causes, notes
     if _short_agree(probes, report.threshold):
         return [*causes, _cut(texts, pair, report.threshold)], notes
-    cause = await prompt_cause(places, short) or await pooling_cause(places, short)
+    cause = await prompt_cause(places, few, short) or await pooling_cause(places, few, short)
     return [*causes, cause or _elsewise(report)], notes
 
 
-def _refusals(report: Report) -> list[str]:
+def _refusals(places: tuple[Place, Place], report: Report) -> list[str]:
     return [
-        f"{name} refuses {count} of {report.texts} texts as too long; they are not compared"
-        for name, count in zip(report.names, report.refused, strict=True)
+        f"{place.label} {'refuses' if place.stored is None else 'has no vector of'} {count} of "
+        f"{report.texts} texts{' as too long' if place.stored is None else ''}; they are not "
+        "compared"
+        for place, count in zip(places, report.refused, strict=True)
         if count
     ]
 
@@ -172,18 +199,18 @@ def _dimensions(
     return "two models, or two sizes of one: see that both serve the model that you mean"
 
 
-def _agree(probes: Pair, threshold: float, part: slice) -> bool:
-    there = (probes[0].present & probes[1].present)[part]
-    left, right = (rows.vectors[part][there] for rows in probes)
+def _agree(probes: Probes, threshold: float, part: slice) -> bool:
+    there = (probes.rows[0].present & probes.rows[1].present)[part]
+    left, right = (rows.vectors[part][there] for rows in probes.rows)
     return not len(left) or bool(cosines(left, right).min() >= threshold)
 
 
-def _short_agree(probes: Pair, threshold: float) -> bool:
-    return _agree(probes, threshold, slice(0, SHORT))
+def _short_agree(probes: Probes, threshold: float) -> bool:
+    return _agree(probes, threshold, slice(0, probes.short))
 
 
-def _long_agree(probes: Pair, threshold: float) -> bool:
-    return _agree(probes, threshold, slice(SHORT, None))
+def _long_agree(probes: Probes, threshold: float) -> bool:
+    return _agree(probes, threshold, slice(probes.short, None))
 
 
 def _cut(texts: Sequence[str], pair: Pair, threshold: float) -> str:

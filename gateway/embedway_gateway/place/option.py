@@ -41,4 +41,12 @@ def input_type(spec: Spec) -> InputType:
 def prompts(spec: Spec, own: PromptTexts) -> PromptTexts:
     """Those that are stated here, else the model's own."""
     stated = spec.options.get("prompt")
-    return own if stated is None else PromptTexts(stated, stated)
+    query = spec.options.get("query_prompt")
+    document = spec.options.get("document_prompt")
+    if stated is None:
+        return PromptTexts(
+            own.query if query is None else query, own.document if document is None else document
+        )
+    if query is not None or document is not None:
+        raise PlaceError(f"{spec.label}: prompt= is both; write query_prompt= or document_prompt=")
+    return PromptTexts(stated, stated)

@@ -17,6 +17,7 @@ from embedway_gateway.place.error import PlaceError
 from embedway_gateway.place.here import Here, open_embedder
 from embedway_gateway.place.option import input_type, number, prompts
 from embedway_gateway.place.resolve import Resolved, local_prompts, resolve
+from embedway_gateway.place.stored import Stored, Texts, open_stored
 from embedway_gateway.place.syntax import Spec, parse
 from embedway_gateway.survey.advice import is_foreign
 from embedway_gateway.survey.ask import ask, recognise
@@ -53,6 +54,8 @@ class Place:
     dimensions: int | None = None
     is_local: bool = False
     """Whether the model runs in this process."""
+    stored: Stored | None = None
+    """Vectors of a file, which `send` does not reach: no other text can be embedded."""
 
     async def send(
         self, texts: Sequence[str], *, input_type: InputType | None = None
@@ -72,10 +75,14 @@ class Place:
 
 @asynccontextmanager
 async def opened(
-    written: str, *, engine: str = "openai", config: Path | None = None
+    written: str,
+    *,
+    engine: str = "openai",
+    config: Path | None = None,
+    texts: Texts | None = None,
 ) -> AsyncIterator[Place]:
     """
-    The endpoint, until the block ends.
+    The endpoint, until the block ends; of a file of vectors, those of `texts`.
 
     Raises `PlaceError` for what is wrongly written, `EmbeddingError`, `ConfigError` or
     `LocalError` for what cannot be had.
@@ -84,6 +91,9 @@ async def opened(
     if spec.kind == "local":
         async with _local(spec, resolve(spec)) as place:
             yield place
+        return
+    if spec.kind == "file":
+        yield await _of_file(spec, texts)
         return
     found = resolve(spec, engine=engine, config=config)
     transport = make_transport(read_proxies())
@@ -102,6 +112,23 @@ async def opened(
         await transport.close()
         if leaf.local is not None:
             await leaf.local.close()
+
+
+async def _of_file(spec: Spec, texts: Texts | None) -> Place:
+    if texts is None:
+        raise PlaceError(
+            f"{spec.label} holds vectors, and cannot embed: only `embedway compare` takes it"
+        )
+    stored = await asyncio.to_thread(open_stored, spec, texts)
+    return Place(
+        label=spec.label,
+        model="vectors of a file",
+        engine="file",
+        service=stored,
+        max_inputs=_AT_ONCE,
+        prompts=PromptTexts(),
+        stored=stored,
+    )
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from embedway_gateway.comparison import references_of
 from embedway_gateway.config.credential import make_credentials
@@ -36,13 +36,19 @@ class Resolved:
     prompts: PromptTexts | None = None
 
 
-def resolve(spec: Spec, *, engine: str = "openai", config: Path | None = None) -> Resolved:
+def resolve(
+    spec: Spec,
+    *,
+    engine: str = "openai",
+    config: Path | None = None,
+    capability: Literal["embed", "rerank"] = "embed",
+) -> Resolved:
     """
     `engine` is that of a URL which names none; `config` holds the credentials that a URL names.
     Raises `PlaceError`, or `ConfigError` for a file that cannot be used.
     """
     if spec.kind == "config":
-        return _of_config(spec)
+        return _of_config(spec, capability)
     if spec.kind == "local":
         from embedway_local import DEFAULT_MODEL
         from embedway_local.catalogue import full_name
@@ -83,11 +89,11 @@ def _of_url(spec: Spec, engine: str, config: Path | None) -> Resolved:
     return Resolved(item=item, model=model, credentials=logins, prompts=PromptTexts())
 
 
-def _of_config(spec: Spec) -> Resolved:
+def _of_config(spec: Spec, capability: str) -> Resolved:
     config = load_config(Path(spec.where))
     model, item = _named(config, spec)
-    if "embed" not in model.capabilities:
-        raise PlaceError(f"{spec.label}: {model.name!r} does not embed")
+    if capability not in model.capabilities:
+        raise PlaceError(f"{spec.label}: {model.name!r} does not {capability}")
     if "timeout" in spec.options:
         item = item.model_copy(update={"timeout": _seconds(spec)})
     logins = _logins(config, item.credentials, Path(spec.where)) if item.credentials else {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +16,14 @@ from embedway_upstream import EmbeddingError, InputTooLong
 from embedway_upstream.embedding import InputType
 from embedway_upstream.gather import gather
 
-__all__ = ["Rows", "embed_rows"]
+__all__ = ["Rows", "embed_rows", "patient"]
 
 _IN_FLIGHT = 4
 _TRIES = 4
 _LONGEST_WAIT = 20.0
 
 Found = list[NDArray[np.float32] | None]
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ async def embed_rows(
     advance: Callable[[int], None] = lambda _count: None,
 ) -> Rows:
     """
-    The vectors, a few calls at a time. What passes with time is tried again.
+    The vectors, a few calls at a time. What passes with time is tried again. Of a file of vectors
+    those that it has, and none for any other input type.
 
     Raises the `EmbeddingError` of whatever else goes wrong than a text's length.
     """
@@ -55,9 +59,15 @@ async def embed_rows(
         advance(len(part))
         return found
 
+    if place.stored is not None and input_type is None:
+        advance(len(texts))
+        return _rows(place.stored.rows(texts))
     starts = range(0, len(texts), place.max_inputs)
     parts = await gather((one(texts[at : at + place.max_inputs]) for at in starts), most=_IN_FLIGHT)
-    found = [row for part in parts for row in part]
+    return _rows([row for part in parts for row in part])
+
+
+def _rows(found: Found) -> Rows:
     size = next((row.shape[0] for row in found if row is not None), 0)
     vectors = np.full((len(found), size), np.nan, np.float32)
     for index, row in enumerate(found):
@@ -68,7 +78,8 @@ async def embed_rows(
 
 async def _halved(place: Place, texts: Sequence[str], kind: InputType | None) -> Found:
     try:
-        return list(await _patient(place, texts, kind))
+        response = await patient(partial(place.send, texts, input_type=kind))
+        return list(response.vectors)
     except InputTooLong:
         if len(texts) == 1:
             return [None]
@@ -77,12 +88,11 @@ async def _halved(place: Place, texts: Sequence[str], kind: InputType | None) ->
     return first + await _halved(place, texts[half:], kind)
 
 
-async def _patient(
-    place: Place, texts: Sequence[str], kind: InputType | None
-) -> NDArray[np.float32]:
+async def patient(call: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Its answer; what passes with time is tried again. Raises the `EmbeddingError` that stays."""
     for tried in range(_TRIES):
         try:
-            return (await place.send(texts, input_type=kind)).vectors
+            return await call()
         except EmbeddingError as error:
             most = _TRIES - 1 if error.most_retries is None else error.most_retries
             # Nobody listening will not change while someone waits at a terminal.

@@ -16,7 +16,14 @@ __all__ = ["ENGINES", "Spec", "parse"]
 ENGINES = ("tei", "ovms", "infinity", "vllm", "openai", "onnx", "embedway")
 """`embedway` is our own gateway: OpenAI's dialect, which is told the input type as well."""
 
-_EVERYWHERE = ("dimensions", "input_type", "prompt", "label")
+_EVERYWHERE = (
+    "dimensions",
+    "input_type",
+    "prompt",
+    "query_prompt",
+    "document_prompt",
+    "label",
+)
 _OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "local": ("pooling", "max_tokens", "device", "precision", "threads"),
@@ -33,6 +40,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "insecure",
         ),
         "config": ("timeout",),
+        "file": ("text", "vector"),
     }
 )
 _PASSWORD = re.compile(r"//[^/@]*@")
@@ -46,9 +54,9 @@ class Spec:
     """An endpoint as it was written, taken apart."""
 
     written: str
-    kind: Literal["local", "url", "config"]
+    kind: Literal["local", "url", "config", "file"]
     where: str
-    """The local model, the URL, or the configuration's path; empty for the default model."""
+    """The local model, the URL, or the file's path; empty for the default model."""
     engine: str | None = None
     name: str = ""
     """The model on the server, or what is named in the configuration."""
@@ -72,7 +80,9 @@ def parse(written: str) -> Spec:
         name, _, value = pair.partition("=")
         options[name] = value
     spec = _spec(written, place, options)
-    known = (*_OPTIONS[spec.kind], *_EVERYWHERE)
+    # What was embedded cannot be embedded otherwise.
+    everywhere = _EVERYWHERE if spec.kind != "file" else ("label",)
+    known = (*_OPTIONS[spec.kind], *everywhere)
     for name in options:
         if name not in known:
             near = get_close_matches(name, known, n=1)
@@ -85,6 +95,8 @@ def _spec(written: str, place: str, options: Mapping[str, str]) -> Spec:
     kind, _, model = place.partition(":")
     if kind == "local":
         return Spec(written=written, kind="local", where=model, options=options)
+    if kind == "file":
+        return Spec(written=written, kind="file", where=model, options=options)
     engine = _ENGINE.match(place)
     url = place[engine.end() :] if engine else place
     if url.startswith(("http://", "https://")):
@@ -104,6 +116,8 @@ def _spec(written: str, place: str, options: Mapping[str, str]) -> Spec:
         if not hash_ or not name:
             raise PlaceError(f"{place}: name a model or upstream of the file, as {path}#NAME")
         return Spec(written=written, kind="config", where=path, name=name, options=options)
+    if place.endswith((".parquet", ".jsonl", ".npy")):
+        raise PlaceError(f"{place!r} is no endpoint: a file of vectors is written file:{place}")
     raise PlaceError(
         f"{place!r} is no endpoint: write `local`, `local:MODEL`, a URL such as "
         "http://127.0.0.1:8080/v1 or tei+http://127.0.0.1:8081, or CONFIG.yaml#NAME"

@@ -22,6 +22,8 @@ __all__ = ["RedisQuota"]
 _PREFIX = "embedway:1:quota:"
 # Of a gateway that died the seats are free after so many seconds.
 _LEASE = 60.0
+_REFUSES = "the Redis of the limits failed (%s), what is limited is refused"
+_ALONE = "the Redis of the limits failed (%s), each process counts for itself"
 # In one round trip.
 _AT_ONCE = 128
 # Settlements that wait. What comes beyond that is forgotten: meters refill, leases end.
@@ -48,8 +50,8 @@ class RedisQuota:
             url,
             timeout=timeout,
             connections=connections,
-            role="the Redis of the limits",
-            without="requests are refused" if refuse else "each process counts for itself",
+            failing=_REFUSES if refuse else _ALONE,
+            again="the Redis of the limits answers again",
             failed=lambda operation: metrics.quota_errors.labels(operation).inc(),
         )
         self._script = self._line.redis.register_script(ADMIT)

@@ -48,8 +48,8 @@ class RedisBook:
             url,
             timeout=timeout,
             connections=connections,
-            role="the Redis of the usage",
-            without="what is used is remembered meanwhile",
+            failing="the Redis of the usage failed (%s), what is used is remembered meanwhile",
+            again="the Redis of the usage answers again",
             failed=lambda _operation: metrics.usage_errors.inc(),
         )
         self._script = self._line.redis.register_script(_ADD)

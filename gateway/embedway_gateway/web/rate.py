@@ -47,7 +47,7 @@ def rate_headers(demand: Demand, verdict: Verdict) -> list[tuple[bytes, bytes]]:
 
 
 def too_many(demand: Demand, verdict: Verdict) -> HTTPError:
-    """The answer to a request that a limit refuses. It never says how others are doing."""
+    """The answer to a request that a limit refuses."""
     blocker = verdict.blocker
     assert blocker is not None
     whose = "this API key" if blocker.name.startswith("key:") else "this model"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Annotated, Literal
 
@@ -21,7 +21,7 @@ from embedway_gateway.web.schema import failures
 __all__ = ["usage_routes"]
 
 # What is shown when nothing is said.
-_MONTH = timedelta(days=30)
+_DAYS = 30
 
 
 def usage_routes(intake: Intake) -> APIRouter:
@@ -49,7 +49,8 @@ def usage_routes(intake: Intake) -> APIRouter:
         key: Annotated[str | None, Query(description="Of this key only")] = None,
         model: Annotated[str | None, Query(description="Of this model only")] = None,
     ) -> Response:
-        first = since or (until or datetime.now(UTC).date()) - _MONTH
+        last = until or datetime.now(UTC).date()
+        first = since or date.fromordinal(max(1, last.toordinal() - _DAYS))
         rows = await _read(intake.till.tally, first, until)
         write = partial(_written, rows, list(by or ("key", "model", "day")), key=key, model=model)
         # In a thread: of many callers it is much, and requests go first.

@@ -296,6 +296,7 @@ def test_usage_is_for_admins_and_adds_up(world: Team, app_key: str) -> None:
         total = http.get("/admin/usage", params={"key": "counted", "by": "key"}).json()["data"]
         none = http.get("/admin/usage", params={"until": "2020-01-01"}).json()["data"]
         wrong = http.get("/admin/usage", params={"since": "yesterday"})
+        early = http.get("/admin/usage", params={"until": "0001-01-01"})
 
     today = datetime.now(UTC).date().isoformat()
     facts = {"cached": 0, "limited": 0, "key": "counted", "day": today}
@@ -306,6 +307,7 @@ def test_usage_is_for_admins_and_adds_up(world: Team, app_key: str) -> None:
     assert [(row["requests"], row["key"]) for row in total] == [(3, "counted")]
     assert not {"day", "model"} & set(total[0])
     assert none == []
+    assert early.json()["data"] == []
     assert wrong.status_code == 400
     assert wrong.json()["error"]["param"] == "since"
 

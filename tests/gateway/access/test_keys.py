@@ -169,6 +169,8 @@ def test_a_file_that_others_may_write_is_refused(keys: Keys) -> None:
         ("keys: [{", "not YAML in line"),
         ("keys: [{id: abcd, name: a, sha256: planted, created: 2027-01-01}]", "keys[0].sha256"),
         ("keys: 5", "keys:"),
+        ("keys: [{created: 2027-13-45}]", "not YAML"),
+        ("keys: " + "[" * 5000, "not YAML"),
         ("kyes: []", "kyes"),
         ("keys: []\nkeys: []", "given twice"),
     ],

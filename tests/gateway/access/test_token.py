@@ -298,6 +298,8 @@ async def test_made_up_kids_ask_the_issuer_once_in_thirty_seconds(world: World) 
     world.late = 31.0
     flood = [world.issuer.token(kid=f"made-up-{number}") for number in range(40)]
     await asyncio.gather(*(world.refusal(token) for token in flood))
+    for token in flood[:5]:
+        await world.refusal(token)
     assert world.issuer.asked == 2
 
     # The good ones are not held up by it.

@@ -73,6 +73,24 @@ def test_order_is_kept_when_later_chunks_are_faster(
     assert np.array_equal(expected(texts(10)), vectors_in(tmp_path / "out.npy"))
 
 
+def test_a_slow_chunk_holds_up_no_other(tmp_path: Path, bulk: Any, make_encoder: Any) -> None:
+    """The first is computed only when all others are kept; a worker may be starting again."""
+    kept, others = [], threading.Event()
+
+    def before(block: Sequence[str]) -> None:
+        assert block[0] != texts(1)[0] or others.wait(10)
+
+    def report(rows: int, fresh: bool) -> None:
+        kept.append(rows)
+        if len(kept) == 9:
+            others.set()
+
+    run = bulk(tmp_path / "out.npy", [file_of(tmp_path, texts(10))], batch_size=1, in_flight=2)
+    run(make_encoder(before=before), report=report)
+
+    assert np.array_equal(expected(texts(10)), vectors_in(tmp_path / "out.npy"))
+
+
 def test_several_chunks_are_under_way_at_once(tmp_path: Path, bulk: Any, make_encoder: Any) -> None:
     """Three calls meet at a barrier, which only all three together can pass."""
     barrier = threading.Barrier(3)

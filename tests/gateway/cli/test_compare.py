@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -20,7 +22,7 @@ from doubles.engine_server import EngineServer, vectors_of
 from doubles.engine_tei import TEI
 from doubles.engine_vllm import VLLM
 from doubles.gateway_process import GatewayProcess
-from doubles.serving import free_port, served
+from doubles.serving import served
 from embedway_gateway.cli.app import application
 
 Serve = Callable[[Any], str]
@@ -173,7 +175,7 @@ def test_what_does_not_embed_cannot_be_told(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("new", "said"),
     [
-        (f"http://127.0.0.1:{free_port()}/v1", "cannot be reached: nothing listens there"),
+        ("http://127.0.0.1:9/v1", "cannot be reached: nothing listens there"),
         ("nonsense", "'nonsense' is no endpoint: write `local`"),
         ("tie+http://127.0.0.1:1", "no engine 'tie'; known: tei,"),
         ("local,polling=cls", "there is no option 'polling' here; did you mean 'pooling'?"),
@@ -258,3 +260,134 @@ def test_another_pooling_is_named(model_in_store: str) -> None:
 
     assert result.exit_code == 1
     assert "the pooling differs: local gives mean pooling, new gives cls pooling" in result.stdout
+
+
+def an_index(path: Path, texts: list[str], **server: Any) -> Path:
+    """What an index was made of, as a file of any of the three kinds."""
+    rows = TEI(**server).vectors(texts)
+    if path.suffix == ".npy":
+        np.save(path, rows.astype(np.float64))
+    elif path.suffix == ".parquet":
+        table = {"body": texts, "vec": rows.tolist()}
+        pq.write_table(pa.table(table, schema=_COLUMNS), path)
+    else:
+        records = [
+            {"text": t, "embedding": row.tolist()} for t, row in zip(texts, rows, strict=True)
+        ]
+        path.write_text("".join(f"{json.dumps(record)}\n" for record in records), "utf-8")
+    return path
+
+
+_COLUMNS = pa.schema([("body", pa.string()), ("vec", pa.list_(pa.float32()))])
+TEXTS = [f"passage {n} of an index" for n in range(30)]
+
+
+@pytest.mark.parametrize("kind", [".jsonl", ".parquet", ".npy"])
+def test_an_index_as_a_file_is_compared_with_an_endpoint(
+    serve: Serve, tmp_path: Path, kind: str
+) -> None:
+    old = f"file:{an_index(tmp_path / f'old{kind}', TEXTS)}"
+    options = []
+    if kind == ".parquet":
+        old += ",text=body,vector=vec"
+    if kind == ".npy":
+        (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+        options = ["--texts", str(tmp_path / "texts.txt")]
+    report, png = tmp_path / "report.json", tmp_path / "cosines.png"
+
+    same = compared(old, f"tei+{serve(TEI())}", *options, "--json", str(report), "--png", str(png))
+    other = compared(old, f"tei+{serve(TEI(model='other'))}", *options)
+
+    assert same.exit_code == 0, same.output
+    assert "cosine of 30 texts" in same.stdout
+    assert (30, "same") == (json.loads(report.read_text())["texts"], "same")
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert other.exit_code == 1
+    assert "Cause: another model or revision" in other.stdout
+
+
+def test_the_texts_of_an_index_are_found_by_what_they_say(serve: Serve, tmp_path: Path) -> None:
+    """In another order, twice, and not all of them."""
+    old = an_index(tmp_path / "old.jsonl", [*TEXTS, TEXTS[3]])
+    (tmp_path / "texts.txt").write_text("\n".join([*TEXTS[::-2], "of another index"]))
+
+    result = compared(f"file:{old}", f"tei+{serve(TEI())}", "--texts", str(tmp_path / "texts.txt"))
+
+    assert result.exit_code == 0, result.output
+    assert "cosine of 15 texts" in result.stdout
+    assert "has no vector of 1 of 16 texts; they are not compared" in result.stdout
+
+
+def test_a_limit_takes_the_first_texts_of_an_index(serve: Serve, tmp_path: Path) -> None:
+    old = an_index(tmp_path / "old.jsonl", TEXTS)
+
+    result = compared(f"file:{old},label=old", f"file:{old}", "--limit", "10")
+
+    assert result.exit_code == 0, result.output
+    assert "cosine of 10 texts" in result.stdout
+    assert "The first 10 texts of" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("index", "server", "cause"),
+    [
+        ({"salt": "passage: "}, {}, "new does not"),
+        ({}, {"salt": "query: "}, "the prompt differs: new puts 'query: ' before each text"),
+        ({"length": 3.0}, {}, "the normalisation is missing at old"),
+    ],
+)
+def test_why_an_index_differs_is_named(
+    serve: Serve, tmp_path: Path, index: dict[str, Any], server: dict[str, Any], cause: str
+) -> None:
+    old = an_index(tmp_path / "old.jsonl", TEXTS, **index)
+
+    result = compared(f"file:{old},label=old", f"tei+{serve(TEI(**server))},label=new")
+
+    assert result.exit_code == 1
+    if "salt" in server:
+        # Only the endpoint can be asked with another prompt, and this one adds its own.
+        cause = "another model or revision, or a pooling or prompt that could not be found out"
+    assert cause in result.stdout
+
+
+def test_an_index_of_cut_texts_is_told_from_another_model(serve: Serve, tmp_path: Path) -> None:
+    texts = [" ".join(f"w{n}" for n in range(long)) for long in (3, 5, 7, 9, 40, 60, 90, 120)]
+    old = an_index(tmp_path / "old.jsonl", texts)
+
+    result = compared(f"file:{old}", f"tei+{serve(TEI(max_input_length=52))}")
+
+    assert result.exit_code == 1
+    assert "those of up to 40 words agree, those from 60 words on do not" in result.stdout
+
+
+def test_what_no_index_is_gets_a_cure(serve: Serve, tmp_path: Path) -> None:
+    new = f"tei+{serve(TEI())}"
+    npy = an_index(tmp_path / "old.npy", TEXTS)
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS[1:]))
+    (tmp_path / "bad.jsonl").write_text('{"text": "a", "embedding": "far"}\n')
+    (tmp_path / "odd.jsonl").write_text(
+        '{"text": "a", "embedding": [1, 2]}\n{"text": "b", "embedding": [1]}\n'
+    )
+    (tmp_path / "constant.jsonl").write_text(
+        '{"text": "a", "embedding": [1, 2]}\n{"text": "b", "embedding": [1, 2]}\n'
+    )
+    said = {
+        f"file:{npy}": "has vectors without their texts: name those with --texts",
+        f"{npy}": f"a file of vectors is written file:{npy}",
+        f"file:{tmp_path}/gone.npy": "there is no such file",
+        f"file:{tmp_path}/old.csv": "files of vectors end in .parquet, .jsonl or .npy",
+        f"file:{tmp_path}/bad.jsonl": "bad.jsonl:1: 'embedding' is not a list of numbers",
+        f"file:{tmp_path}/odd.jsonl": "odd.jsonl:2: 1 numbers, where others have 2",
+        f"file:{tmp_path}/odd.jsonl,vector=v": "no field 'v', only text, embedding; vector= names",
+        f"file:{tmp_path}/odd.jsonl,dimensions=2": "there is no option 'dimensions' here",
+        f"file:{tmp_path}/constant.jsonl": "has the same vector for every text",
+    }
+
+    for old, words in said.items():
+        result = compared(old, new)
+        assert result.exit_code == 2, old
+        assert words in result.output
+    short = compared(f"file:{npy}", new, "--texts", str(tmp_path / "texts.txt"))
+    assert "has more vectors for 29 texts" in short.stderr
+    elsewhere = CliRunner().invoke(application(), ["bench", f"file:{npy}"])
+    assert "only `embedway compare` takes it" in elsewhere.stderr

@@ -45,7 +45,7 @@ def test_each_event_loop_has_its_own(server):
     client.close()
 
     assert len(server.connections) == 3
-    assert client._remote._connections._loops._kept == {}
+    assert client._inner.line._connections._loops._kept == {}
 
 
 def test_loops_in_several_threads_do_not_meet(server):
@@ -103,7 +103,7 @@ def test_nothing_is_left_open_when_a_client_is_forgotten(server):
 async def test_a_forgotten_client_closes_its_connection_while_the_loop_goes_on(server):
     client = Client("m", base_url=server.url)
     await client.aembed(["a"])
-    http = await client._remote._connections.async_client()
+    http = await client._inner.line._connections.async_client()
     del client
     gc.collect()
     for _ in range(50):
@@ -118,7 +118,7 @@ def test_a_loop_that_was_closed_without_finishing_is_forgotten(server):
     client = Client("m", base_url=server.url)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(client.aembed(["a"]))
-    http = client._remote._connections._loops._kept[loop].client
+    http = client._inner.line._connections._loops._kept[loop].client
     loop.run_until_complete(http.aclose())
     loop.close()
 
@@ -136,7 +136,7 @@ def test_closing_from_outside_closes_what_a_loop_still_holds(server):
     loop = asyncio.new_event_loop()
     client = Client("m", base_url=server.url)
     loop.run_until_complete(client.aembed(["a"]))
-    http = client._remote._connections._loops._kept[loop].client
+    http = client._inner.line._connections._loops._kept[loop].client
     client.close()
     loop.run_until_complete(asyncio.sleep(0.3))
     loop.close()

@@ -34,7 +34,7 @@ def local(model_in_store):
 def no_local(monkeypatch):
     """Loading the local model is a failure of the test."""
 
-    def load(model, _precision):
+    def load(model, _precision, _prompts):
         raise AssertionError("the local model was loaded")
 
     monkeypatch.setattr("embedway_client.local._load", load)
@@ -316,7 +316,7 @@ class TestInThisProcess:
     def test_is_loaded_once_by_many_threads(self, local, monkeypatch):
         loads = []
 
-        def load(model, _precision):
+        def load(model, _precision, _prompts):
             loads.append(model)
             time.sleep(0.05)
             return local

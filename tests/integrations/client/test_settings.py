@@ -126,7 +126,7 @@ def test_loopback_may_be_plain(host):
 def test_nothing_that_is_shown_holds_the_key():
     client = Client("m", base_url="https://host/v1", api_key=KEY, headers={"x-secret": KEY})
 
-    for shown in (client, client._settings, client._remote._endpoint):
+    for shown in (client, client._settings, client._inner.encoder._remote._endpoint):
         assert KEY not in repr(shown)
         assert KEY not in str(shown)
 
@@ -144,7 +144,7 @@ def test_a_copy_works_and_shares_no_connection(server, ask, twin):
     np.testing.assert_array_equal(result.vectors, fake_vectors(["b"], 8))
     assert server.asked[1][1]["authorization"] == f"Bearer {KEY}"
     assert len(server.connections) == 2
-    assert other._space.known.fingerprint == "vs1-a"
+    assert other._inner.space.known.fingerprint == "vs1-a"
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ def _run(code: str) -> str:
     [
         "import langchain_embedway",
         "from langchain_embedway import EmbedwayEmbeddings",
+        "from langchain_embedway import EmbedwayRerank",
+        "from langchain_embedway import chat_model",
         "import embedway_client",
     ],
 )

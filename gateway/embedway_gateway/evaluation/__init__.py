@@ -1,0 +1,1 @@
+"""How well does an endpoint's model find passages, and is it better than another's?"""

@@ -1,0 +1,78 @@
+"""What does MTEB ask? Its batches and its old lists as texts, and as queries or documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from embedway_upstream import InputType
+
+__all__ = ["input_type_of", "passages_of", "texts_of"]
+
+_KINDS: tuple[tuple[str, InputType], ...] = (
+    ("query", "query"),
+    ("document", "document"),
+    ("passage", "document"),
+    ("corpus", "document"),
+)
+
+
+def input_type_of(prompt_type: object, prompt_name: str | None) -> InputType | None:
+    """
+    What MTEB's `PromptType` says, or a prompt's name as sentence-transformers has it; None for
+    texts that are neither, as of tasks without queries.
+    """
+    # An enumeration of strings, whose members changed their names over the versions.
+    told = getattr(prompt_type, "value", prompt_type) or prompt_name
+    if told is None:
+        return None
+    for name, kind in _KINDS:
+        # `SciFact-query` is a task's own prompt for its queries.
+        if told == name or str(told).endswith(f"-{name}"):
+            return kind
+    if prompt_type is not None:
+        raise ValueError(f"prompt_type={told!r}: queries and documents are known")
+    return None
+
+
+def texts_of(inputs: Iterable[object]) -> list[str]:
+    """From texts, or from batches that hold them under `text`."""
+    if isinstance(inputs, str):
+        raise TypeError("one string was given; a list of texts is wanted")
+    found: list[str] = []
+    for one in inputs:
+        if isinstance(one, str):
+            found.append(one)
+        elif isinstance(one, Mapping):
+            found += _batch(one)
+        else:
+            raise TypeError(f"{type(one).__name__} is neither a text nor one of MTEB's batches")
+    return found
+
+
+def passages_of(
+    corpus: Sequence[str | Mapping[str, str]] | Mapping[str, Sequence[str]],
+) -> list[str]:
+    """From texts, from passages with `title` and `text`, or from columns of these."""
+    if isinstance(corpus, Mapping):
+        titles = corpus.get("title") or [""] * len(corpus["text"])
+        pairs = zip(titles, corpus["text"], strict=True)
+        return [f"{title} {text}".strip() for title, text in pairs]
+    return [
+        one if isinstance(one, str) else f"{one.get('title') or ''} {one['text']}".strip()
+        for one in corpus
+    ]
+
+
+def _batch(batch: Mapping[object, object]) -> list[str]:
+    texts = batch.get("text")
+    others = sorted(str(name) for name in ("image", "audio", "video") if name in batch)
+    if others:
+        raise TypeError(f"the task has {', '.join(others)}, and only texts are embedded here")
+    if isinstance(texts, str) or not isinstance(texts, Sequence):
+        raise TypeError("a batch without a list of texts under 'text'")
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"{type(text).__name__} among the texts of a batch")
+    return list(texts)
