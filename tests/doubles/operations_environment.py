@@ -12,17 +12,24 @@ from pathlib import Path
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-OPERATIONS = Path(__file__).parents[2] / "gateway" / "operations"
+ROOT = Path(__file__).parents[2]
+OPERATIONS = ROOT / "gateway" / "operations"
 LOCK = OPERATIONS / "requirements" / "tools.lock"
+# As make has made it.
+_MADE = ROOT / ".venv-tools"
 
 
 def operations_python() -> Path:
     """
-    The interpreter, under the user's cache folder; another lock is another one.
+    The interpreter: the one that `make audit` uses, where there is one, else one under the user's
+    cache folder; another lock is another one.
 
     Making it takes ten seconds, PyPI, and 0.5 GB of disk, most of it Helm and uv. One that was
     interrupted is made again: `ready` is written last.
     """
+    ready = _MADE / ".ready"
+    if ready.is_file() and ready.stat().st_mtime >= LOCK.stat().st_mtime:
+        return _MADE / "bin" / "python"
     version = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
     cache = user_cache_path("embedway-tests", ensure_exists=True)
     place = cache / f"operations-{sys.implementation.cache_tag}-{version}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 import tomllib
 from dataclasses import dataclass
 from importlib import metadata
@@ -138,6 +140,17 @@ def test_the_versions_with_known_holes_are_not_in_it(name: str) -> None:
     assert all(pin.version >= Version("1.0.1") for pin in locked["starlette"])
     # Two of its versions were published by an intruder; who wants it installs it.
     assert "litellm" not in locked
+
+
+def test_the_bill_of_materials_lists_all_of_it(tools: Path) -> None:
+    """As `make sbom` writes it; the program holds it against CycloneDX's schema itself."""
+    command = [str(tools), "-W", "ignore", "-m", "cyclonedx_py", "requirements"]
+    command += ["--of", "JSON", "--validate", str(LOCKS / "server.lock")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["components"]
+    assert {canonicalize_name(one["name"]) for one in found} == set(pins("server"))
+    assert all(one["version"] and one["purl"] for one in found)
 
 
 def test_one_image_has_one_onnxruntime() -> None:
