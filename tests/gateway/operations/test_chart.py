@@ -122,6 +122,11 @@ def test_what_is_switched_on_is_there_and_what_is_off_is_not(helm: dict[str, Any
     assert set(documents(helm, "full")) == usual | {"HorizontalPodAutoscaler", "ServiceMonitor"}
 
 
+def test_metrics_are_those_of_the_job_that_the_alert_rules_ask_for(helm: dict[str, Any]) -> None:
+    label = documents(helm, "full")["ServiceMonitor"]["spec"]["jobLabel"]
+    assert documents(helm, "full")["Service"]["metadata"]["labels"][label] == "embedway"
+
+
 @pytest.mark.parametrize("case", ["plain", "full", "oidc"])
 def test_the_configuration_is_one_that_the_gateway_takes(
     helm: dict[str, Any], case: str, tmp_path: Path
