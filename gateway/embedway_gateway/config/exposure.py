@@ -135,4 +135,6 @@ def _parts(secret: str) -> Iterator[str]:
     if secret.lstrip().startswith("{"):
         with contextlib.suppress(ValueError):
             facts = json.loads(secret)
-            yield from (facts[name] for name in ("clientsecret", "key") if facts.get(name))
+            for name in ("clientsecret", "key"):
+                if isinstance(part := facts.get(name), str) and part:
+                    yield part
