@@ -46,6 +46,8 @@ def serve(config: Config, *, workers: int = 1, watch: Watch | None = None) -> No
     Raises `CannotListen`, `KeysError` or `WorkersFail`.
     """
     _prepare(config)
+    if watch is not None:
+        watch.warn(config)
     if config.server.keys is not None:
         # Now, so that a mistake in it is told once and not by each worker.
         KeysFile(config.server.keys).read()
