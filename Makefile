@@ -75,8 +75,8 @@ stack: $(VENV)/.run ## Run three gateways behind nginx, with Redis and Prometheu
 	@$(OPERATIONS)/stack $(BIN)/embedway $(ARGS)
 
 lock: $(TOOLS)/.ready ## Pin what the image installs, by hash, as constraints.txt says
-	@$(call PIN,server) $(call EXTRAS,gateway local oci oidc parquet redis) pyproject.toml
-	@$(call PIN,gpu) $(call EXTRAS,gateway gpu oci oidc parquet redis) pyproject.toml
+	@$(call PIN,server) $(call EXTRAS,gateway local oci oidc otel parquet redis) pyproject.toml
+	@$(call PIN,gpu) $(call EXTRAS,gateway gpu oci oidc otel parquet redis) pyproject.toml
 	@echo "hatchling>=1.27" | $(call PIN,build) -
 
 sbom: $(TOOLS)/.ready ## List what the image holds, as CycloneDX, in build/

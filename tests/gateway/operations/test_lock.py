@@ -21,8 +21,8 @@ ROOT = OPERATIONS.parents[1]
 LOCKS = OPERATIONS / "requirements"
 # As `make lock` has them.
 EXTRAS = {
-    "server": ("gateway", "local", "oci", "oidc", "parquet", "redis"),
-    "gpu": ("gateway", "gpu", "oci", "oidc", "parquet", "redis"),
+    "server": ("gateway", "local", "oci", "oidc", "otel", "parquet", "redis"),
+    "gpu": ("gateway", "gpu", "oci", "oidc", "otel", "parquet", "redis"),
 }
 
 
