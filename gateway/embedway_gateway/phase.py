@@ -31,29 +31,29 @@ class Sampled:
     means and quantiles stay what they are, counts and sums do not.
     """
 
-    __slots__ = ("_left", "_next", "_observe")
+    __slots__ = ("_left", "_next", "observe")
 
     def __init__(self, histogram: _Histogram) -> None:
-        self._observe = histogram.observe
+        self.observe = histogram.observe
         self._left = 0
         self._next = 0.0
 
     def took(self, begun: float, ended: float) -> None:
         """Something that lasted, by any clock that only goes forward."""
-        # As below: a call would cost as much as all the rest.
+        # Not `due`: a call would cost as much as all the rest.
         self._left -= 1
         if self._left > 0 and ended < self._next:
             return
         self._left, self._next = _EVERY, ended + _QUIET_SECONDS
-        self._observe(ended - begun)
+        self.observe(ended - begun)
 
-    def add(self, amount: float, now: float) -> None:
-        """An amount of something else."""
+    def due(self, now: float) -> bool:
+        """Whether what comes now is one that is to be observed."""
         self._left -= 1
         if self._left > 0 and now < self._next:
-            return
+            return False
         self._left, self._next = _EVERY, now + _QUIET_SECONDS
-        self._observe(amount)
+        return True
 
 
 class Phases:

@@ -32,7 +32,8 @@ def test_one_in_thirty_two_is_observed_and_all_that_come_seldom() -> None:
     busy, quiet = Recorder(), Recorder()
     one, other = Sampled(busy), Sampled(quiet)
     for number in range(96):
-        one.add(number, 1.0)
+        if one.due(1.0):
+            one.observe(number)
         other.took(float(number), number + 0.5)
 
     assert busy.amounts == list(range(0, 96, 32))

@@ -72,12 +72,13 @@ class Limit(Generic[Request, Reply]):
 
     async def send(self, request: Request) -> Reply:
         """Wait for a slot, no longer than the deadline, and send."""
-        asked = self._clock()
         if self._waiting or self._running >= self._concurrency.limit:
+            asked = self._clock()
             await self._wait(request.deadline)
+            begun = self._clock()
         else:
             self._running += 1
-        begun = self._clock()
+            asked = begun = self._clock()
         self._waited(asked, begun)
         try:
             reply = await self._inner.send(request)

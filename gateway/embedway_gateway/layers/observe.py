@@ -160,8 +160,8 @@ class ObserveAttempt(Generic[Request, Reply]):
         """Send, and count."""
         started = self._clock()
         self._in_flight.inc()
-        if self._texts is not None and self._size is not None:
-            self._texts.add(self._size(request), started)
+        if self._texts is not None and self._size is not None and self._texts.due(started):
+            self._texts.observe(self._size(request))
         try:
             reply = await self._inner.send(request)
         except BaseException as error:

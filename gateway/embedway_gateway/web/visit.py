@@ -45,18 +45,14 @@ class Visit:
         The request's JSON body, as `parse` reads it; raises as it and `read_json_body` do, and 408
         when it stalls.
         """
-        body = await self._read()
-        self._begun = time.perf_counter()
-        read = parse(body)
-        self._parsed = time.perf_counter()
-        return read
-
-    async def _read(self) -> bytes:
         server = self.intake.server()
         reading = read_json_body(self.scope, self.receive, server.max_body_bytes)
         body = await received_within(min(server.body_timeout, server.request_timeout), reading)
         self._size = len(body)
-        return body
+        self._begun = time.perf_counter()
+        read = parse(body)
+        self._parsed = time.perf_counter()
+        return read
 
     def find(self, name: str) -> Model:
         """The model of that name or alias; `UnknownModel` also where it is not the caller's."""
