@@ -18,6 +18,8 @@ __all__ = ["Bounded", "bounded"]
 
 # More than any proxy adds; each costs a call of Python's.
 _MOST_HEADERS = 128
+# Asked for at once on one connection; a piece of 256 KiB can hold 14,000, of some kB each here.
+_MOST_AT_ONCE = 128
 # Of a body nobody waits for any more, until the connection goes with it.
 _REST = 5.0
 # For a client to read why it is refused: closed at once, what it still sends would reset it.
@@ -160,6 +162,9 @@ class Bounded(Protocol):
         if version not in {"1.1", "1.0"}:
             self._refuse(refusal.not_http())
             raise _Refused
+        if self._open >= _MOST_AT_ONCE:
+            self._refuse(refusal.too_many())
+            raise _Refused
         self._stop_timer()
         self._head = self._dry = 0
         super().on_headers_complete()
@@ -195,7 +200,7 @@ class Bounded(Protocol):
             self.crowd.rest(self)
 
     def timeout_keep_alive_handler(self) -> None:
-        if self.transport.get_write_buffer_size():
+        if not self.transport.is_closing() and self.transport.get_write_buffer_size():
             self.transport.abort()
         super().timeout_keep_alive_handler()
 

@@ -345,11 +345,25 @@ async def test_endless_pipelining_waits_its_turn(wire: Wire, upstream: OpenAIUps
     upstream.delay = 0.2
     _, writer = await asyncio.open_connection(*wire.address)
     with flat():
-        piece = written(b'{"model":"short","input":"%s"}' % (b"a " * 500))
-        await pour(writer, piece, times=100_000)
+        piece = written(b'{"model":"short","input":"%s"}' % (b"a " * 5000))
+        await pour(writer, piece, times=20_000)
     upstream.delay = 0.0
     writer.transport.abort()
     await require_none_held()
+    await require_well(wire)
+
+
+async def test_of_thousands_at_once_on_a_connection_the_first_are_answered(wire: Wire) -> None:
+    """One read can hold so many; each costs more here than it did to send."""
+    reader, writer = await asyncio.open_connection(*wire.address)
+    with flat():
+        writer.write(b"GET /healthz HTTP/1.1\r\n\r\n" * 5000)
+        heard = await end_of(reader)
+    writer.transport.abort()
+
+    assert 128 == heard.count(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 429 " in heard
+    assert heard.endswith(b'"code":"overloaded"}}')
     await require_well(wire)
 
 
