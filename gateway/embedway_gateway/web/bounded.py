@@ -145,12 +145,14 @@ class Bounded(Protocol):
 
     def on_message_begin(self) -> None:
         self._part = _Part.HEAD
+        # What of this piece is its own is not known; the piece may end another request's body.
+        self._head = -self._piece
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         most = self.bounds.max_header_bytes
         if len(self.headers) > _MOST_HEADERS or (
-            self._head + self._piece > most
+            max(self._piece, self._head + self._piece) > most
             and len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > most
         ):
             self._refuse(refusal.too_large())
@@ -240,9 +242,12 @@ class Bounded(Protocol):
 
     def _late(self) -> None:
         self._timer = None
-        if self._part is _Part.HEAD:
+        if self._open:
+            # It may be that the rest is here, and not read until there is an answer.
+            self._await_head()
+        elif self._part is _Part.HEAD:
             self._refuse(refusal.too_slow(self.bounds.header_timeout))
-        elif not self._open:
+        else:
             self.transport.abort()
 
     def _refuse(self, error: HTTPError) -> None:

@@ -238,6 +238,30 @@ async def test_headers_of_the_size_that_is_allowed_pass(wire: Wire) -> None:
     assert 200 == (await wire.post(GOOD, *lines))[0]
 
 
+async def test_a_head_behind_the_end_of_a_large_body_passes(wire: Wire) -> None:
+    """A read takes up to 256 KiB, of which here 30 bytes are the next request's."""
+    [small, large] = (b'{"model":"short","input":"a","user":"%s"}' % (b"a" * n) for n in (0, 9))
+    room = 256 * 1024 - 30 - len(written(large))
+    large = b'{"model":"short","input":"a","user":"%s"}' % (b"a" * (9 + room - 4))
+    replies = await wire.say((written(large) + written(small)) * 3, replies=6)
+
+    assert [200] * 6 == [status for status, _, _ in replies]
+
+
+async def test_a_request_that_waits_for_another_is_not_slow(
+    wire: Wire, upstream: OpenAIUpstream
+) -> None:
+    upstream.delay = 2 * BOUNDS["header_timeout"]
+    reader, writer = await asyncio.open_connection(*wire.address)
+    first, second = (written(b'{"model":"short","input":"%s"}' % text) for text in (b"x", b"y"))
+    writer.write(first + second[:50])
+    assert 200 == (await read_reply(reader) or [0])[0]
+    upstream.delay = 0.0
+    writer.write(second[50:])
+    assert 200 == (await read_reply(reader) or [0])[0]
+    writer.close()
+
+
 @pytest.mark.parametrize(
     ("begin", "piece"),
     [
