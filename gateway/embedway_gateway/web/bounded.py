@@ -18,6 +18,8 @@ __all__ = ["Bounded", "bounded"]
 
 # More than any proxy adds; each costs a call of Python's.
 _MOST_HEADERS = 128
+# Asked for at once on one connection; a piece of 256 KiB can hold 14,000, of some kB each here.
+_MOST_AT_ONCE = 128
 # Of a body nobody waits for any more, until the connection goes with it.
 _REST = 5.0
 # For a client to read why it is refused: closed at once, what it still sends would reset it.
@@ -143,12 +145,14 @@ class Bounded(Protocol):
 
     def on_message_begin(self) -> None:
         self._part = _Part.HEAD
+        # What of this piece is its own is not known; the piece may end another request's body.
+        self._head = -self._piece
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         most = self.bounds.max_header_bytes
         if len(self.headers) > _MOST_HEADERS or (
-            self._head + self._piece > most
+            max(self._piece, self._head + self._piece) > most
             and len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > most
         ):
             self._refuse(refusal.too_large())
@@ -159,6 +163,9 @@ class Bounded(Protocol):
             return
         if version not in {"1.1", "1.0"}:
             self._refuse(refusal.not_http())
+            raise _Refused
+        if self._open >= _MOST_AT_ONCE:
+            self._refuse(refusal.too_many())
             raise _Refused
         self._stop_timer()
         self._head = self._dry = 0
@@ -195,7 +202,7 @@ class Bounded(Protocol):
             self.crowd.rest(self)
 
     def timeout_keep_alive_handler(self) -> None:
-        if self.transport.get_write_buffer_size():
+        if not self.transport.is_closing() and self.transport.get_write_buffer_size():
             self.transport.abort()
         super().timeout_keep_alive_handler()
 
@@ -235,9 +242,12 @@ class Bounded(Protocol):
 
     def _late(self) -> None:
         self._timer = None
-        if self._part is _Part.HEAD:
+        if self._open:
+            # It may be that the rest is here, and not read until there is an answer.
+            self._await_head()
+        elif self._part is _Part.HEAD:
             self._refuse(refusal.too_slow(self.bounds.header_timeout))
-        elif not self._open:
+        else:
             self.transport.abort()
 
     def _refuse(self, error: HTTPError) -> None:

@@ -6,7 +6,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from embedway_gateway.web.error import HTTPError, error_reply
 
-__all__ = ["full", "not_http", "too_large", "too_slow", "written"]
+__all__ = ["full", "not_http", "too_large", "too_many", "too_slow", "written"]
 
 
 def written(error: HTTPError) -> bytes:
@@ -31,6 +31,17 @@ def full() -> HTTPError:
 def too_large() -> HTTPError:
     """A head, or what stands between chunks."""
     return HTTPError(431, "The request's headers are too large.", code="headers_too_large")
+
+
+def too_many() -> HTTPError:
+    """Requests that were sent before the first of them was answered."""
+    return HTTPError(
+        429,
+        "Too many requests at once on one connection; wait for answers, or open another.",
+        kind="rate_limit_error",
+        code="overloaded",
+        retry=True,
+    )
 
 
 def too_slow(seconds: float) -> HTTPError:

@@ -238,6 +238,34 @@ async def test_headers_of_the_size_that_is_allowed_pass(wire: Wire) -> None:
     assert 200 == (await wire.post(GOOD, *lines))[0]
 
 
+async def test_a_head_behind_the_end_of_a_large_body_passes(wire: Wire) -> None:
+    """One read takes the end of a body, more than a head may have, and begins the next head."""
+    large = written(b'{"model":"short","input":"a","user":"%s"}' % (b"a" * 40_000))
+    reader, writer = await asyncio.open_connection(*wire.address)
+    for piece in (large[:9_000], large[9_000:] + written(GOOD)[:30], written(GOOD)[30:]):
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+    replies = [await read_reply(reader) for _ in range(2)]
+    writer.close()
+
+    assert [200, 200] == [reply and reply[0] for reply in replies]
+
+
+async def test_a_request_that_waits_for_another_is_not_slow(
+    wire: Wire, upstream: OpenAIUpstream
+) -> None:
+    upstream.delay = 2 * BOUNDS["header_timeout"]
+    reader, writer = await asyncio.open_connection(*wire.address)
+    first, second = (written(b'{"model":"short","input":"%s"}' % text) for text in (b"x", b"y"))
+    writer.write(first + second[:50])
+    assert 200 == (await read_reply(reader) or [0])[0]
+    upstream.delay = 0.0
+    writer.write(second[50:])
+    assert 200 == (await read_reply(reader) or [0])[0]
+    writer.close()
+
+
 @pytest.mark.parametrize(
     ("begin", "piece"),
     [
@@ -345,11 +373,25 @@ async def test_endless_pipelining_waits_its_turn(wire: Wire, upstream: OpenAIUps
     upstream.delay = 0.2
     _, writer = await asyncio.open_connection(*wire.address)
     with flat():
-        piece = written(b'{"model":"short","input":"%s"}' % (b"a " * 500))
-        await pour(writer, piece, times=100_000)
+        piece = written(b'{"model":"short","input":"%s"}' % (b"a " * 5000))
+        await pour(writer, piece, times=20_000)
     upstream.delay = 0.0
     writer.transport.abort()
     await require_none_held()
+    await require_well(wire)
+
+
+async def test_of_thousands_at_once_on_a_connection_the_first_are_answered(wire: Wire) -> None:
+    """One read can hold so many; each costs more here than it did to send."""
+    reader, writer = await asyncio.open_connection(*wire.address)
+    with flat():
+        writer.write(b"GET /healthz HTTP/1.1\r\n\r\n" * 5000)
+        heard = await end_of(reader)
+    writer.transport.abort()
+
+    assert 128 == heard.count(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 429 " in heard
+    assert heard.endswith(b'"code":"overloaded"}}')
     await require_well(wire)
 
 
