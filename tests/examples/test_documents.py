@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import shutil
 import subprocess
@@ -96,11 +97,18 @@ def test_a_yaml_block_is_a_configuration(tmp_path: Path, block: Block) -> None:
     assert config.models or config.discovery
 
 
+@pytest.mark.parametrize("block", blocks("json"), ids=str)
+def test_a_json_block_can_be_read(block: Block) -> None:
+    """One document a line, as in a log, or one in all."""
+    for text in block.text.splitlines() if block.text.startswith('{"') else [block.text]:
+        assert json.loads(text)
+
+
 def test_blocks_are_of_known_languages_and_most_are_run() -> None:
     """A block in a language that nobody runs, or a page full of exemptions, proves nothing."""
     everything = [match for page in PAGES for match in _BLOCK.finditer(page.read_text("utf-8"))]
 
-    languages = {"bash", "javascript", "python", "text", "yaml"}
+    languages = {"bash", "javascript", "json", "python", "text", "yaml"}
     assert {match[2] for match in everything} == languages
     assert sum(1 for match in everything if (match[1] or "").startswith("<!-- not run")) <= 6
     assert len(blocks("python")) >= 12

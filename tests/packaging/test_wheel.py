@@ -147,6 +147,7 @@ def test_the_extras_are_there(metadata: Message) -> None:
         "oci",
         "oidc",
         "openvino",
+        "otel",
         "parquet",
         "plot",
         "ray",
