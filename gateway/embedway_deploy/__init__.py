@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from embedway_deploy.onnx.plan import plan_onnx
     from embedway_deploy.onnx.verify import verify_onnx
     from embedway_deploy.order import Bucket, Order
+    from embedway_deploy.ovms.plan import OVMS, plan_ovms
+    from embedway_deploy.ovms.verify import verify_ovms
     from embedway_deploy.plan import OCIPlace, Plan, load_plan
     from embedway_deploy.policy import Groups
     from embedway_deploy.report import Report
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from embedway_deploy.tei.plan import TEI, plan_tei
 
 __all__ = [
+    "OVMS",
     "TEI",
     "Bucket",
     "Cloud",
@@ -43,11 +46,13 @@ __all__ = [
     "load_plan",
     "logs",
     "plan_onnx",
+    "plan_ovms",
     "plan_tei",
     "problems",
     "prove",
     "status",
     "verify_onnx",
+    "verify_ovms",
 ]
 
 # Where each name is: what is asked for is imported, and nothing else.
@@ -60,6 +65,7 @@ _PLACES = {
     "Log": "step",
     "Login": "login",
     "OCIPlace": "plan",
+    "OVMS": "ovms.plan",
     "Order": "order",
     "Plan": "plan",
     "Refused": "error",
@@ -73,11 +79,13 @@ _PLACES = {
     "load_plan": "plan",
     "logs": "lifecycle",
     "plan_onnx": "onnx.plan",
+    "plan_ovms": "ovms.plan",
     "plan_tei": "tei.plan",
     "problems": "lifecycle",
     "prove": "lifecycle",
     "status": "lifecycle",
     "verify_onnx": "onnx.verify",
+    "verify_ovms": "ovms.verify",
 }
 
 # Hidden from type checkers, to which it would lend every name that there is not.

@@ -6,6 +6,7 @@ import typer
 
 from embedway_gateway.cli.deploy.kept import apply, destroy, logs, status, verify
 from embedway_gateway.cli.deploy.onnx import onnx
+from embedway_gateway.cli.deploy.ovms import ovms
 from embedway_gateway.cli.deploy.tei import tei
 
 __all__ = ["app"]
@@ -17,6 +18,7 @@ def app() -> typer.Typer:
     group.callback()(_deploy)
     group.command(no_args_is_help=True)(onnx)
     group.command(no_args_is_help=True)(tei)
+    group.command(no_args_is_help=True)(ovms)
     group.command(no_args_is_help=True)(verify)
     group.command(no_args_is_help=True)(apply)
     group.command(no_args_is_help=True)(status)

@@ -33,8 +33,9 @@ def apply_plan(
     as_yaml: bool = False,
     out: Path | None = None,
     yes: bool = False,
+    python: str | None = None,
 ) -> None:
-    """Print or keep the plan; else ask, keep it under its name, and apply it."""
+    """Print or keep the plan; else ask, keep it, and apply it. `python` runs its proof."""
     from embedway_deploy import apply
 
     if out is not None:
@@ -46,7 +47,7 @@ def apply_plan(
         show_plan(plan)
     if dry or as_yaml:
         return
-    run = opened(plan, login)
+    run = opened(plan, login, python=python)
     if not yes:
         show_plan(plan)
     confirm(f"Apply {plan.name} in {plan.place.region}?", yes=yes)
@@ -54,13 +55,14 @@ def apply_plan(
     show_done(plan, apply(run), login)
 
 
-def opened(plan: Plan, login: tuple[str, str, str]) -> Run:
+def opened(plan: Plan, login: tuple[str, str, str], *, python: str | None = None) -> Run:
     """Signed in, and telling how it goes."""
     from embedway_deploy import Cloud, Login, Run
 
     auth, config_file, profile = login
     who = Login(auth=cast("Auth", auth), config_file=config_file, profile=profile)
-    return Run(plan=plan, cloud=Cloud(who.open(), plan.place), report=Shown())
+    cloud = Cloud(who.open(), plan.place)
+    return Run(plan=plan, cloud=cloud, report=Shown(), python=python)
 
 
 def kept_plan(written: str) -> Plan:
