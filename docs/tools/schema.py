@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -17,6 +18,11 @@ from embedway_gateway.config.schema import Config
 
 # Words of a meaning that lead to where they are explained.
 LINKS = {
+    "ServerConfig.keys": {"file of API keys": "keys.md"},
+    "ServerConfig.oidc": {"An identity provider": "#oidc"},
+    "OIDCConfig.limits": {"Of a token": "#limits-of-keys-and-models"},
+    "OIDCConfig.claims": {"names of claims": "#claims"},
+    "ModelConfig.limits": {"What all callers together may use": "#limits-of-keys-and-models"},
     "ServerConfig.request_timeout": {"deadline": "concepts.md#deadline-timeout"},
     "ServerConfig.drain_delay": {"a load balancer": "gateway.md#stopping"},
     "OCIConfig.requests_per_second": {
@@ -88,17 +94,24 @@ def described(section: type[BaseModel]) -> dict[str, str]:
 
     `KeyError` of a part of the file whose key has none; `type` needs none.
     """
+    found = {"type": "Which kind this is"}
+    # What it inherits first.
+    for part in reversed(section.__mro__):
+        if issubclass(part, BaseModel) and part is not BaseModel:
+            found.update(_below(part))
+    if missing := [name for name in section.model_fields if name not in found]:
+        raise KeyError(f"{section.__name__}: {', '.join(missing)} have no docstring below them")
+    return found
+
+
+def _below(section: type[BaseModel]) -> Iterator[tuple[str, str]]:
     source = ast.parse(inspect.getsource(section)).body[0]
     assert isinstance(source, ast.ClassDef)
-    found = {"type": "Which kind this is"}
     for key, text in zip(source.body, source.body[1:], strict=False):
         if isinstance(key, ast.AnnAssign) and isinstance(text, ast.Expr):
             assert isinstance(key.target, ast.Name)
             assert isinstance(text.value, ast.Constant)
-            found[key.target.id] = " ".join(str(text.value.value).split())
-    if missing := [name for name in section.model_fields if name not in found]:
-        raise KeyError(f"{section.__name__}: {', '.join(missing)} have no docstring below them")
-    return found
+            yield key.target.id, " ".join(str(text.value.value).split())
 
 
 def linked(place: str, meaning: str) -> str:
@@ -142,6 +155,7 @@ def _named(annotation: object) -> str:
         return "a mapping"
     return {
         str: "text",
+        Path: "a path",
         int: "whole number",
         float: "number",
         bool: "`true` or `false`",

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar, cast
 
 __all__ = [
+    "Begun",
     "DataScience",
     "Failure",
     "Images",
@@ -42,6 +43,13 @@ class Resource(Protocol):
     freeform_tags: dict[str, str] | None
     model_deployment_url: str | None
     time_created: datetime
+
+
+class Begun(Protocol):
+    """An upload in parts that was not finished."""
+
+    object: str
+    upload_id: str
 
 
 class Item(Protocol):
@@ -121,6 +129,12 @@ class ObjectStorage(Protocol):
     def list_object_versions(
         self, namespace: str, bucket: str, /, *, prefix: str, page: str | None = None
     ) -> Reply[Versions]: ...
+    def list_multipart_uploads(
+        self, namespace: str, bucket: str, /, *, page: str | None = None
+    ) -> Reply[Sequence[Begun]]: ...
+    def abort_multipart_upload(
+        self, namespace: str, bucket: str, name: str, upload_id: str, /
+    ) -> Reply[None]: ...
     def delete_object(
         self, namespace: str, bucket: str, name: str, /, *, version_id: str
     ) -> Reply[None]: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -62,11 +63,16 @@ class Cloud:
         """
         import warnings
 
+        root = logging.getLogger()
+        handlers, level = list(root.handlers), root.level
         with warnings.catch_warnings():
             # ADS imports what it has deprecated itself.
             warnings.simplefilter("ignore")
             from ads.common.auth import AuthContext
 
+            # Its import sets up the log of the whole process.
+            root.handlers[:] = handlers
+            root.setLevel(level)
             options = {**self._options}
             signer = options.pop("signer")
             with AuthContext(config=dict(self._config), signer=signer, client_kwargs=options):

@@ -123,7 +123,7 @@ def _kept(config: Config, before: Assembly | None) -> dict[str, Model]:
 
 def _alike(old: Config, new: Config, credentials: Iterable[str]) -> bool:
     """Whether what all models depend on is the same, and these credentials are."""
-    own = {"server", "credentials", "models", "discovery"}
+    own = {"server", "credentials", "models", "discovery", "limits", "usage"}
     common = [name for name in Config.model_fields if name not in own]
     return all(getattr(old, name) == getattr(new, name) for name in common) and all(
         old.credentials.get(name) == new.credentials.get(name) for name in credentials

@@ -27,6 +27,7 @@ class Metrics:
         self._count_cache()
         self._count_reloads()
         self._count_local()
+        self._count_callers()
 
     def collected(self) -> CollectorRegistry:
         """What `/metrics` shows: of all workers when there are several, which share a folder."""
@@ -135,6 +136,29 @@ class Metrics:
         )
         self.local_calls = self._gauge(
             "model_process_calls", "Calls that the process of the local models computes now."
+        )
+
+    def _count_callers(self) -> None:
+        self.key_requests = self._counter(
+            "key_requests",
+            "Requests of an API key, by outcome: ok, error, or limited.",
+            *("key", "outcome"),
+        )
+        self.key_texts = self._counter("key_texts", "Texts of an API key.", "key")
+        self.key_tokens = self._counter("key_tokens", "Tokens of an API key.", "key")
+        self.refused = self._counter(
+            "refused_callers", "Requests without a valid key or token, by reason.", "reason"
+        )
+        self.quota_errors = self._counter(
+            "limit_errors",
+            "What went wrong with the Redis of the limits: admit or settle.",
+            "operation",
+        )
+        self.usage_errors = self._counter(
+            "usage_errors", "Times that usage could not be written down or read."
+        )
+        self.usage_dropped = self._counter(
+            "usage_dropped", "Requests whose usage was forgotten, because too much waited."
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -18,6 +18,7 @@ from types import FrameType
 import prometheus_client
 import uvicorn
 
+from embedway_gateway.access.file import KeysFile
 from embedway_gateway.config.schema import Config
 from embedway_gateway.config.watch import Watch
 from embedway_gateway.heap import keep_freed_memory
@@ -41,9 +42,18 @@ def serve(config: Config, *, workers: int = 1, watch: Watch | None = None) -> No
     """
     Listen until SIGTERM or SIGINT, and follow what `watch` tells.
 
-    Raises `CannotListen` or `WorkersFail`.
+    Raises `CannotListen`, `KeysError` or `WorkersFail`.
     """
     _prepare(config)
+    if config.server.keys is not None:
+        # Now, so that a mistake in it is told once and not by each worker.
+        KeysFile(config.server.keys).read()
+    if workers > 1 and config.server.guarded and config.limits.type == "memory":
+        _log.warning(
+            "each of %d workers counts what the limits allow for itself; `limits: {type: redis}` "
+            "has them count together",
+            workers,
+        )
     listener = _listen(config.server.host, config.server.port)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host

@@ -45,6 +45,8 @@ class EmbeddingRequest:
     """On the monotonic clock, in seconds. A layer may shorten it, never extend it."""
     trail: Trail | None = field(default=None, repr=False, compare=False)
     """Where it was sent so far, once that matters."""
+    tenant: str = ""
+    """Who shares cached vectors with no other; empty for those who share them all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class Callers:
 
     base_url: str
     count: int = 16
+    key: str = ""
     served_by: list[str] = field(default_factory=list)
     refused: int = 0
     lost: list[str] = field(default_factory=list)
@@ -62,11 +63,12 @@ class Callers:
 
     def _ask(self, client: httpx.Client, text: str) -> bool:
         name = uuid.uuid4().hex
+        bearer = {"authorization": f"Bearer {self.key}"} if self.key else {}
         try:
             answer = client.post(
                 f"{self.base_url}/embeddings",
                 json={"model": "m", "input": text},
-                headers={"x-request-id": name},
+                headers={"x-request-id": name, **bearer},
             )
         except httpx.TransportError:
             self.lost.append(name)

@@ -45,6 +45,9 @@ class ObjectStorage:
     buckets: dict[str, Bucket] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     parts: int = 0
+    """How many were sent, of all objects."""
+    begun: dict[str, str] = field(default_factory=dict)
+    """The object of each upload in parts."""
     number: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -107,14 +110,24 @@ class ObjectStorage:
             upload = f"upload-{next(self.number)}"
             bucket.parts[upload] = {}
             bucket.asked[upload] = begun.get("metadata") or {}
+            self.begun[upload] = begun["object"]
             where = {"uploadId": upload, "object": begun["object"], "bucket": "b", "namespace": "n"}
             return _json(where)
+        if method == "GET" and not name:
+            begun = [{"object": self.begun[key], "uploadId": key} for key in bucket.parts]
+            return _json(begun)
         upload = asked["uploadId"]
+        if method == "GET":
+            parts = [
+                {"partNumber": n, "etag": f"part-{n}", "md5": _md5(part), "size": len(part)}
+                for n, part in sorted(bucket.parts[upload].items())
+            ]
+            return _json(parts)
         if method == "PUT":
             self.parts += 1
             bucket.parts[upload][int(asked["uploadPartNum"])] = body
-            digest = base64.b64encode(hashlib.md5(body).digest()).decode()
-            return 200, b"", {"etag": f"part-{asked['uploadPartNum']}", "opc-content-md5": digest}
+            etag = f"part-{asked['uploadPartNum']}"
+            return 200, b"", {"etag": etag, "opc-content-md5": _md5(body)}
         if method == "POST":
             parts = bucket.parts.pop(upload)
             chosen = sorted(part["partNum"] for part in json.loads(body)["partsToCommit"])
@@ -146,6 +159,10 @@ class ObjectStorage:
             for one in versions
         ]
         return _json({"items": items, "prefixes": []})
+
+
+def _md5(part: bytes) -> str:
+    return base64.b64encode(hashlib.md5(part).digest()).decode()
 
 
 def _json(value: Any) -> Answer:

@@ -46,6 +46,8 @@ class OCICloud:
     printed: list[str] = field(default_factory=list)
     fate: list[tuple[str, str]] = field(default_factory=list)
     refusals: list[tuple[int, str, str]] = field(default_factory=list)
+    stuck: str = ""
+    """Why updates fail."""
     spoiled: str = ""
     """Why artifacts cannot be exported from a bucket."""
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -243,7 +245,10 @@ class OCICloud:
             case "PUT", [key]:
                 self.deployments[key] |= json.loads(body)
                 self._apps.pop(key, None)
-                return self._move(key, "UPDATING", "ACTIVE")
+                answer = self._move(key, "UPDATING", "ACTIVE")
+                if self.stuck:
+                    self.failures[answer[2]["opc-work-request-id"]] = self.stuck
+                return answer
             case "DELETE", [key]:
                 return self._move(key, "DELETING", "DELETED")
             case "POST", [key, "actions", "activate"]:

@@ -143,6 +143,7 @@ def test_the_extras_are_there(metadata: Message) -> None:
         "llama-index",
         "local",
         "oci",
+        "oidc",
         "openvino",
         "parquet",
         "plot",

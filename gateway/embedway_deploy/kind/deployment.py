@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from embedway_deploy.client import Resource, listed
 from embedway_deploy.error import CloudRefused
 from embedway_deploy.kind.log import printed
-from embedway_deploy.kind.specification import create_details, update_details
-from embedway_deploy.kind.work import complaints
+from embedway_deploy.kind.specification import create_details, tag_details, update_details
+from embedway_deploy.kind.work import complaints, finished
 from embedway_deploy.plan import DIGEST_TAG, PLAN_TAG
 from embedway_deploy.run import Run
 from embedway_deploy.state import State, Status
 from embedway_deploy.step import Deployment
 from embedway_deploy.trouble import failure, told
+
+if TYPE_CHECKING:
+    from oci.data_science.models import UpdateModelDeploymentDetails
 
 __all__ = ["DeploymentKind"]
 
@@ -81,7 +85,10 @@ class DeploymentKind:
                 state = _settled(step, run, created.id, what)
             elif state.status == "outdated":
                 run.report.say(f"updating {what}")
-                client.update_model_deployment(state.id, update_details(step, run))
+                # The digest comes last: one that was not updated whole must not bear it.
+                _update(run, state.id, update_details(step, run, digest=state.facts["digest"]))
+                _settled(step, run, state.id, what)
+                _update(run, state.id, tag_details(step, run))
                 state = _settled(step, run, state.id, what)
         if state.status != "present":
             raise CloudRefused(f"{what} is {state.facts.get('state')} ({state.words})")
@@ -114,12 +121,13 @@ def _listed(run: Run) -> Iterator[Resource]:
 
 def _state(found: Resource, digest: str) -> State:
     state = found.lifecycle_state
+    held = (found.freeform_tags or {}).get(DIGEST_TAG, "")
     status = _STATUS.get(state, "broken")
-    same = (found.freeform_tags or {}).get(DIGEST_TAG) == digest
+    same = held == digest
     if not same and status != "broken":
         status = "outdated"
     words = f"{found.display_name}, {state}" + ("" if same else ", made from an earlier plan")
-    facts = {"state": state, "url": found.model_deployment_url or ""}
+    facts = {"state": state, "url": found.model_deployment_url or "", "digest": held}
     return State(status=status, id=found.id, words=words, facts=facts)
 
 
@@ -142,6 +150,13 @@ def _settled(step: Deployment, run: Run, identity: str, what: str) -> State:
         words = [found.lifecycle_details or "", *complaints(run, identity)]
         raise failure(words, what=what, log=printed(step, run, 20))
     return _state(found, run.plan.digest(step))
+
+
+def _update(run: Run, identity: str, details: UpdateModelDeploymentDetails) -> None:
+    """And wait for its work request, which alone tells whether it was done."""
+    reply = run.cloud.data_science.update_model_deployment(identity, details)
+    if request := reply.headers.get("opc-work-request-id"):
+        finished(run, request, f"updating {identity}")
 
 
 def _gone(run: Run, identity: str) -> None:

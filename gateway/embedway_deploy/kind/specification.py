@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from embedway_deploy.plan import DIGEST_TAG
 from embedway_deploy.run import Run
 from embedway_deploy.step import Deployment
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
         UpdateModelDeploymentDetails,
     )
 
-__all__ = ["create_details", "update_details"]
+__all__ = ["create_details", "tag_details", "update_details"]
 
 
 def create_details(step: Deployment, run: Run) -> CreateModelDeploymentDetails:
@@ -42,14 +43,14 @@ def create_details(step: Deployment, run: Run) -> CreateModelDeploymentDetails:
     )
 
 
-def update_details(step: Deployment, run: Run) -> UpdateModelDeploymentDetails:
-    """Of one that is there, made from something else."""
+def update_details(step: Deployment, run: Run, *, digest: str) -> UpdateModelDeploymentDetails:
+    """Of one that is there, made from something else, which `digest` stands for; it keeps that."""
     from oci.data_science import models
 
     return models.UpdateModelDeploymentDetails(
         display_name=step.display_name,
         description=step.description,
-        freeform_tags=run.plan.tags(step),
+        freeform_tags={**run.plan.tags(step), DIGEST_TAG: digest},
         category_log_details=_logs(step),
         model_deployment_configuration_details=models.UpdateSingleModelDeploymentConfigurationDetails(
             model_configuration_details=models.UpdateModelConfigurationDetails(
@@ -61,6 +62,13 @@ def update_details(step: Deployment, run: Run) -> UpdateModelDeploymentDetails:
             environment_configuration_details=_updated_environment(step),
         ),
     )
+
+
+def tag_details(step: Deployment, run: Run) -> UpdateModelDeploymentDetails:
+    """The tags alone."""
+    from oci.data_science import models
+
+    return models.UpdateModelDeploymentDetails(freeform_tags=run.plan.tags(step))
 
 
 def _instance(step: Deployment) -> InstanceConfiguration:

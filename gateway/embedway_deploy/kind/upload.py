@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedway_deploy.client import ObjectStorage
+from embedway_deploy.client import Begun, ObjectStorage
 from embedway_deploy.file import File
 from embedway_deploy.run import Run
 from embedway_deploy.state import State
@@ -49,7 +49,7 @@ class UploadKind:
         with told(run.plan, f"looking into bucket {step.bucket}"):
             missing = self._missing(step, run)
         wanted = _objects(step)
-        words = f"{len(wanted) - len(missing)} of {len(wanted)} objects at {step.uri}"
+        words = f"{len(wanted) - len(missing)} of {len(wanted)} objects"
         status = "present" if not missing else "partial" if len(missing) < len(wanted) else "absent"
         return State(status=status, id=step.uri, words=words)  # type: ignore[arg-type]
 
@@ -106,20 +106,34 @@ def _send(step: Upload, run: Run, item: _Object, path: Path) -> None:
 
         def sent(count: int) -> None:
             nonlocal done
-            done += count
+            # It counts what was read, a bit ahead of what was sent.
+            done = min(size, done + count)
             advance(done, "")
 
         # Its retries are for each part, so that a lost connection costs one part.
         manager = UploadManager(run.cloud.object_storage, allow_parallel_uploads=True)
-        manager.upload_file(
-            step.namespace,
-            step.bucket,
-            item.name,
-            str(path),
-            part_size=_PART,
-            metadata={_DIGEST.removeprefix("opc-meta-"): item.sha256},
-            progress_callback=sent,
-        )
+        where = (step.namespace, step.bucket, item.name, str(path))
+        begun = _begun(run.cloud.object_storage, step, item.name)
+        if begun:
+            # The same name is the same content: digests are in the prefix.
+            run.report.say(f"going on with {item.name}, of which some parts are there")
+            upload = begun[0].upload_id
+            manager.resume_upload_file(*where, upload, part_size=_PART, progress_callback=sent)
+            return
+        metadata = {_DIGEST.removeprefix("opc-meta-"): item.sha256}
+        manager.upload_file(*where, part_size=_PART, metadata=metadata, progress_callback=sent)
+
+
+def _begun(client: ObjectStorage, step: Upload, prefix: str) -> list[Begun]:
+    """The uploads in parts below a prefix that were interrupted; they are paid for, too."""
+    found: list[Begun] = []
+    page = None
+    while True:
+        reply = client.list_multipart_uploads(step.namespace, step.bucket, page=page)
+        found += [one for one in reply.data if one.object.startswith(prefix)]
+        page = reply.headers.get("opc-next-page")
+        if not page:
+            return found
 
 
 def _objects(step: Upload) -> list[_Object]:
@@ -150,7 +164,10 @@ def _root(step: Upload) -> str:
 
 
 def _remove(client: ObjectStorage, step: Upload, prefix: str) -> bool:
-    found, page = False, None
+    begun = _begun(client, step, prefix)
+    for one in begun:
+        client.abort_multipart_upload(step.namespace, step.bucket, one.object, one.upload_id)
+    found, page = bool(begun), None
     while True:
         reply = client.list_object_versions(step.namespace, step.bucket, prefix=prefix, page=page)
         for item in reply.data.items:

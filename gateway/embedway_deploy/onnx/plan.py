@@ -32,10 +32,12 @@ def plan_onnx(
     graph: Path | None = None,
     pooling: Pooling | None = None,
     max_tokens: int | None = None,
+    agreement: float | None = None,
 ) -> Plan:
     """
     Prepares the artifact folder on this machine, and says what would be made of it.
 
+    `agreement` is the least cosine with the local runtime's vectors, for exports in less precision.
     Nothing of it touches the cloud. Raises `Refused` with what is wrong with the input.
     """
     name = plan_name(order, "onnx")
@@ -55,13 +57,14 @@ def plan_onnx(
         raise Refused(
             [f"the artifact has {source.bytes:,} bytes; above 2 GB it needs --bucket oci://…"]
         )
+    steps = _steps(order, name, checkpoint, source, large=large)
     return Plan(
         name=name,
         engine="onnx",
         model=order.called,
         dimensions=checkpoint.hidden,
         place=order.place,
-        steps=tuple(_steps(order, name, checkpoint, source, large=large)),
+        steps=tuple(_agreed(step, agreement) for step in steps),
         policies=statements(
             order.groups,
             compartment_id=order.place.compartment_id,
@@ -102,6 +105,12 @@ def _steps(
         ),
         Check(engine="onnx", model=order.model, dimensions=size, max_tokens=most),
     ]
+
+
+def _agreed(step: Step, least: float | None) -> Step:
+    if least is None or not isinstance(step, Proof | Check):
+        return step
+    return step.model_copy(update={"agreement": least})
 
 
 def _archived(bucket: Bucket, name: str, source: Files) -> Upload:

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
-from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
-from embedway_gateway.cache.breaker import Breaker
 from embedway_gateway.cache.store import Notes, Unavailable
 from embedway_gateway.cache.value import seal, unseal
 from embedway_gateway.metric import Metrics
+from embedway_gateway.redis_line import RedisLine
 
 __all__ = ["RedisStore"]
-
-_log = logging.getLogger("embedway.gateway")
 
 _PREFIX = b"embedway:1:"
 # In one command: of the largest vectors 2 MB, which a slow network brings in time.
@@ -39,8 +29,6 @@ if (now or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """
-
-T = TypeVar("T")
 
 
 class RedisStore:
@@ -61,14 +49,21 @@ class RedisStore:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ttl = max(1, int(ttl * 1000))
-        self._timeout = timeout
         self._metrics = metrics
-        self._breaker = Breaker(clock=clock)
-        self._redis = Redis.from_pool(_pool(url, timeout, connections))
+        self._line = RedisLine(
+            url,
+            timeout=timeout,
+            connections=connections,
+            failing="the cache's Redis failed (%s), requests go without it",
+            again="the cache's Redis answers again",
+            failed=lambda operation: metrics.cache_errors.labels(operation).inc(),
+            clock=clock,
+        )
+        self._redis = self._line.redis
         self._waiting: deque[tuple[bytes, bytes]] = deque()
         self._waiting_bytes = 0
         self._writing: asyncio.Task[None] | None = None
-        self.notes: Notes = _RedisNotes(self._redis, self.call, self._ttl + int(_LONGER * 1000))
+        self.notes: Notes = _RedisNotes(self._line, self._ttl + int(_LONGER * 1000))
 
     async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values, in the order of the keys."""
@@ -77,7 +72,7 @@ class RedisStore:
             part = keys[start : start + _AT_ONCE]
             read = partial(self._redis.mget, [_PREFIX + key for key in part])
             try:
-                values = await self.call("read", read)
+                values = await self._line.call("read", read)
             except Unavailable:
                 break
             if not isinstance(values, list) or len(values) != len(part):
@@ -109,34 +104,7 @@ class RedisStore:
             await asyncio.wait([self._writing], timeout=1.0)
             self._writing.cancel()
             await asyncio.wait([self._writing])
-        await self._redis.aclose()
-
-    async def call(self, operation: str, command: Callable[[], Awaitable[T]]) -> T:
-        """What the server answers, or `Unavailable`: nothing else is raised."""
-        turn = self._breaker.enter()
-        if turn is None:
-            raise Unavailable
-        try:
-            # Around it all: waiting for a connection, opening it, signing in.
-            async with asyncio.timeout(self._timeout):
-                answer = await command()
-        except (RedisError, OSError, TimeoutError) as error:
-            self._failed(turn, operation, error)
-            # Without the cause: its words may be the server's.
-            raise Unavailable from None
-        except BaseException:
-            self._breaker.left(turn)
-            raise
-        if self._breaker.succeeded(turn):
-            _log.info("the cache's Redis answers again")
-        return answer
-
-    def _failed(self, turn: int, operation: str, error: Exception) -> None:
-        self._metrics.cache_errors.labels(operation).inc()
-        if self._breaker.closed:
-            kind = type(error).__name__
-            _log.warning("the cache's Redis failed (%s), requests go without it", kind)
-        self._breaker.failed(turn)
+        await self._line.close()
 
     def _opened(self, key: bytes, sealed: object) -> bytes | None:
         if sealed is None:
@@ -154,7 +122,9 @@ class RedisStore:
                 self._waiting_bytes -= len(value)
                 pipe.set(_PREFIX + key, seal(key, value), px=self._ttl)
             try:
-                answers = await self.call("write", partial(pipe.execute, raise_on_error=False))
+                answers = await self._line.call(
+                    "write", partial(pipe.execute, raise_on_error=False)
+                )
             except Unavailable:
                 self._waiting.clear()
                 self._waiting_bytes = 0
@@ -167,43 +137,19 @@ class RedisStore:
 class _RedisNotes:
     """Values that are exchanged by a script, which no other command can come between."""
 
-    def __init__(
-        self,
-        redis: Redis,
-        call: Callable[[str, Callable[[], Awaitable[list[object]]]], Awaitable[list[object]]],
-        ttl: int,
-    ) -> None:
-        self._redis = redis
-        self._call = call
+    def __init__(self, line: RedisLine, ttl: int) -> None:
+        self._line = line
+        self._redis = line.redis
         self._ttl = ttl
 
     async def read(self, key: bytes) -> bytes | None:
         pipe = self._redis.pipeline(transaction=False)
         pipe.get(_PREFIX + key)
         pipe.pexpire(_PREFIX + key, self._ttl)
-        value = (await self._call("note", pipe.execute))[0]
+        value = (await self._line.call("note", pipe.execute))[0]
         return value if isinstance(value, bytes) else None
 
     async def exchange(self, key: bytes, old: bytes | None, new: bytes) -> bool:
         pipe = self._redis.pipeline(transaction=False)
         pipe.eval(_EXCHANGE, 1, _PREFIX + key, old or b"", new, self._ttl)
-        return (await self._call("note", pipe.execute))[0] == 1
-
-
-def _pool(url: str, timeout: float, connections: int) -> BlockingConnectionPool:
-    options: dict[str, object] = {}
-    if urlsplit(url).scheme == "rediss":
-        # Not the default of all versions.
-        options = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
-    return BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        # Our own is around it.
-        timeout=None,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-        # The new one is no quicker here, and says hello first.
-        protocol=2,
-        **options,
-    )
+        return bool((await self._line.call("note", pipe.execute))[0] == 1)

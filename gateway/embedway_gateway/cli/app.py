@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from embedway_gateway.cli import eval as evaluation
-from embedway_gateway.cli import models
+from embedway_gateway.cli import keys, models
 from embedway_gateway.cli.bench import bench
 from embedway_gateway.cli.check import check
 from embedway_gateway.cli.compare import compare
@@ -18,6 +18,7 @@ from embedway_gateway.cli.embed import embed
 from embedway_gateway.cli.ours import told
 from embedway_gateway.cli.serve import serve
 from embedway_gateway.cli.similarity import similarity
+from embedway_gateway.cli.usage import usage
 
 __all__ = ["application"]
 
@@ -66,8 +67,10 @@ def application() -> typer.Typer:
     app.command(no_args_is_help=True)(similarity)
     app.command(no_args_is_help=True)(bench)
     app.add_typer(evaluation.app(), name="eval")
+    app.add_typer(keys.app(), name="keys")
     app.add_typer(models.app(), name="models")
     app.add_typer(deploy(), name="deploy")
+    app.command()(usage)
     return app
 
 

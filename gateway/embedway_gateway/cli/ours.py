@@ -14,10 +14,12 @@ _OURS = (
     ("embedway_upstream.error", "EmbeddingError"),
     ("embedway_deploy.error", "DeployError"),
     ("embedway_gateway.bulk.error", "BulkError"),
+    ("embedway_gateway.access.file", "KeysError"),
     ("embedway_gateway.config.load", "ConfigError"),
     ("embedway_gateway.place.error", "PlaceError"),
     ("embedway_gateway.serve", "CannotListen"),
     ("embedway_gateway.supervise", "WorkersFail"),
+    ("embedway_gateway.usage.book", "BookUnavailable"),
 )
 
 _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -38,6 +40,7 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "aiohappyeyeballs",
             "aiohttp",
             "fastapi",
+            "filelock",
             "httptools",
             "orjson",
             "prometheus_client",
@@ -46,6 +49,7 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "uvicorn",
             "yaml",
         ),
+        "oidc": ("jwt",),
         "parquet": ("pyarrow",),
         "ray": ("ray",),
     }

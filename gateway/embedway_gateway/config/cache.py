@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field
 
 from embedway_gateway.cache.memory import Memory
+from embedway_gateway.config.redis import RedisAddress
 from embedway_gateway.config.strict import Strict
 from embedway_gateway.config.value import Duration, Size
 
@@ -24,48 +24,21 @@ class MemoryCacheConfig(Strict):
     type: Literal["memory"]
     max_bytes: Size = 256 * 1024 * 1024
     """All that it takes: a text costs four bytes a dimension, and about 330 more."""
+    isolate: bool = False
+    """
+    Whether each API key has a cache of its own: nobody learns from the time of an answer what
+    others have embedded.
+    """
 
 
-class RedisCacheConfig(Strict):
+class RedisCacheConfig(RedisAddress):
     """In a Redis server, which gateways may share."""
 
     type: Literal["redis"]
-    url: SecretStr
-    """
-    `redis://[[user]:password@]host[:port][/database]`, or `rediss://` for TLS, which belongs
-    between machines that do not share a trusted network; write `"${REDIS_URL}"`.
-    """
     ttl: Duration = 7 * 86400.0
     """How long a vector stays after it was embedded."""
-    timeout: Duration = 0.05
-    """For one round trip, connecting included."""
-    connections: int = Field(default=16, ge=1)
-    """At once, at most, of each worker."""
-
-    @model_validator(mode="after")
-    def _is_an_address(self) -> Self:
-        # Its parts are never shown: one of them is a password.
-        if not _is_redis(self.url.get_secret_value()):
-            raise ValueError(
-                "url must be redis://[[user]:password@]host[:port][/database], or rediss:// for "
-                "TLS; other characters than letters and digits in a password are written as %40"
-            )
-        return self
-
-
-def _is_redis(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return False
-    database = parts.path.removeprefix("/")
-    return (
-        parts.scheme in {"redis", "rediss"}
-        and bool(parts.hostname)
-        and not (parts.query or parts.fragment)
-        and (not database or (database.isascii() and database.isdecimal()))
-    )
+    isolate: bool = False
+    """Whether each API key has a cache of its own."""
 
 
 CacheConfig = Annotated[MemoryCacheConfig | RedisCacheConfig, Field(discriminator="type")]

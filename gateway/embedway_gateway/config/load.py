@@ -150,7 +150,8 @@ def _tag(location: tuple[int | str, ...]) -> object:
 
 def _tag_place(location: tuple[int | str, ...]) -> int:
     """Where pydantic adds it: below a name, below a number, or at once; 0 is nowhere."""
-    return {"credentials": 2, "discovery": 2, "cache": 1}.get(str(location[:1] and location[0]), 0)
+    places = {"credentials": 2, "discovery": 2, "cache": 1, "limits": 1, "usage": 1}
+    return places.get(str(location[:1] and location[0]), 0)
 
 
 def _model_in(annotation: object, tag: object) -> type[BaseModel] | None:

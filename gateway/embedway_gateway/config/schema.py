@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from embedway_gateway.config.allowance import AllowanceConfig
 from embedway_gateway.config.cache import CacheConfig
 from embedway_gateway.config.contradiction import contradictions
 from embedway_gateway.config.credential import CredentialConfig
 from embedway_gateway.config.discovery import DiscoveryConfig
 from embedway_gateway.config.known import completed, listed
+from embedway_gateway.config.limits import LimitsConfig, MemoryLimitsConfig
+from embedway_gateway.config.oidc import OIDCConfig
 from embedway_gateway.config.routing import RoutingConfig
 from embedway_gateway.config.strict import Strict
 from embedway_gateway.config.upstream import UpstreamConfig, require_address
+from embedway_gateway.config.usage import UsageConfig
 from embedway_gateway.config.value import Duration, Pause, Size
 from embedway_upstream.loopback import is_loopback
 
@@ -32,20 +37,23 @@ __all__ = [
 Capability: TypeAlias = Literal["embed", "rerank", "chat"]
 
 
-def _only_loopback(host: str) -> str:
-    if not is_loopback(host):
-        raise ValueError(
-            f"{host} is not a loopback address; without API keys, which this version does not "
-            "have, the gateway listens on 127.0.0.1 or ::1 only"
-        )
-    return host
-
-
 class ServerConfig(Strict):
-    """How the gateway listens."""
+    """How the gateway listens, and to whom."""
 
-    host: Annotated[str, AfterValidator(_only_loopback)] = "127.0.0.1"
-    """Where to listen: a loopback address, because there are no API keys yet."""
+    keys: Path | None = None
+    """
+    The file of API keys; without it, and without `oidc`, nobody is asked who they are. A path, as
+    all, from the working directory.
+    """
+    oidc: OIDCConfig | None = None
+    """An identity provider whose tokens open the gateway, beside keys or instead."""
+    open_models: bool = False
+    """Whether the models may be listed without a key, as some clients do."""
+    open_metrics: bool = False
+    """Whether `/metrics` may be read without a key; else it takes one with admin rights."""
+    # After what it depends on.
+    host: str = "127.0.0.1"
+    """Where to listen; beyond a loopback address only with `keys` or `oidc`."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Where to listen; 0 chooses a free one, which the log names."""
     max_body_bytes: Size = 10 * 1024 * 1024
@@ -61,6 +69,23 @@ class ServerConfig(Strict):
     """
     log: Literal["auto", "json", "text"] = "auto"
     """The form of the log; `auto` is text on a terminal and JSON elsewhere."""
+
+    @property
+    def guarded(self) -> bool:
+        """Whether callers must say who they are."""
+        return self.keys is not None or self.oidc is not None
+
+    @field_validator("host")
+    @classmethod
+    def _only_loopback(cls, host: str, info: ValidationInfo) -> str:
+        guarded = info.data.get("keys") is not None or info.data.get("oidc") is not None
+        if not guarded and not is_loopback(host):
+            raise ValueError(
+                f"{host} is not a loopback address; without API keys the gateway listens on "
+                "127.0.0.1 or ::1 only: `embedway keys create --name NAME` makes a key, and "
+                "`server: {keys: keys.yaml}` has keys asked for"
+            )
+        return host
 
 
 class PromptConfig(Strict):
@@ -115,6 +140,8 @@ class ModelConfig(Strict):
     """
     cache: bool = True
     """`false` keeps its vectors out of the cache."""
+    limits: AllowanceConfig = AllowanceConfig()
+    """What all callers together may use of it."""
     upstreams: tuple[UpstreamConfig, ...] = Field(min_length=1)
     """The deployments that answer for it."""
 
@@ -185,6 +212,13 @@ class Config(Strict):
     """Places to look for deployments."""
     cache: CacheConfig | None = None
     """Where vectors are kept; none is nowhere."""
+    limits: LimitsConfig = MemoryLimitsConfig()
+    """Who counts what keys and models may use."""
+    usage: UsageConfig | None = None
+    """
+    Where it is kept who used how much; none is an SQLite file, as soon as there are `keys` or
+    `oidc`.
+    """
     routing: RoutingConfig = RoutingConfig()
     """How upstreams are chosen, tried again and left alone, for all models."""
 

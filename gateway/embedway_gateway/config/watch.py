@@ -17,7 +17,10 @@ __all__ = ["News", "Watch"]
 _log = logging.getLogger("embedway.gateway")
 
 # What a running gateway reads anew for each request, or when it stops.
-_LIVE = {"max_body_bytes", "request_timeout", "grace", "drain_delay"}
+_LIVE = {
+    *("max_body_bytes", "request_timeout", "grace", "drain_delay"),
+    *("open_models", "open_metrics"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,12 @@ class Watch:
         self._check = check
         # Before it is read: what changes in between is noticed with the next look.
         self._settled = self._seen = self._digest()
-        self._first: ServerConfig | None = None
+        self._first: Config | None = None
 
     def first(self) -> Config:
         """What to start with. Raises `ConfigError`."""
         config = self._read()
-        self._first = config.server
+        self._first = config
         return config
 
     def look(self, *, asked: bool = False) -> News | None:
@@ -74,7 +77,7 @@ class Watch:
         except (ConfigError, EmbeddingError, ValueError, OSError, ImportError) as error:
             _log.error("the new configuration is refused, the old one stays: %s", error)
             return News(None)
-        self._tell_what_waits(config.server)
+        self._tell_what_waits(config)
         return News(config)
 
     def _digest(self) -> bytes:
@@ -83,13 +86,19 @@ class Watch:
         except OSError:
             return b""
 
-    def _tell_what_waits(self, server: ServerConfig) -> None:
+    def _tell_what_waits(self, config: Config) -> None:
         if self._first is None:
             return
         changed = [
             f"server.{name}"
             for name in ServerConfig.model_fields
-            if name not in _LIVE and getattr(server, name) != getattr(self._first, name)
+            if name not in _LIVE
+            and getattr(config.server, name) != getattr(self._first.server, name)
+        ]
+        changed += [
+            name
+            for name in ("limits", "usage")
+            if getattr(config, name) != getattr(self._first, name)
         ]
         if changed:
             _log.warning(

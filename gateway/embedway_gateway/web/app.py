@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
@@ -31,12 +32,14 @@ from embedway_gateway.web.error import (
     from_embedding_error,
     wrong_method,
 )
+from embedway_gateway.web.guard import Guard
 from embedway_gateway.web.health import health_routes
 from embedway_gateway.web.intake import Intake
 from embedway_gateway.web.rerank import Rerank
 from embedway_gateway.web.schema import describe
 from embedway_gateway.web.tei import TEIEmbed, TEIRerank
 from embedway_gateway.web.tei_error import tei_error_reply
+from embedway_gateway.web.usage import usage_routes
 from embedway_gateway.wire import Carrier, make_transport
 from embedway_upstream import EmbeddingError
 
@@ -54,6 +57,8 @@ class Gateway(Envelope):
         fleet: Fleet,
         transport: Carrier,
         metrics: Metrics,
+        *,
+        guard: Guard,
         line: Line | None = None,
     ) -> None:
         super().__init__(app, forms=dict.fromkeys(("/embed", "/rerank"), tei_error_reply))
@@ -62,6 +67,7 @@ class Gateway(Envelope):
         self._transport = transport
         self._metrics = metrics
         self._line = line
+        self._guard = guard
 
     @property
     def config(self) -> Config:
@@ -88,10 +94,12 @@ class Gateway(Envelope):
 
     def start(self) -> None:
         """Begin to get the models ready."""
+        self._guard.start()
         self._fleet.start()
 
     async def close(self) -> None:
         """Let go of the models and of all connections; the server does so when it ends."""
+        await self._guard.close()
         await self._fleet.close()
         await self._transport.close()
         if self._line is not None:
@@ -125,12 +133,21 @@ def create_app(
             HTTPException: _on_wrong_route,
             HTTPError: _on_http_error,
             EmbeddingError: _on_embedding_error,
+            RequestValidationError: _on_wrong_query,
         },
     )
-    intake = Intake(models=fleet.models, server=lambda: fleet.config.server)
-    gateway = Gateway(_Hot(_routes(intake, metrics), app), fleet, transport, metrics, line)
-    app.include_router(catalogue_routes(fleet.models))
-    app.include_router(health_routes(fleet.models, metrics))
+    guard = Guard(config, transport, metrics)
+    intake = Intake(
+        models=fleet.models,
+        config=lambda: fleet.config,
+        authentication=guard.authentication,
+        till=guard.till,
+    )
+    hot = _Hot(_routes(intake, metrics), app)
+    gateway = Gateway(hot, fleet, transport, metrics, guard=guard, line=line)
+    app.include_router(catalogue_routes(intake))
+    app.include_router(health_routes(intake, metrics))
+    app.include_router(usage_routes(intake))
     describe(app)
     return gateway
 
@@ -192,6 +209,15 @@ async def _on_wrong_route(request: Request, error: Exception) -> Response:
             )
         )
     return _response(HTTPError(error.status_code, str(error.detail)))
+
+
+async def _on_wrong_query(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # The place and the rule, without the value.
+    place, said = error.errors()[0]["loc"], error.errors()[0]["msg"]
+    field = str(place[1]) if len(place) > 1 else None
+    message = f"{field or 'The request'}: {said}."
+    return _response(HTTPError(400, message, param=field, code="invalid_request"))
 
 
 async def _on_http_error(_request: Request, error: Exception) -> Response:

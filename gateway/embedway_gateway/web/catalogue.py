@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import time
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
-from embedway_gateway.model import Model, Models
+from embedway_gateway.access.caller import ANYONE, Caller
+from embedway_gateway.model import Model
+from embedway_gateway.web.intake import Intake
+from embedway_gateway.web.schema import failures
 
 __all__ = ["catalogue_routes"]
 
 
-def catalogue_routes(models: Models) -> APIRouter:
-    """OpenAI's list, each entry with what a client of embeddings wants to know."""
-    router = APIRouter(tags=["models"])
+def catalogue_routes(intake: Intake) -> APIRouter:
+    """OpenAI's list of what the caller may use, with what a client of embeddings wants to know."""
+    router = APIRouter(tags=["models"], responses=failures("401", "503"))
     created = int(time.time())
 
-    @router.get("/v1/models", summary="List the models")
-    async def list_models() -> dict[str, object]:
-        return {"object": "list", "data": [_entry(models[name], created) for name in models]}
+    async def caller(request: Request) -> Caller:
+        if intake.server().open_models:
+            return await intake.authentication.recognise(request.scope) or ANYONE
+        return await intake.identify(request.scope)
 
-    @router.get("/v1/models/{name:path}", summary="One model, by its name or an alias")
-    async def get_model(name: str) -> dict[str, object]:
-        return _entry(models.find(name), created)
+    @router.get("/v1/models", summary="List the models")
+    async def list_models(request: Request) -> dict[str, object]:
+        models = (await caller(request)).among(intake.models)
+        return {"object": "list", "data": [_entry(model, created) for model in models]}
+
+    @router.get(
+        "/v1/models/{name:path}",
+        summary="One model, by its name or an alias",
+        responses=failures("404"),
+    )
+    async def get_model(name: str, request: Request) -> dict[str, object]:
+        return _entry((await caller(request)).find(intake.models, name), created)
 
     return router
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.types import Receive, Scope, Send
 
 from embedway_gateway.metric import Metrics
+from embedway_gateway.web.charge import Charge
 from embedway_gateway.web.chat_body import ChatBody, read_chat_body
 from embedway_gateway.web.error import HTTPError, error_reply, from_embedding_error
 from embedway_gateway.web.intake import Intake
@@ -29,28 +30,34 @@ class Chat:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         intake = self._intake
-        raw = await intake.read(scope, receive)
-        body = read_chat_body(raw, self._task)
-        model = intake.models.find(body.model)
+        visit = await intake.enter(scope, receive)
+        body = read_chat_body(await visit.read(), self._task)
+        model = visit.find(body.model)
         if model.chat is None:
             raise HTTPError(400, f"The model {model.name!r} does not chat.", param="model")
         request = ChatRequest(model.name, self._task, body.fields, body.stream, intake.deadline())
-        reply = await while_connected(receive, model.chat.send(request))
-        passage = _Passage(reply, body, model.name, self._metrics)
-        try:
-            await while_connected(receive, passage.run(scope, send))
-        finally:
-            # Whatever ended it: an upstream that still generates is hung up on.
-            reply.flow.close()
+        # To the stream's end: so long it is under way.
+        async with visit.charge(model, texts=0) as charge:
+            reply = await while_connected(receive, model.chat.send(request))
+            passage = _Passage(reply, body, model.name, self._metrics, charge)
+            try:
+                await while_connected(receive, passage.run(scope, send))
+            finally:
+                # Whatever ended it: an upstream that still generates is hung up on.
+                reply.flow.close()
+                passage.settle()
 
 
 class _Passage:
     """One answer on its way."""
 
-    def __init__(self, reply: ChatReply, body: ChatBody, model: str, metrics: Metrics) -> None:
+    def __init__(
+        self, reply: ChatReply, body: ChatBody, model: str, metrics: Metrics, charge: Charge
+    ) -> None:
         self._reply = reply
         self._model = model
         self._metrics = metrics
+        self._charge = charge
         self._passing = Events(body.model) if body.stream else Single(body.model)
         self._facts: dict[str, object] = {"model": model, "upstream": reply.served_by}
 
@@ -79,6 +86,17 @@ class _Passage:
         labels = (self._model, self._reply.served_by)
         self._metrics.tokens.labels(*labels).inc(self._passing.tokens)
         await send({"type": "http.response.body", "body": last})
+
+    def settle(self) -> None:
+        """
+        Charge what the answer says it cost. A stream that does not say so costs what was guessed of
+        the question, and a token for each event that came.
+        """
+        tokens: int | None = self._passing.tokens
+        if not tokens:
+            events = self._passing.events
+            tokens = self._charge.estimate + events if events else None
+        self._charge.spent(tokens, failed="broke" in self._facts)
 
     async def _stream(self, passing: Events, send: Send) -> bytes:
         """All but the last bytes, which are given."""

@@ -22,14 +22,22 @@ class Embeddings:
         self._intake = intake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = read_embedding_body(await self._intake.read(scope, receive))
-        model = self._intake.models.find(body.model)
+        visit = await self._intake.enter(scope, receive)
+        body = read_embedding_body(await visit.read())
+        model = visit.find(body.model)
         if "embed" not in model.config.capabilities:
             raise HTTPError(400, f"The model {model.name!r} does not embed.", param="model")
         request = EmbeddingRequest(
-            model.name, body.inputs, body.input_type, body.dimensions, self._intake.deadline()
+            model.name,
+            body.inputs,
+            body.input_type,
+            body.dimensions,
+            self._intake.deadline(),
+            tenant=visit.tenant,
         )
-        response, space = await embed(model, request, receive)
+        async with visit.charge(model, texts=len(body.inputs)) as charge:
+            response, space = await embed(model, request, receive)
+            charge.spent(response.usage.total_tokens, cached=response.cached)
         written = await write_embeddings_in_turns(response, model=body.model, base64=body.base64)
         await send_answer(
             scope,

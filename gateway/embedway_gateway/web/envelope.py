@@ -128,7 +128,11 @@ class _Exchange:
         """Pass on, with the request's id in the headers."""
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._id)]
+            message["headers"] = [
+                *message.get("headers", ()),
+                *self._scope.get("embedway.headers", ()),
+                (b"x-request-id", self._id),
+            ]
             if self._envelope.leaving or self._envelope.draining:
                 # So that the caller's next request goes elsewhere, and none meets the end.
                 message["headers"].append((b"connection", b"close"))
@@ -151,6 +155,8 @@ class _Exchange:
             "ms": round((time.perf_counter() - self._started) * 1000, 2),
             **self._scope.get("embedway.facts", {}),
         }
+        if (caller := self._scope.get("embedway.caller")) is not None:
+            facts["key"] = caller
         if self._detail:
             facts["error"] = self._detail
         report(facts)

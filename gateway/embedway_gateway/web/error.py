@@ -50,6 +50,8 @@ class HTTPError(Exception):
     retry: bool | None = None
     retry_after: float | None = None
     allow: str | None = None
+    challenge: str | None = None
+    """How to say who one is, with a 401."""
 
 
 def wrong_method(allowed: str) -> HTTPError:
@@ -126,4 +128,6 @@ def error_reply_of(error: HTTPError, *, status: int, body: bytes) -> Reply:
         headers.append((b"retry-after", str(math.ceil(error.retry_after)).encode()))
     if error.allow is not None:
         headers.append((b"allow", error.allow.encode()))
+    if error.challenge is not None:
+        headers.append((b"www-authenticate", error.challenge.encode()))
     return status, headers, body

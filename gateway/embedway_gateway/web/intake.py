@@ -1,4 +1,4 @@
-"""What every route that calls models takes in: a body of bounded size, and a deadline."""
+"""What every route takes in: a caller who may be there, a body of bounded size, and a deadline."""
 
 from __future__ import annotations
 
@@ -8,28 +8,53 @@ from dataclasses import dataclass
 
 from starlette.types import Receive, Scope
 
-from embedway_gateway.config.schema import ServerConfig
+from embedway_gateway.access.caller import Caller
+from embedway_gateway.config.schema import Config, ServerConfig
 from embedway_gateway.model import Models
-from embedway_gateway.web.body import read_json_body
-from embedway_gateway.web.patience import received_within
+from embedway_gateway.web.authentication import Authentication
+from embedway_gateway.web.charge import Till
+from embedway_gateway.web.error import HTTPError
+from embedway_gateway.web.visit import Visit
 
 __all__ = ["Intake"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """The models that may be asked for, and the limits of one request; times are in seconds."""
+    """The models that may be asked for, by whom, and the limits of one request, in seconds."""
 
     models: Models
-    server: Callable[[], ServerConfig]
+    config: Callable[[], Config]
     """What it says now."""
+    authentication: Authentication
+    till: Till
     clock: Callable[[], float] = time.monotonic
 
-    async def read(self, scope: Scope, receive: Receive) -> bytes:
-        """The request's JSON body; raises as `read_json_body` does, and 408 when it stalls."""
-        server = self.server()
-        reading = read_json_body(scope, receive, server.max_body_bytes)
-        return await received_within(server.request_timeout, reading)
+    async def enter(self, scope: Scope, receive: Receive) -> Visit:
+        """Before anything of the body is read. Raises `HTTPError` 401 or 503."""
+        return Visit(self, scope, receive, await self.authentication.identify(scope))
+
+    async def identify(self, scope: Scope) -> Caller:
+        """Who calls, where there is no body. Raises as `enter` does."""
+        return await self.authentication.identify(scope)
+
+    async def require_admin(self, scope: Scope) -> Caller:
+        """The same, and 403 unless it is an admin."""
+        caller = await self.authentication.identify(scope)
+        if not caller.admin:
+            raise HTTPError(
+                403, "This needs an API key with admin rights.", code="insufficient_permissions"
+            )
+        return caller
+
+    def server(self) -> ServerConfig:
+        """What the configuration says now of the server."""
+        return self.config().server
+
+    def isolated(self) -> bool:
+        """Whether each caller has a cache of its own."""
+        cache = self.config().cache
+        return cache is not None and cache.isolate
 
     def deadline(self) -> float:
         """When a request that was read now must be answered, on the monotonic clock."""

@@ -56,6 +56,7 @@ class Single:
         self._name = msgspec.json.encode(model)
         self.tokens = 0
         """All that the answer says it cost."""
+        self.events = 0
 
     def feed(self, document: bytes) -> bytes:
         """The whole document, renamed."""
@@ -73,6 +74,8 @@ class Events:
         self._rest = b""
         self.tokens = 0
         """All that the stream says it cost, in its last events."""
+        self.events = 0
+        """How many came."""
 
     def feed(self, piece: bytes) -> bytes:
         """What can be passed on now."""
@@ -92,6 +95,7 @@ class Events:
     def _line(self, line: bytes) -> bytes:
         if not line.startswith(b"data:") or b'"model"' not in line:
             return line
+        self.events += 1
         if b'"usage"' in line:
             self.tokens = max(self.tokens, _tokens(line.removeprefix(b"data:")))
         return renamed(line, self._name)

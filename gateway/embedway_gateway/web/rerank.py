@@ -70,14 +70,17 @@ class Rerank:
         self._intake = intake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = read_rerank_body(await self._intake.read(scope, receive))
-        model = self._intake.models.find(body.model)
+        visit = await self._intake.enter(scope, receive)
+        body = read_rerank_body(await visit.read())
+        model = visit.find(body.model)
         if model.rerank is None:
             raise _invalid(f"The model {model.name!r} does not rerank.", "model")
         texts = body.texts()
         deadline = self._intake.deadline()
         request = RerankRequest(model.name, body.query, texts, body.top_n, deadline)
-        response = await while_connected(receive, model.rerank.send(request))
+        async with visit.charge(model, texts=len(texts)) as charge:
+            response = await while_connected(receive, model.rerank.send(request))
+            charge.spent(response.usage.total_tokens)
         answer = _write(response, body.model, texts if body.return_documents else None)
         await send_answer(
             scope, send, body=answer, model=model, response=response, texts=len(texts)

@@ -16,7 +16,7 @@ from embedway_gateway.web.tei_schema import (
     TEI_RERANK_BODY,
 )
 
-__all__ = ["describe"]
+__all__ = ["describe", "failures"]
 
 _ERROR = {
     "type": "object",
@@ -86,7 +86,8 @@ _ANSWER = {
 }
 _STATUSES = {
     "400": "The request is wrong; `param` names the field",
-    "404": "No such model",
+    "401": "No valid API key",
+    "404": "No such model, or none that this key may use",
     "413": "The body is too large",
     "415": "The body is not JSON",
     "429": "Too many requests",
@@ -94,6 +95,10 @@ _STATUSES = {
     "502": "The upstream failed, or its reply was wrong",
     "503": "No upstream can be reached",
     "504": "The upstream took too long",
+}
+_SAID = _STATUSES | {
+    "403": "The API key has no admin rights",
+    "404": "It is not here",
 }
 _TEI_STATUSES = _STATUSES | {
     "400": "A text is empty, the body is not JSON, or several models could be meant",
@@ -149,6 +154,14 @@ _RERANK_ANSWER = {
 }
 
 
+def failures(*statuses: str) -> dict[int | str, dict[str, Any]]:
+    """What a route of FastAPI's may answer besides, each in OpenAI's form."""
+    return {
+        status: {"description": _SAID[status], "content": {"application/json": {"schema": _ERROR}}}
+        for status in statuses
+    }
+
+
 def describe(app: FastAPI) -> None:
     """Add the plain ASGI routes to the schema."""
     own = app.openapi
@@ -157,6 +170,10 @@ def describe(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         schema = own()
+        schema.setdefault("components", {})["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "description": "Where keys are asked for"}
+        }
+        schema["security"] = [{"key": []}, {}]
         schema["paths"] |= {
             "/v1/embeddings": {"post": embed},
             "/v1/rerank": {"post": rerank},

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.types import Receive, Scope, Send
 
-from embedway_gateway.model import Model, Models
+from embedway_gateway.model import Model
 from embedway_gateway.web.answer import send_answer
 from embedway_gateway.web.intake import Intake
 from embedway_gateway.web.patience import while_connected
 from embedway_gateway.web.space import embed
 from embedway_gateway.web.tei_error import TEIError
 from embedway_gateway.web.tei_reader import read_embed_body, read_tei_rerank_body
+from embedway_gateway.web.visit import Visit
 from embedway_gateway.web.writer import write_rows_in_turns
 from embedway_upstream import EmbeddingRequest, RerankRequest, RerankResponse
 
@@ -32,13 +33,21 @@ class TEIEmbed:
         self._intake = intake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = read_embed_body(await self._intake.read(scope, receive))
-        model = _choose(self._intake.models, _name(scope, body.model), "embed")
+        visit = await self._intake.enter(scope, receive)
+        body = read_embed_body(await visit.read())
+        model = _choose(visit, _name(scope, body.model), "embed")
         texts = body.texts()
         request = EmbeddingRequest(
-            model.name, texts, body.kind(), body.dimensions, self._intake.deadline()
+            model.name,
+            texts,
+            body.kind(),
+            body.dimensions,
+            self._intake.deadline(),
+            tenant=visit.tenant,
         )
-        response, space = await embed(model, request, receive)
+        async with visit.charge(model, texts=len(texts)) as charge:
+            response, space = await embed(model, request, receive)
+            charge.spent(response.usage.total_tokens, cached=response.cached)
         vectors = _unit(response.vectors)
         written = await write_rows_in_turns(vectors)
         await send_answer(
@@ -60,12 +69,15 @@ class TEIRerank:
         self._intake = intake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = read_tei_rerank_body(await self._intake.read(scope, receive))
-        model = _choose(self._intake.models, _name(scope, body.model), "rerank")
+        visit = await self._intake.enter(scope, receive)
+        body = read_tei_rerank_body(await visit.read())
+        model = _choose(visit, _name(scope, body.model), "rerank")
         assert model.rerank is not None
         texts = tuple(body.texts)
         request = RerankRequest(model.name, body.query, texts, None, self._intake.deadline())
-        response = await while_connected(receive, model.rerank.send(request))
+        async with visit.charge(model, texts=len(texts)) as charge:
+            response = await while_connected(receive, model.rerank.send(request))
+            charge.spent(response.usage.total_tokens)
         answer = _write(response, texts if body.return_text else None)
         await send_answer(
             scope, send, body=answer, model=model, response=response, texts=len(texts)
@@ -84,14 +96,14 @@ def _name(scope: Scope, stated: str | None) -> str | None:
     return names.pop() if names else None
 
 
-def _choose(models: Models, name: str | None, capability: str) -> Model:
+def _choose(visit: Visit, name: str | None, capability: str) -> Model:
     """The model of that name; without one, the only model that can."""
     if name is not None:
-        model = models.find(name)
+        model = visit.find(name)
         if capability not in model.config.capabilities:
             raise TEIError(422, f"The model {model.name!r} does not {capability}.")
         return model
-    able = [model for model in models.values() if capability in model.config.capabilities]
+    able = [model for model in visit.models() if capability in model.config.capabilities]
     if len(able) == 1:
         return able[0]
     if not able:

@@ -22,7 +22,7 @@ from doubles.engine_server import EngineServer, vectors_of
 from doubles.engine_tei import TEI
 from doubles.engine_vllm import VLLM
 from doubles.gateway_process import GatewayProcess
-from doubles.serving import free_port, served
+from doubles.serving import served
 from embedway_gateway.cli.app import application
 
 Serve = Callable[[Any], str]
@@ -175,7 +175,7 @@ def test_what_does_not_embed_cannot_be_told(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("new", "said"),
     [
-        (f"http://127.0.0.1:{free_port()}/v1", "cannot be reached: nothing listens there"),
+        ("http://127.0.0.1:9/v1", "cannot be reached: nothing listens there"),
         ("nonsense", "'nonsense' is no endpoint: write `local`"),
         ("tie+http://127.0.0.1:1", "no engine 'tie'; known: tei,"),
         ("local,polling=cls", "there is no option 'polling' here; did you mean 'pooling'?"),

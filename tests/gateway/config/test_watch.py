@@ -123,11 +123,13 @@ def test_what_needs_a_restart_is_said_and_the_rest_is_taken(
     watch: Watch, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "embedway.gateway")
-    path.write_text(text(2, "server: {port: 1, grace: 1s, host: localhost}"))
+    server = "server: {port: 1, grace: 1s, host: localhost, keys: other.yaml}"
+    path.write_text(text(2, f"{server}\nlimits: {{type: redis, url: 'redis://x'}}"))
 
     assert dimensions(watch.look(asked=True)) == 2
-    path.write_text(text(2, "server: {grace: 2s}"))
+    path.write_text(text(2, "server: {grace: 2s, open_models: true}"))
     watch.look(asked=True)
 
     assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith("server.host, server.port changed, which needs a restart")
+    changed = "server.keys, server.host, server.port, limits changed, which needs a restart"
+    assert caplog.messages[0].startswith(changed)

@@ -13,10 +13,10 @@ import pytest
 
 from doubles.oci_deployed import Plans, World, plan_of
 from doubles.tiny_bert import write_tiny_bert
-from embedway_deploy.error import DeployError, Refused
+from embedway_deploy.error import DeployError, NoCapacity, Refused
 from embedway_deploy.lifecycle import apply, destroy, status
 from embedway_deploy.plan import DIGEST_TAG, PLAN_TAG, Plan, load_plan
-from embedway_deploy.step import Shape
+from embedway_deploy.step import Shape, Upload
 from embedway_local import LocalEmbedder
 
 ONLY_DONE = {"proof", "check"}
@@ -158,6 +158,62 @@ def test_a_large_artifact_goes_through_a_bucket(
     assert any("Allow service datascience" in line for line in plan.policies)
 
 
+def test_an_upload_in_parts_is_taken_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if parts were small: what was sent before the interruption is not sent again."""
+    monkeypatch.setattr("embedway_deploy.kind.upload._PART", 4096)
+    plan = plan_of("tei")(world)
+    largest = max(file.bytes for file in plan.sources[0].files)
+    sent = world.cloud.storage
+    with monkeypatch.context() as patch:
+
+        def interrupted(*_more: Any, **_options: Any) -> Any:
+            raise KeyboardInterrupt
+
+        patch.setattr(
+            oci.object_storage.ObjectStorageClient, "commit_multipart_upload", interrupted
+        )
+        with pytest.raises(KeyboardInterrupt):
+            apply(world.run(plan))
+    (bucket,) = sent.buckets.values()
+    (parts,) = bucket.parts.values()
+    del parts[2]
+    before = sent.parts
+
+    done = apply(world.run(plan))
+
+    assert "present" == done[-1].state.status
+    assert before + 1 == sent.parts, "the part that was lost"
+    assert largest // 4096 + 1 == before
+    assert {} == bucket.parts
+
+
+def test_destroy_gives_up_what_was_begun(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of("tei")(world)
+    (bucket,) = world.cloud.storage.buckets.values()
+    upload = plan.step("upload")
+    assert isinstance(upload, Upload)
+    bucket.parts["upload-0"] = {1: b"x"}
+    bucket.parts["upload-9"] = {1: b"x"}
+    world.cloud.storage.begun |= {"upload-0": f"{upload.prefix}a", "upload-9": "another/file"}
+
+    destroy(world.run(plan))
+
+    assert ["upload-9"] == list(bucket.parts)
+
+
+def test_an_update_that_fails_is_told(world: World, plans: Plans) -> None:
+    apply(world.run(plans(world)))
+    world.cloud.stuck = "no capacity for a second machine"
+    shape = Shape(name="VM.Standard.E4.Flex", ocpus=4, memory_gb=64, replicas=2)
+
+    with pytest.raises(NoCapacity, match="no capacity for a second machine"):
+        apply(world.run(plans(world, shape=shape)))
+
+    world.cloud.stuck = ""
+    done = apply(world.run(plans(world, shape=shape)))
+    assert ["deployment"] == [one.step for one in done if one.changed], "it is tried again"
+
+
 def test_an_export_that_fails_says_why(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.cloud.spoiled = "the bucket may not be read"
 
@@ -185,7 +241,7 @@ def test_another_size_updates_the_deployment_in_place(world: World, plans: Plans
 
     done = apply(world.run(plans(world, shape=shape)))
 
-    assert ["PUT"] == [method for method, _ in world.cloud.changes[before:]]
+    assert ["PUT", "PUT"] == [method for method, _ in world.cloud.changes[before:]]
     assert ["deployment"] == [one.step for one in done if one.changed]
     (deployment,) = world.cloud.deployments.values()
     details = deployment["modelDeploymentConfigurationDetails"]["modelConfigurationDetails"]

@@ -24,7 +24,11 @@ from doubles.score_service import load
 from doubles.tiny_bert import write_tiny_bert
 from embedway_deploy.error import DeployError, WrongVectors
 from embedway_deploy.onnx.artifact import Conda, prepare
+from embedway_deploy.onnx.plan import plan_onnx
 from embedway_deploy.onnx.verify import verify_onnx
+from embedway_deploy.order import Order
+from embedway_deploy.plan import OCIPlace
+from embedway_deploy.step import Check, Proof, Shape
 from embedway_local import LocalEmbedder, Store, embedway_home
 from embedway_local.checkpoint import read_checkpoint
 from embedway_local.source.find import BUILDABLE, find
@@ -223,6 +227,16 @@ def test_verify_compares_with_the_local_runtime(tiny: Path, tmp_path: Path) -> N
     (folder / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(DeployError, match=r"(?s)cannot be run:.*INVALID_PROTOBUF"):
         verify_onnx(folder, str(tiny), max_tokens=20)
+
+
+def test_the_agreement_that_is_asked_for(tiny: Path, tmp_path: Path) -> None:
+    place = OCIPlace(region="r", compartment_id="c", project_id="p")
+    order = Order(model=str(tiny), place=place, shape=Shape(name="VM.GPU.A10.1"), home=tmp_path)
+
+    plan = plan_onnx(order, conda=Conda(CONDA), agreement=0.97)
+
+    steps = [step for step in plan.steps if isinstance(step, Proof | Check)]
+    assert [0.97, 0.97] == [step.agreement for step in steps]
 
 
 def test_ads_verifies_and_introspects_it(artifact: Path, tmp_path: Path) -> None:

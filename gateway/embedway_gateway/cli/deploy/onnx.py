@@ -62,6 +62,15 @@ def onnx(
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", min=3, help="The same, for the longest text.")
     ] = None,
+    agreement: Annotated[
+        float | None,
+        typer.Option(
+            "--agreement",
+            min=0.5,
+            max=1.0,
+            help="Least cosine with the local runtime; lower it for an export in less precision.",
+        ),
+    ] = None,
     region: Region,
     compartment_id: Compartment,
     project_id: Project,
@@ -114,6 +123,7 @@ def onnx(
             graph=graph,
             pooling=pooling,
             max_tokens=max_tokens,
+            agreement=agreement,
         )
     )
     apply_plan(plan, (auth, config_file, profile), dry=dry_run, as_yaml=as_yaml, out=out, yes=yes)

@@ -1,0 +1,1 @@
+"""How much a caller may use, and who counts it."""

@@ -1,0 +1,1 @@
+"""What was used, by caller, model and day."""
