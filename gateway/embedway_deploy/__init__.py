@@ -6,14 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from embedway_deploy.aicore.place import AICorePlace
     from embedway_deploy.cloud import Cloud
     from embedway_deploy.error import DeployError, Refused
+    from embedway_deploy.infinity.plan import Infinity, plan_infinity
     from embedway_deploy.lifecycle import apply, destroy, logs, problems, prove, status
     from embedway_deploy.login import Login, SignIn
     from embedway_deploy.onnx.artifact import Conda
     from embedway_deploy.onnx.plan import plan_onnx
     from embedway_deploy.onnx.verify import verify_onnx
-    from embedway_deploy.order import Bucket, Order
+    from embedway_deploy.order import Bucket, NamedModel, Order
     from embedway_deploy.ovms.plan import OVMS, plan_ovms
     from embedway_deploy.ovms.verify import verify_ovms
     from embedway_deploy.plan import OCIPlace, Plan, load_plan
@@ -26,13 +28,16 @@ if TYPE_CHECKING:
 __all__ = [
     "OVMS",
     "TEI",
+    "AICorePlace",
     "Bucket",
     "Cloud",
     "Conda",
     "DeployError",
     "Groups",
+    "Infinity",
     "Log",
     "Login",
+    "NamedModel",
     "OCIPlace",
     "Order",
     "Plan",
@@ -45,6 +50,7 @@ __all__ = [
     "destroy",
     "load_plan",
     "logs",
+    "plan_infinity",
     "plan_onnx",
     "plan_ovms",
     "plan_tei",
@@ -57,13 +63,16 @@ __all__ = [
 
 # Where each name is: what is asked for is imported, and nothing else.
 _PLACES = {
+    "AICorePlace": "aicore.place",
     "Bucket": "order",
     "Cloud": "cloud",
     "Conda": "onnx.artifact",
     "DeployError": "error",
     "Groups": "policy",
+    "Infinity": "infinity.plan",
     "Log": "step",
     "Login": "login",
+    "NamedModel": "order",
     "OCIPlace": "plan",
     "OVMS": "ovms.plan",
     "Order": "order",
@@ -78,6 +87,7 @@ _PLACES = {
     "destroy": "lifecycle",
     "load_plan": "plan",
     "logs": "lifecycle",
+    "plan_infinity": "infinity.plan",
     "plan_onnx": "onnx.plan",
     "plan_ovms": "ovms.plan",
     "plan_tei": "tei.plan",

@@ -105,5 +105,5 @@ def destroy(
     from embedway_gateway.cli.deploy.show import show_removed
 
     kept: Plan = kept_plan(plan)
-    confirm(f"Remove everything of {kept.name} in {kept.place.region}?", yes=yes)
+    confirm(f"Remove everything of {kept.name}?", yes=yes)
     show_removed(remove(opened(kept, (auth, config_file, profile))))
