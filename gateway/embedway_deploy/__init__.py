@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from embedway_deploy.aicore.place import AICorePlace
+    from embedway_deploy.aqua.plan import Aqua, plan_aqua
     from embedway_deploy.cloud import Cloud
     from embedway_deploy.error import DeployError, Refused
     from embedway_deploy.infinity.plan import Infinity, plan_infinity
@@ -29,6 +30,7 @@ __all__ = [
     "OVMS",
     "TEI",
     "AICorePlace",
+    "Aqua",
     "Bucket",
     "Cloud",
     "Conda",
@@ -50,6 +52,7 @@ __all__ = [
     "destroy",
     "load_plan",
     "logs",
+    "plan_aqua",
     "plan_infinity",
     "plan_onnx",
     "plan_ovms",
@@ -64,6 +67,7 @@ __all__ = [
 # Where each name is: what is asked for is imported, and nothing else.
 _PLACES = {
     "AICorePlace": "aicore.place",
+    "Aqua": "aqua.plan",
     "Bucket": "order",
     "Cloud": "cloud",
     "Conda": "onnx.artifact",
@@ -87,6 +91,7 @@ _PLACES = {
     "destroy": "lifecycle",
     "load_plan": "plan",
     "logs": "lifecycle",
+    "plan_aqua": "aqua.plan",
     "plan_infinity": "infinity.plan",
     "plan_onnx": "onnx.plan",
     "plan_ovms": "ovms.plan",

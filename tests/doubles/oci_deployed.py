@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from doubles import engine_ovms, engine_tei
+from doubles import engine_ovms, engine_tei, engine_vllm
 from doubles.conda_environment import conda_python
 from doubles.oci_bucket import Bucket
 from doubles.oci_cloud import COMPARTMENT, PROJECT, OCICloud
@@ -55,6 +55,16 @@ class TrueOVMS(engine_ovms.OVMS):
 
     embedder: LocalEmbedder
     max_length: int = 100_000
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.embedder.embed(list(texts), input_type=None)
+
+
+@dataclass(kw_only=True)
+class TrueVLLM(engine_vllm.VLLM):
+    """A vLLM with a real model."""
+
+    embedder: LocalEmbedder
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return self.embedder.embed(list(texts), input_type=None)
@@ -103,6 +113,8 @@ class World:
         where = details["environmentConfigurationDetails"]
         if where["environmentConfigurationType"] == "DEFAULT":
             return self._score(deployment["id"], artifact)
+        if where["image"].startswith("dsmc://odsc-vllm-serving:"):
+            return self._vllm(where["environmentVariables"], json.loads(artifact))
         self.commands.append(where["cmd"])
         if "--config_path" in where["cmd"]:
             return self._ovms(where["cmd"], json.loads(artifact))
@@ -117,6 +129,17 @@ class World:
         missing = {f"{path}{name}" for name in wanted} - objects
         assert not missing, "TEI would not find its model, or read too much of a text"
         return TrueTEI(embedder=self.embedder, dimensions=self.embedder.dimensions)
+
+    def _vllm(self, environment: dict[str, str], described: dict[str, Any]) -> Any:
+        objects = {one["name"] for model in described["models"] for one in model["objects"]}
+        folder = environment["BASE_MODEL"]
+        wanted = {"config.json", "modules.json", "1_Pooling/config.json", "model.safetensors"}
+        missing = {f"{folder}/{name}" for name in wanted} - objects
+        assert not missing, "vLLM would not find its model, or pool it otherwise"
+        words = environment["PARAMS"].split()
+        name = words[words.index("--served-model-name") + 1]
+        size = self.embedder.dimensions
+        return TrueVLLM(model=name, embedder=self.embedder, dimensions=size)
 
     def _ovms(self, command: list[str], described: dict[str, Any]) -> Any:
         path = command[command.index("--config_path") + 1].removesuffix("config.json")

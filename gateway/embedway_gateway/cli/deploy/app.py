@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from embedway_gateway.cli.deploy.aqua import aqua
 from embedway_gateway.cli.deploy.infinity import infinity
 from embedway_gateway.cli.deploy.kept import apply, destroy, logs, status, verify
 from embedway_gateway.cli.deploy.onnx import onnx
@@ -21,6 +22,7 @@ def app() -> typer.Typer:
     group.command(no_args_is_help=True)(tei)
     group.command(no_args_is_help=True)(ovms)
     group.command(no_args_is_help=True)(infinity)
+    group.command(no_args_is_help=True)(aqua)
     group.command(no_args_is_help=True)(verify)
     group.command(no_args_is_help=True)(apply)
     group.command(no_args_is_help=True)(status)
