@@ -19,13 +19,13 @@ _TOKENS = ("last_hidden_state", "token_embeddings")
 
 def convert(order: Mapping[str, Any]) -> dict[str, str]:
     """The graph and the tokenizer as OpenVINO's IR; the versions that made them."""
-    import openvino
-    import openvino_tokenizers
-    from transformers import PreTrainedTokenizerFast
+    import openvino  # pyright: ignore[reportMissingImports]
+    import openvino_tokenizers  # pyright: ignore[reportMissingImports]
+    from transformers import PreTrainedTokenizerFast  # pyright: ignore[reportMissingImports]
 
     model = _tokens_only(openvino.convert_model(order["graph"]), order["graph"])
     if order["format"] in {"int8", "int4"}:
-        import nncf
+        import nncf  # pyright: ignore[reportMissingImports]
 
         mode = nncf.CompressWeightsMode
         if order["format"] == "int8":
@@ -46,10 +46,13 @@ def convert(order: Mapping[str, Any]) -> dict[str, str]:
 
 
 def embed(order: Mapping[str, Any]) -> dict[str, Any]:
-    """Unit vectors of all texts in one batch, pooled as the server does it."""
+    """
+    Unit vectors of all texts in one batch, pooled as the server does it; importing
+    openvino_tokenizers registers the tokenizer's operators.
+    """
     import numpy as np
-    import openvino
-    import openvino_tokenizers  # noqa: F401 - its operators
+    import openvino  # pyright: ignore[reportMissingImports]
+    import openvino_tokenizers  # noqa: F401 # pyright: ignore[reportMissingImports]
 
     core = openvino.Core()
     # Else a processor that has bfloat16 takes it.
@@ -73,7 +76,7 @@ def embed(order: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tokens_only(model: Any, graph: str) -> Any:
     """The server takes the first output: only the tokens' vectors stay."""
-    import openvino
+    import openvino  # pyright: ignore[reportMissingImports]
 
     outputs = {name: item for item in model.outputs for name in item.names}
     chosen = next((outputs[name] for name in _TOKENS if name in outputs), None)
