@@ -54,12 +54,12 @@ def failure(
     """Why something went into the state FAILED, from what the platform says of it."""
     said = " ".join(word.strip() for word in words if word.strip()) or "it does not say why"
     lines = "".join(f"\n    {line}" for line in log[-_LINES:])
-    kind, cure = _cause(said)
+    kind, cure = _cause(said, platform)
     tail = f"\n  The last lines of its log:{lines}" if lines else ""
     return kind(f"{what} failed: {cure}\n  {platform} says: {said[:800]}{tail}")
 
 
-def _cause(said: str) -> tuple[type[DeployError], str]:
+def _cause(said: str, platform: str) -> tuple[type[DeployError], str]:
     if _LIMIT.search(said):
         return LimitExceeded, _LIMIT_CURE
     if _CAPACITY.search(said):
@@ -76,7 +76,7 @@ def _cause(said: str) -> tuple[type[DeployError], str]:
             "it never became healthy; look for the reason in its log: too little memory, a model "
             "that is not where the command says, a port that is not the health check's"
         )
-    return CloudRefused, "the platform gave up"
+    return CloudRefused, f"{platform} gave up"
 
 
 _LIMIT_CURE = (

@@ -138,6 +138,7 @@ def test_the_extras_are_there(metadata: Message) -> None:
     assert sorted(metadata.get_all("Provides-Extra", [])) == [
         "all",
         "deploy",
+        "deploy-ovms",
         "eval",
         "gateway",
         "gpu",
@@ -174,7 +175,7 @@ def test_all_has_one_onnx_runtime(project: dict[str, object]) -> None:
     inside = everything.partition("[")[2].rstrip("]").split(",")
 
     # ADS brings pandas and more, 300 MB: whoever deploys asks for it.
-    apart = {"all", "deploy", "eval", "gpu", "gpu-cu12", "openvino", "ray"}
+    apart = {"all", "deploy", "deploy-ovms", "eval", "gpu", "gpu-cu12", "openvino", "ray"}
     assert sorted(inside) == sorted(set(extras) - apart)
 
 

@@ -141,7 +141,7 @@ def _prepared(order: Order, aqua: Aqua, checkpoint: Checkpoint, parameters: str)
     target: Path = deploy_home(order) / plan_name(order, "aqua") / "model"
     prepare(checkpoint, target)
     folder = target / "config"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     # What AI Quick Actions sets itself may not be among them.
     own = re.sub(r"--served-model-name \S+ --seed \d+ ", "", parameters)
     text = deployment_config(

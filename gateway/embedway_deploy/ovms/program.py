@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+__all__ = ["convert", "embed", "main"]
+
 _TOKENS = ("last_hidden_state", "token_embeddings")
 
 
