@@ -46,7 +46,7 @@ class Version:
             raise Refused(
                 [
                     (
-                        f"the model pools by {wanted!r}, and version {self} of the server not: "
+                        f"the model pools by {wanted!r}, and server {self} does not: "
                         "it would take the first token's vector, and every vector would be wrong "
                         f"with status 200; {wanted} pooling needs {first[0]}.{first[1]} or newer"
                     )
