@@ -6,14 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from embedway_deploy.aicore.place import AICorePlace
+    from embedway_deploy.aqua.plan import Aqua, plan_aqua
     from embedway_deploy.cloud import Cloud
     from embedway_deploy.error import DeployError, Refused
+    from embedway_deploy.infinity.plan import Infinity, plan_infinity
     from embedway_deploy.lifecycle import apply, destroy, logs, problems, prove, status
     from embedway_deploy.login import Login, SignIn
     from embedway_deploy.onnx.artifact import Conda
     from embedway_deploy.onnx.plan import plan_onnx
     from embedway_deploy.onnx.verify import verify_onnx
-    from embedway_deploy.order import Bucket, Order
+    from embedway_deploy.order import Bucket, NamedModel, Order
+    from embedway_deploy.ovms.plan import OVMS, plan_ovms
+    from embedway_deploy.ovms.verify import verify_ovms
     from embedway_deploy.plan import OCIPlace, Plan, load_plan
     from embedway_deploy.policy import Groups
     from embedway_deploy.report import Report
@@ -22,14 +27,19 @@ if TYPE_CHECKING:
     from embedway_deploy.tei.plan import TEI, plan_tei
 
 __all__ = [
+    "OVMS",
     "TEI",
+    "AICorePlace",
+    "Aqua",
     "Bucket",
     "Cloud",
     "Conda",
     "DeployError",
     "Groups",
+    "Infinity",
     "Log",
     "Login",
+    "NamedModel",
     "OCIPlace",
     "Order",
     "Plan",
@@ -42,24 +52,33 @@ __all__ = [
     "destroy",
     "load_plan",
     "logs",
+    "plan_aqua",
+    "plan_infinity",
     "plan_onnx",
+    "plan_ovms",
     "plan_tei",
     "problems",
     "prove",
     "status",
     "verify_onnx",
+    "verify_ovms",
 ]
 
 # Where each name is: what is asked for is imported, and nothing else.
 _PLACES = {
+    "AICorePlace": "aicore.place",
+    "Aqua": "aqua.plan",
     "Bucket": "order",
     "Cloud": "cloud",
     "Conda": "onnx.artifact",
     "DeployError": "error",
     "Groups": "policy",
+    "Infinity": "infinity.plan",
     "Log": "step",
     "Login": "login",
+    "NamedModel": "order",
     "OCIPlace": "plan",
+    "OVMS": "ovms.plan",
     "Order": "order",
     "Plan": "plan",
     "Refused": "error",
@@ -72,12 +91,16 @@ _PLACES = {
     "destroy": "lifecycle",
     "load_plan": "plan",
     "logs": "lifecycle",
+    "plan_aqua": "aqua.plan",
+    "plan_infinity": "infinity.plan",
     "plan_onnx": "onnx.plan",
+    "plan_ovms": "ovms.plan",
     "plan_tei": "tei.plan",
     "problems": "lifecycle",
     "prove": "lifecycle",
     "status": "lifecycle",
     "verify_onnx": "onnx.verify",
+    "verify_ovms": "ovms.verify",
 }
 
 # Hidden from type checkers, to which it would lend every name that there is not.

@@ -1,4 +1,4 @@
-"""The clients of OCI that a run uses, made when they are first needed."""
+"""The clients of OCI or AI Core that a run uses, made when they are first needed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
+from embedway_deploy.aicore.place import AICorePlace
 from embedway_deploy.login import SignIn
 from embedway_deploy.plan import OCIPlace
 
 if TYPE_CHECKING:
+    from embedway_deploy.aicore.client import AICoreAPI
     from embedway_deploy.client import DataScience, Images, LogSearch, ObjectStorage
 
 __all__ = ["Cloud"]
@@ -21,11 +23,23 @@ _TIMEOUT = (10.0, 300.0)
 
 
 class Cloud:
-    """One region of OCI, as one user. `place.service_endpoint` replaces every host."""
+    """
+    One region of OCI, as one user; `place.service_endpoint` replaces every host. Or one resource
+    group of AI Core, as one client: then the signer is `Credentials` of ours.
+    """
 
-    def __init__(self, sign_in: SignIn, place: OCIPlace) -> None:
+    def __init__(self, sign_in: SignIn, place: OCIPlace | AICorePlace) -> None:
         self.sign_in = sign_in
         self.place = place
+
+    @cached_property
+    def ai_core(self) -> AICoreAPI:
+        """Scenarios, artifacts, configurations, deployments."""
+        from embedway_deploy.aicore.client import AICoreAPI
+        from embedway_upstream.credentials.accept import credentials_from
+
+        assert isinstance(self.place, AICorePlace)
+        return AICoreAPI(self.place, credentials_from(self.sign_in.signer))
 
     @cached_property
     def data_science(self) -> DataScience:
@@ -79,8 +93,13 @@ class Cloud:
                 yield
 
     @property
+    def _region(self) -> OCIPlace:
+        assert isinstance(self.place, OCIPlace)
+        return self.place
+
+    @property
     def _config(self) -> dict[str, object]:
-        return {**self.sign_in.config, "region": self.place.region}
+        return {**self.sign_in.config, "region": self._region.region}
 
     @property
     def _options(self) -> dict[str, object]:
@@ -91,6 +110,6 @@ class Cloud:
             "timeout": _TIMEOUT,
             "retry_strategy": DEFAULT_RETRY_STRATEGY,
         }
-        if self.place.service_endpoint:
-            options["service_endpoint"] = self.place.service_endpoint
+        if self._region.service_endpoint:
+            options["service_endpoint"] = self._region.service_endpoint
         return options

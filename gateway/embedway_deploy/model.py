@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedway_deploy.error import Refused
-from embedway_deploy.order import Order
+from embedway_deploy.order import NamedModel
 
 if TYPE_CHECKING:
     from embedway_local import Pooling
@@ -18,7 +18,7 @@ _LONGEST_TAG = 256
 
 
 def read_model(
-    order: Order, *, pooling: Pooling | None = None, max_tokens: int | None = None
+    order: NamedModel, *, pooling: Pooling | None = None, max_tokens: int | None = None
 ) -> Checkpoint:
     """Found, downloaded where it is not here, and whole. Raises `Refused`."""
     # Imported here: it brings numpy, and the store's parts.
@@ -32,14 +32,14 @@ def read_model(
         raise Refused([str(error)]) from error
 
 
-def deploy_home(order: Order) -> Path:
+def deploy_home(order: NamedModel) -> Path:
     """The folder for what is prepared, beside the model store."""
     from embedway_local import embedway_home
 
     return (order.home or embedway_home()) / "deploy"
 
 
-def matryoshka_of(order: Order) -> tuple[int, ...]:
+def matryoshka_of(order: NamedModel) -> tuple[int, ...]:
     """The smaller sizes that the model was trained for, as far as the catalogue knows."""
     from embedway_local import known
 
@@ -47,7 +47,7 @@ def matryoshka_of(order: Order) -> tuple[int, ...]:
     return () if listed is None else listed.matryoshka
 
 
-def tag_of(order: Order, *, engine: str, dimensions: int, extra: str = "") -> dict[str, str]:
+def tag_of(order: NamedModel, *, engine: str, dimensions: int, extra: str = "") -> dict[str, str]:
     """The freeform tag that the gateway's discovery reads. Raises `Refused` for an odd name."""
     value = f"{order.called}, engine={engine}, dimensions={dimensions}{extra}"
     if "," in order.called or "=" in order.called or len(value) > _LONGEST_TAG:

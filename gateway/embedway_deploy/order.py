@@ -11,7 +11,7 @@ from embedway_deploy.plan import OCIPlace
 from embedway_deploy.policy import Groups
 from embedway_deploy.step import Log, Shape
 
-__all__ = ["Bucket", "Order", "plan_name"]
+__all__ = ["Bucket", "NamedModel", "Order", "plan_name"]
 
 _URI = re.compile(r"oci://(?P<bucket>[^@/]+)@(?P<namespace>[^/]+)(/(?P<prefix>.*))?")
 
@@ -35,20 +35,16 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class NamedModel:
     """
-    `name` marks what is made, and is made of the model's where it is not given. `served` is what
-    clients of the gateway call the model. `home` is where files are prepared.
+    A model, and what it is called. `name` marks what is made, and is made of the model's where it
+    is not given. `served` is what clients of the gateway call the model. `home` is where files are
+    prepared.
     """
 
     model: str
-    place: OCIPlace
-    shape: Shape
     name: str | None = None
     served: str | None = None
-    bucket: Bucket | None = None
-    log: Log | None = None
-    groups: Groups = field(default_factory=Groups)
     home: Path | None = None
 
     @property
@@ -65,7 +61,18 @@ class Order:
         return full_name(self.model)
 
 
-def plan_name(order: Order, engine: str) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order(NamedModel):
+    """A model for OCI Data Science."""
+
+    place: OCIPlace
+    shape: Shape
+    bucket: Bucket | None = None
+    log: Log | None = None
+    groups: Groups = field(default_factory=Groups)
+
+
+def plan_name(order: NamedModel, engine: str) -> str:
     """As `tei-all-minilm-l6-v2`; only letters, digits and hyphens."""
     if order.name:
         return order.name

@@ -10,6 +10,8 @@ from typing import Annotated, Literal, Self, TypeAlias
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from embedway_deploy.aicore.place import AICorePlace
+from embedway_deploy.aicore.step import Artifact, Configuration, Executable, Serving
 from embedway_deploy.error import Refused
 from embedway_deploy.file import Files
 from embedway_deploy.step import Check, Deployment, Model, Name, Proof, Upload
@@ -28,8 +30,10 @@ _DIGITS = 32
 
 # Another platform's steps join here, and their kinds in `kind/registry.py`.
 Step: TypeAlias = Annotated[
-    Proof | Upload | Model | Deployment | Check, Field(discriminator="kind")
+    Proof | Upload | Model | Deployment | Executable | Artifact | Configuration | Serving | Check,
+    Field(discriminator="kind"),
 ]
+_Sourced: TypeAlias = Proof | Upload | Model | Executable | Artifact
 
 
 class OCIPlace(Strict):
@@ -54,7 +58,7 @@ class Plan(Strict):
     engine: Literal["onnx", "tei", "ovms", "infinity", "vllm"]
     model: str
     dimensions: int = Field(ge=1)
-    place: OCIPlace
+    place: Annotated[OCIPlace | AICorePlace, Field(discriminator="platform")]
     steps: tuple[Step, ...] = Field(min_length=1)
     policies: tuple[str, ...] = ()
     """IAM statements that must be there, for people and for the deployment itself."""
@@ -73,6 +77,12 @@ class Plan(Strict):
             before.add(step.name)
         return self
 
+    @property
+    def oci(self) -> OCIPlace:
+        """The place, of a plan for OCI."""
+        assert isinstance(self.place, OCIPlace)
+        return self.place
+
     def step(self, name: str) -> Step:
         """The step of that name."""
         return next(step for step in self.steps if step.name == name)
@@ -80,7 +90,7 @@ class Plan(Strict):
     def digest(self, step: Step) -> str:
         """What decides the step's resource: its own facts, and those of the steps it needs."""
         facts = step.model_dump(mode="json")
-        if isinstance(step, Proof | Upload | Model) and step.source is not None:
+        if isinstance(step, _Sourced) and step.source is not None:
             # Where the folder is does not matter.
             facts["source"] = step.source.digest
         facts["needs"] = [self.digest(self.step(name)) for name in _needs(step)]
@@ -95,7 +105,7 @@ class Plan(Strict):
     @property
     def sources(self) -> tuple[Files, ...]:
         """The files of this machine that it needs."""
-        found = (s.source for s in self.steps if isinstance(s, Proof | Upload | Model))
+        found = (s.source for s in self.steps if isinstance(s, _Sourced))
         return tuple(source for source in found if source is not None)
 
     def dump(self) -> str:
@@ -131,4 +141,8 @@ def _needs(step: Step) -> list[str]:
         return [step.upload] if step.upload else []
     if isinstance(step, Deployment):
         return [step.model]
+    if isinstance(step, Configuration):
+        return [step.executable, step.artifact]
+    if isinstance(step, Serving):
+        return [step.configuration]
     return [step.deployment] if isinstance(step, Check) else []

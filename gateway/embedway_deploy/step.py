@@ -55,13 +55,16 @@ class Proof(Strict):
 
     kind: Literal["proof"] = "proof"
     name: Name = "proof"
-    runtime: Literal["score"] = "score"
-    """`score`: a score.py, as the platform and ADS run it."""
+    runtime: Literal["score", "openvino"] = "score"
+    """`score`: a score.py, as the platform and ADS run it. `openvino`: what its server loads."""
     source: Files
     model: str
     """Folder or name of the model that the local runtime embeds with."""
     max_tokens: int
     agreement: float = Field(default=0.9999, gt=0, le=1)
+    """The least cosine between the two vectors of a text."""
+    tolerance: float | None = Field(default=None, gt=0)
+    """The largest difference between two numbers of unit vectors."""
 
 
 class Model(Strict):

@@ -48,16 +48,18 @@ def told(plan: Plan, doing: str) -> Iterator[None]:
         raise found from None
 
 
-def failure(words: Sequence[str], *, what: str, log: Sequence[str] = ()) -> DeployError:
+def failure(
+    words: Sequence[str], *, what: str, log: Sequence[str] = (), platform: str = "OCI"
+) -> DeployError:
     """Why something went into the state FAILED, from what the platform says of it."""
-    said = " ".join(word.strip() for word in words if word.strip()) or "OCI does not say why"
+    said = " ".join(word.strip() for word in words if word.strip()) or "it does not say why"
     lines = "".join(f"\n    {line}" for line in log[-_LINES:])
-    kind, cure = _cause(said)
+    kind, cure = _cause(said, platform)
     tail = f"\n  The last lines of its log:{lines}" if lines else ""
-    return kind(f"{what} failed: {cure}\n  OCI says: {said[:800]}{tail}")
+    return kind(f"{what} failed: {cure}\n  {platform} says: {said[:800]}{tail}")
 
 
-def _cause(said: str) -> tuple[type[DeployError], str]:
+def _cause(said: str, platform: str) -> tuple[type[DeployError], str]:
     if _LIMIT.search(said):
         return LimitExceeded, _LIMIT_CURE
     if _CAPACITY.search(said):
@@ -74,7 +76,7 @@ def _cause(said: str) -> tuple[type[DeployError], str]:
             "it never became healthy; look for the reason in its log: too little memory, a model "
             "that is not where the command says, a port that is not the health check's"
         )
-    return CloudRefused, "OCI gave up"
+    return CloudRefused, f"{platform} gave up"
 
 
 _LIMIT_CURE = (

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from doubles import engine_tei
+from doubles import engine_ovms, engine_tei, engine_vllm
 from doubles.conda_environment import conda_python
 from doubles.oci_bucket import Bucket
 from doubles.oci_cloud import COMPARTMENT, PROJECT, OCICloud
@@ -44,6 +44,27 @@ class TrueTEI(engine_tei.TEI):
 
     embedder: LocalEmbedder
     max_input_length: int = 100_000
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.embedder.embed(list(texts), input_type=None)
+
+
+@dataclass(kw_only=True)
+class TrueOVMS(engine_ovms.OVMS):
+    """An OVMS with a real model."""
+
+    embedder: LocalEmbedder
+    max_length: int = 100_000
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.embedder.embed(list(texts), input_type=None)
+
+
+@dataclass(kw_only=True)
+class TrueVLLM(engine_vllm.VLLM):
+    """A vLLM with a real model."""
+
+    embedder: LocalEmbedder
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return self.embedder.embed(list(texts), input_type=None)
@@ -92,7 +113,11 @@ class World:
         where = details["environmentConfigurationDetails"]
         if where["environmentConfigurationType"] == "DEFAULT":
             return self._score(deployment["id"], artifact)
+        if where["image"].startswith("dsmc://odsc-vllm-serving:"):
+            return self._vllm(where["environmentVariables"], json.loads(artifact))
         self.commands.append(where["cmd"])
+        if "--config_path" in where["cmd"]:
+            return self._ovms(where["cmd"], json.loads(artifact))
         path = where["cmd"][where["cmd"].index("--model-id") + 1]
         described = json.loads(artifact)
         objects = {
@@ -104,6 +129,31 @@ class World:
         missing = {f"{path}{name}" for name in wanted} - objects
         assert not missing, "TEI would not find its model, or read too much of a text"
         return TrueTEI(embedder=self.embedder, dimensions=self.embedder.dimensions)
+
+    def _vllm(self, environment: dict[str, str], described: dict[str, Any]) -> Any:
+        objects = {one["name"] for model in described["models"] for one in model["objects"]}
+        folder = environment["BASE_MODEL"]
+        wanted = {"config.json", "modules.json", "1_Pooling/config.json", "model.safetensors"}
+        missing = {f"{folder}/{name}" for name in wanted} - objects
+        assert not missing, "vLLM would not find its model, or pool it otherwise"
+        words = environment["PARAMS"].split()
+        name = words[words.index("--served-model-name") + 1]
+        size = self.embedder.dimensions
+        return TrueVLLM(model=name, embedder=self.embedder, dimensions=size)
+
+    def _ovms(self, command: list[str], described: dict[str, Any]) -> Any:
+        path = command[command.index("--config_path") + 1].removesuffix("config.json")
+        objects = {
+            f"/opt/ds/model/deployed_model/{one['name']}".removeprefix(path)
+            for model in described["models"]
+            for one in model["objects"]
+        }
+        name = next(one for one in objects if one.endswith("/graph.pbtxt")).rpartition("/")[0]
+        wanted = ("graph.pbtxt", "openvino_model.bin", "openvino_tokenizer.xml")
+        missing = {"config.json", *(f"{name}/{one}" for one in wanted)} - objects
+        assert not missing, "OVMS would not find its model"
+        size = self.embedder.dimensions
+        return TrueOVMS(model=name, embedder=self.embedder, dimensions=size)
 
     def _score(self, key: str, artifact: bytes) -> Any:
         folder = self.folder / f"{key}-{len(self.processes)}"

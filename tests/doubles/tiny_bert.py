@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.models import WordLevel, WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer, Whitespace
 from tokenizers.processors import TemplateProcessing
 
 _WORDS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "the", "word", "car", "Two", "short", "words", "."]
@@ -28,13 +29,24 @@ _CONFIG = {
 }
 
 
-def write_tiny_bert(folder: Path, *, seed: int = 7, pooling: str = "mean") -> Path:
-    """The folder, filled; another seed is another model of the same shape."""
+def write_tiny_bert(
+    folder: Path, *, seed: int = 7, pooling: str = "mean", pieces: bool = False
+) -> Path:
+    """
+    The folder, filled; another seed is another model of the same shape. `pieces`: with BERT's kind
+    of tokenizer.
+    """
     (folder / "1_Pooling").mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(_CONFIG))
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": pooling}))
-    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(_WORDS)}, "[UNK]"))
+    words = {word: i for i, word in enumerate(_WORDS)}
+    tokenizer = Tokenizer(WordLevel(words, "[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
+    if pieces:
+        tokenizer = Tokenizer(WordPiece(words, unk_token="[UNK]"))
+        tokenizer.normalizer = BertNormalizer(lowercase=False)
+        tokenizer.pre_tokenizer = BertPreTokenizer()
+        tokenizer.add_special_tokens(_WORDS[:4])
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )

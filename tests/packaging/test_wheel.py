@@ -13,7 +13,11 @@ from pathlib import Path
 
 import pytest
 
-SCHEMA = "embedway_deploy/onnx/request-schema.json"
+DEPLOYED = {
+    "embedway_deploy/infinity/Dockerfile",
+    "embedway_deploy/infinity/run.sh",
+    "embedway_deploy/onnx/request-schema.json",
+}
 ROOT = Path(__file__).parents[2]
 PACKAGES = [
     "embedway_client",
@@ -103,7 +107,7 @@ def test_there_is_nothing_else_in_it(names: list[str]) -> None:
         for name in names
         if ".dist-info/" not in name
         and not name.startswith("embedway_local/retrieval/")
-        and name not in {"embedway_local/catalogue.json", SCHEMA}
+        and name not in {"embedway_local/catalogue.json", *DEPLOYED}
         and not name.endswith((".py", "/py.typed"))
     ]
 
@@ -136,6 +140,7 @@ def test_the_extras_are_there(metadata: Message) -> None:
     assert sorted(metadata.get_all("Provides-Extra", [])) == [
         "all",
         "deploy",
+        "deploy-ovms",
         "eval",
         "gateway",
         "gpu",
@@ -173,7 +178,7 @@ def test_all_has_one_onnx_runtime(project: dict[str, object]) -> None:
     inside = everything.partition("[")[2].rstrip("]").split(",")
 
     # ADS brings pandas and more, 300 MB: whoever deploys asks for it.
-    apart = {"all", "deploy", "eval", "gpu", "gpu-cu12", "openvino", "ray"}
+    apart = {"all", "deploy", "deploy-ovms", "eval", "gpu", "gpu-cu12", "openvino", "ray"}
     assert sorted(inside) == sorted(set(extras) - apart)
 
 

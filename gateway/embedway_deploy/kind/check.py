@@ -76,6 +76,17 @@ class CheckKind:
 
 def upstream(step: Check, found: State) -> UpstreamConfig:
     """The deployment as an entry of the gateway's configuration."""
+    if group := found.facts.get("resource_group"):
+        return UpstreamConfig(
+            name="aicore",
+            engine=step.engine,
+            platform="aicore",
+            url=found.facts["url"],
+            resource_group=group,
+            model=step.served,
+            credentials="aicore",
+            timeout=_SECONDS,
+        )
     return UpstreamConfig(
         name="oci",
         engine=step.engine,
@@ -114,7 +125,7 @@ async def _embedded(step: Check, run: Run, found: State, texts: Sequence[str]) -
         # The first call of a deployment may meet one that is active, but not warm.
         for attempt in range(1, _TRIES + 1):
             credentials.refresh()
-            leaf = embedding_leaf(item, config, {"oci": credentials}, transport)
+            leaf = embedding_leaf(item, config, {item.name: credentials}, transport)
             service = Timeout(leaf.service, seconds=_SECONDS, upstream=item.name)
             try:
                 return await service.send(EmbeddingRequest(config.name, tuple(texts)))

@@ -48,10 +48,10 @@ class DeploymentKind:
 
         with told(run.plan, "listing the shapes of model deployments"):
             method = run.cloud.data_science.list_model_deployment_shapes
-            names = sorted(one.name for one in listed(method, run.plan.place.compartment_id))
+            names = sorted(one.name for one in listed(method, run.plan.oci.compartment_id))
         if step.shape.name not in names:
             yield (
-                f"{run.plan.place.region} has no shape {step.shape.name} for model deployments; "
+                f"{run.plan.oci.region} has no shape {step.shape.name} for model deployments; "
                 f"it has {', '.join(names) or 'none'}"
             )
         if step.container is not None:
@@ -113,7 +113,7 @@ class DeploymentKind:
 
 def _listed(run: Run) -> Iterator[Resource]:
     method = run.cloud.data_science.list_model_deployments
-    for one in listed(method, run.plan.place.compartment_id):
+    for one in listed(method, run.plan.oci.compartment_id):
         marked = (one.freeform_tags or {}).get(PLAN_TAG) == run.plan.name
         if marked and one.lifecycle_state != "DELETED":
             yield one

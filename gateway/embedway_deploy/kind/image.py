@@ -35,7 +35,7 @@ def problems(image: str, run: Run) -> Iterator[str]:
     if match["tag"] is None and match["digest"] is None:
         yield f"{image} names no version; write :<tag>, for what `latest` is changes"
         return
-    place = run.plan.place
+    place = run.plan.oci
     with told(run.plan, f"looking for image {image}"):
         method = run.cloud.images.list_container_images
         found = list(listed(method, place.compartment_id, repository_name=match["repository"]))

@@ -22,7 +22,7 @@ def printed(step: Deployment, run: Run, lines: int) -> list[str]:
     if log is None or not (log.predict_id or log.access_id):
         return []
     places = [
-        f'"{run.plan.place.compartment_id}/{log.group_id}/{one}"'
+        f'"{run.plan.oci.compartment_id}/{log.group_id}/{one}"'
         for one in (log.predict_id, log.access_id)
         if one
     ]

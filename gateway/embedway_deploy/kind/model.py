@@ -30,8 +30,8 @@ class ModelKind:
         """Files that were changed, or a project that cannot be seen."""
         if step.source is not None:
             yield from step.source.changed()
-        with told(run.plan, f"reading project {run.plan.place.project_id}"):
-            run.cloud.data_science.get_project(run.plan.place.project_id)
+        with told(run.plan, f"reading project {run.plan.oci.project_id}"):
+            run.cloud.data_science.get_project(run.plan.oci.project_id)
 
     def look(self, step: Model, run: Run) -> State:
         """The newest entry with the plan's name and the step's digest."""
@@ -75,7 +75,7 @@ class ModelKind:
 
 def _listed(run: Run) -> Iterator[Resource]:
     method = run.cloud.data_science.list_models
-    for model in listed(method, run.plan.place.compartment_id):
+    for model in listed(method, run.plan.oci.compartment_id):
         tags = model.freeform_tags or {}
         alive = model.lifecycle_state not in {"DELETED", "FAILED"}
         if alive and tags.get(PLAN_TAG) == run.plan.name:
@@ -123,7 +123,7 @@ def _described(step: Model, run: Run):  # type: ignore[no-untyped-def] # ADS has
     metadata = ModelCustomMetadata()
     for key, value in step.metadata.items():
         metadata.add(key=key, value=value, description="", category="other", replace=True)
-    place = run.plan.place
+    place = run.plan.oci
     return (
         DataScienceModel()
         .with_compartment_id(place.compartment_id)
@@ -139,7 +139,7 @@ def _created(step: Model, run: Run) -> str:
     """The entry alone; ADS would pack, send and export it in one go that cannot be taken up."""
     from oci.data_science import models
 
-    place = run.plan.place
+    place = run.plan.oci
     run.report.say(f"registering {step.display_name}")
     details = models.CreateModelDetails(
         compartment_id=place.compartment_id,
@@ -166,7 +166,7 @@ def _export(run: Run, model: str, upload: Upload) -> None:
                 namespace=upload.namespace,
                 source_bucket=upload.bucket,
                 source_object_name=f"{upload.prefix}{upload.archive}",
-                source_region=run.plan.place.region,
+                source_region=run.plan.oci.region,
             )
         ),
     )

@@ -26,6 +26,8 @@ class ProofKind:
 
     def make(self, step: Proof, run: Run, state: State) -> State:
         """Run it, and compare. Raises `WrongVectors`, or `DeployError` where it does not run."""
+        if step.runtime == "openvino":
+            return _converted(step, run)
         from embedway_deploy.onnx.verify import verify_onnx
 
         run.report.say(f"running {step.source.folder}/score.py on this machine")
@@ -46,3 +48,22 @@ class ProofKind:
     def log(self, step: Proof, run: Run, lines: int) -> list[str]:
         """None."""
         return []
+
+
+def _converted(step: Proof, run: Run) -> State:
+    from embedway_deploy.ovms.verify import verify_ovms
+
+    run.report.say(f"running {step.source.folder} with OpenVINO on this machine")
+    found = verify_ovms(
+        Path(step.source.folder),
+        step.model,
+        max_tokens=step.max_tokens,
+        agreement=step.agreement,
+        tolerance=step.tolerance,
+        python=run.python or sys.executable,
+    )
+    words = (
+        f"{found.texts} texts, worst cosine with the local runtime {found.worst:.6f}, largest "
+        f"difference {found.difference:.1e}"
+    )
+    return State(status="present", words=words, facts={"cosine": f"{found.worst:.6f}"})

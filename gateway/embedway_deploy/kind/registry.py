@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import cast
 
+from embedway_deploy.aicore.kind import ArtifactKind, ConfigurationKind, ExecutableKind
+from embedway_deploy.aicore.serving import ServingKind
 from embedway_deploy.kind.check import CheckKind
 from embedway_deploy.kind.deployment import DeploymentKind
 from embedway_deploy.kind.kind import Kind
@@ -22,6 +24,10 @@ _KINDS: Mapping[str, object] = MappingProxyType(
         "upload": UploadKind(),
         "model": ModelKind(),
         "deployment": DeploymentKind(),
+        "executable": ExecutableKind(),
+        "artifact": ArtifactKind(),
+        "configuration": ConfigurationKind(),
+        "serving": ServingKind(),
         "check": CheckKind(),
     }
 )

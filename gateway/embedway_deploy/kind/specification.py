@@ -27,8 +27,8 @@ def create_details(step: Deployment, run: Run) -> CreateModelDeploymentDetails:
     return models.CreateModelDeploymentDetails(
         display_name=step.display_name,
         description=step.description,
-        compartment_id=run.plan.place.compartment_id,
-        project_id=run.plan.place.project_id,
+        compartment_id=run.plan.oci.compartment_id,
+        project_id=run.plan.oci.project_id,
         freeform_tags=run.plan.tags(step),
         category_log_details=_logs(step),
         model_deployment_configuration_details=models.SingleModelDeploymentConfigurationDetails(

@@ -34,7 +34,7 @@ def complaints(run: Run, resource: str) -> list[str]:
         failed = [
             request
             for request in listed(
-                run.cloud.data_science.list_work_requests, run.plan.place.compartment_id
+                run.cloud.data_science.list_work_requests, run.plan.oci.compartment_id
             )
             if request.status == "FAILED"
             and any(one.identifier == resource for one in request.resources or [])

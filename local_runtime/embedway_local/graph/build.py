@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from embedway_local.scoring import Scoring
     from embedway_local.setting import Settings
 
-__all__ = ["ARCHITECTURES", "build", "save"]
+__all__ = ["ARCHITECTURES", "build", "build_tokens", "save"]
 
 
 class Encoder(Protocol):
@@ -83,6 +83,26 @@ def build(checkpoint: Checkpoint, scoring: Scoring | None = None) -> onnx.ModelP
     return _from_weights(checkpoint, scoring)
 
 
+def build_tokens(checkpoint: Checkpoint) -> onnx.ModelProto:
+    """
+    The encoder alone, made from the weights, for servers that pool by themselves.
+
+    Inputs: `input_ids` and `attention_mask`, int64 (batch, length), padded on the right. Output:
+    `last_hidden_state`, float32 (batch, length, hidden). Raises as `build` does.
+    """
+    encoder = _encoder(checkpoint)
+    weights = read_weights(list(checkpoint.weights), encoder.anchor)
+    graph = Graph()
+    ids = graph.add("Cast", "input_ids", to=TensorProto.INT32)
+    inside = graph.add("Cast", "attention_mask", to=TensorProto.BOOL)
+    tokens = encoder.encode(graph, weights, ids, _bias(graph, inside))
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
+        for name in ("input_ids", "attention_mask")
+    ]
+    return graph.model(inputs, tokens, encoder.hidden, name="last_hidden_state", rank=3)
+
+
 def save(model: onnx.ModelProto, path: Path) -> None:
     """Write the model, its weights in a file of their own, which may exceed protobuf's 2 GB."""
     onnx.save_model(
@@ -108,9 +128,7 @@ def _from_weights(checkpoint: Checkpoint, scoring: Scoring | None) -> onnx.Model
 
     graph = Graph()
     inside = _inside(graph)
-    lowest = graph.scalar(float(np.finfo(np.float32).min))
-    bias = graph.add("Where", inside, graph.scalar(0), lowest)
-    bias = graph.add("Unsqueeze", bias, graph.integers(1, 2))
+    bias = _bias(graph, inside)
     tokens = encoder.encode(graph, weights, "ids", bias, "types" if typed else None)
     mask = graph.add("Cast", inside, to=TensorProto.FLOAT)
     inputs = [
@@ -136,6 +154,13 @@ def _encoder(checkpoint: Checkpoint) -> Encoder:
             "give a folder that has an ONNX export, onnx/model.onnx"
         )
     return ARCHITECTURES[kind].read(checkpoint.config)
+
+
+def _bias(graph: Graph, inside: str) -> str:
+    """What is added to attention's scores: nothing where there is a token, else the lowest."""
+    lowest = graph.scalar(float(np.finfo(np.float32).min))
+    bias = graph.add("Where", inside, graph.scalar(0), lowest)
+    return graph.add("Unsqueeze", bias, graph.integers(1, 2))
 
 
 def _inside(graph: Graph) -> str:

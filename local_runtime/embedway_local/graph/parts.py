@@ -74,12 +74,22 @@ class Graph:
         """`rows @ weight + bias`; the weight is (in, out)."""
         return self.add("Gemm", rows, self.weight(weight), self.weight(bias))
 
-    def model(self, inputs: list[onnx.ValueInfoProto], output: str, size: int) -> onnx.ModelProto:
-        """The finished model; its only output is `OUTPUT`, float32 (batch, size)."""
-        self.nodes.append(helper.make_node("Identity", [output], [OUTPUT]))
-        graph = helper.make_graph(
-            self.nodes, "embedway", inputs, [embedding_output(size)], self.weights
-        )
+    def model(
+        self,
+        inputs: list[onnx.ValueInfoProto],
+        output: str,
+        size: int,
+        *,
+        name: str = OUTPUT,
+        rank: int = 2,
+    ) -> onnx.ModelProto:
+        """The finished model; its only output is `name`, float32 (batch, size) or of rank 3."""
+        self.nodes.append(helper.make_node("Identity", [output], [name]))
+        last = embedding_output(size)
+        if rank == 3:
+            sizes: list[str | int | None] = ["batch", "length", size]
+            last = helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
+        graph = helper.make_graph(self.nodes, "embedway", inputs, [last], self.weights)
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", _OPSET)], producer_name="embedway"
         )

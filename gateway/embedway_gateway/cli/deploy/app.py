@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from embedway_gateway.cli.deploy.aqua import aqua
+from embedway_gateway.cli.deploy.infinity import infinity
 from embedway_gateway.cli.deploy.kept import apply, destroy, logs, status, verify
 from embedway_gateway.cli.deploy.onnx import onnx
+from embedway_gateway.cli.deploy.ovms import ovms
 from embedway_gateway.cli.deploy.tei import tei
 
 __all__ = ["app"]
@@ -17,6 +20,9 @@ def app() -> typer.Typer:
     group.callback()(_deploy)
     group.command(no_args_is_help=True)(onnx)
     group.command(no_args_is_help=True)(tei)
+    group.command(no_args_is_help=True)(ovms)
+    group.command(no_args_is_help=True)(infinity)
+    group.command(no_args_is_help=True)(aqua)
     group.command(no_args_is_help=True)(verify)
     group.command(no_args_is_help=True)(apply)
     group.command(no_args_is_help=True)(status)
@@ -27,7 +33,7 @@ def app() -> typer.Typer:
 
 def _deploy() -> None:
     """
-    Deploy a model to OCI Data Science.
+    Deploy a model to OCI Data Science or SAP AI Core.
 
     `--dry-run` prints everything that would be made: resources, files, environment, IAM policies,
     sizes and what is paid for. Without it, that is applied: what is there already is found by its

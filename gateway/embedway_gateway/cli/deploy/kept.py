@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -14,19 +14,23 @@ if TYPE_CHECKING:
 
 __all__ = ["apply", "destroy", "logs", "status", "verify"]
 
+Python: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--python", help="Interpreter of an environment like the conda environment, or of OpenVINO."
+    ),
+]
+
 # What deploys is imported in the functions: with pydantic it takes 0.3 s, which --help must not.
 
 
 def verify(
     plan: Kept,
     *,
-    python: Annotated[
-        str | None,
-        typer.Option("--python", help="Interpreter of an environment like the conda environment."),
-    ] = None,
+    python: Python = None,
 ) -> None:
     """
-    Run a plan's `score.py` on this machine, as the platform and ADS do, and compare its vectors.
+    Run a plan's `score.py` or its OpenVINO IR on this machine, and compare its vectors.
 
     Example: `embedway deploy verify onnx-all-minilm-l6-v2`
     """
@@ -39,6 +43,7 @@ def apply(
     plan: Kept,
     *,
     yes: Yes = False,
+    python: Python = None,
     auth: Auth = "api_key",
     config_file: ConfigFile = "~/.oci/config",
     profile: Profile = "DEFAULT",
@@ -46,7 +51,7 @@ def apply(
     """Apply a plan that was kept: again, on another machine, or after an interruption."""
     from embedway_gateway.cli.deploy.run import apply_plan, kept_plan
 
-    apply_plan(kept_plan(plan), (auth, config_file, profile), yes=yes)
+    apply_plan(kept_plan(plan), (auth, config_file, profile), yes=yes, python=python)
 
 
 def status(
@@ -100,5 +105,5 @@ def destroy(
     from embedway_gateway.cli.deploy.show import show_removed
 
     kept: Plan = kept_plan(plan)
-    confirm(f"Remove everything of {kept.name} in {kept.place.region}?", yes=yes)
+    confirm(f"Remove everything of {kept.name}?", yes=yes)
     show_removed(remove(opened(kept, (auth, config_file, profile))))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeAlias
 import typer
 
 if TYPE_CHECKING:
-    from embedway_deploy import Order
+    from embedway_deploy import Order, Shape
 
 __all__ = [
     "Auth",
@@ -39,6 +39,7 @@ __all__ = [
     "Yaml",
     "Yes",
     "order_of",
+    "shape_of",
 ]
 
 Auth: TypeAlias = Annotated[
@@ -140,29 +141,20 @@ def order_of(
     groups: tuple[str, str],
 ) -> Order:
     """The order; raises `Refused` where options do not fit together."""
-    from pydantic import ValidationError
-
-    from embedway_deploy import Bucket, Groups, Log, OCIPlace, Order, Refused, Shape
+    from embedway_deploy import Bucket, Groups, Log, OCIPlace, Order, Refused
 
     kind, ocpus, memory, replicas, bandwidth, subnet = shape
-    if kind.endswith(".Flex"):
-        ocpus = ocpus or _OCPUS
-        memory = memory or _GB_AN_OCPU * ocpus
     group_id, log_id = log
     if (group_id is None) != (log_id is None):
         raise Refused(["a log is given by both, --log-group-id and --log-id"])
-    try:
-        machines = Shape(
-            name=kind,
-            ocpus=ocpus,
-            memory_gb=memory,
-            replicas=replicas,
-            bandwidth_mbps=bandwidth,
-            subnet_id=subnet,
-        )
-    except ValidationError as error:
-        problems = [one["msg"].removeprefix("Value error, ") for one in error.errors()]
-        raise Refused(problems) from None
+    machines = shape_of(
+        kind,
+        ocpus=ocpus,
+        memory=memory,
+        replicas=replicas,
+        bandwidth=bandwidth,
+        subnet_id=subnet,
+    )
     return Order(
         model=model,
         place=OCIPlace(**place._asdict()),
@@ -175,3 +167,34 @@ def order_of(
         else Log(group_id=group_id, access_id=log_id, predict_id=log_id),
         groups=Groups(people=groups[0], dynamic=groups[1]),
     )
+
+
+def shape_of(
+    name: str,
+    *,
+    ocpus: float | None = None,
+    memory: float | None = None,
+    replicas: int = 1,
+    bandwidth: int = 10,
+    subnet_id: str | None = None,
+) -> Shape:
+    """The machines; a flexible shape has a size by default. Raises `Refused`."""
+    from pydantic import ValidationError
+
+    from embedway_deploy import Refused, Shape
+
+    if name.endswith(".Flex"):
+        ocpus = ocpus or _OCPUS
+        memory = memory or _GB_AN_OCPU * ocpus
+    try:
+        return Shape(
+            name=name,
+            ocpus=ocpus,
+            memory_gb=memory,
+            replicas=replicas,
+            bandwidth_mbps=bandwidth,
+            subnet_id=subnet_id,
+        )
+    except ValidationError as error:
+        problems = [one["msg"].removeprefix("Value error, ") for one in error.errors()]
+        raise Refused(problems) from None

@@ -13,7 +13,7 @@ from embedway_gateway.cli.console import say, terminal
 from embedway_gateway.cli.deploy.show import Shown, show_done, show_plan
 
 if TYPE_CHECKING:
-    from embedway_deploy import Plan, Run
+    from embedway_deploy import AICorePlace, Plan, Run, SignIn
     from embedway_deploy.login import Auth
 
 __all__ = ["apply_plan", "confirm", "kept_plan", "opened", "prepare_plan", "verify_plan"]
@@ -33,8 +33,9 @@ def apply_plan(
     as_yaml: bool = False,
     out: Path | None = None,
     yes: bool = False,
+    python: str | None = None,
 ) -> None:
-    """Print or keep the plan; else ask, keep it under its name, and apply it."""
+    """Print or keep the plan; else ask, keep it, and apply it. `python` runs its proof."""
     from embedway_deploy import apply
 
     if out is not None:
@@ -46,21 +47,75 @@ def apply_plan(
         show_plan(plan)
     if dry or as_yaml:
         return
-    run = opened(plan, login)
+    run = opened(plan, login, python=python)
     if not yes:
         show_plan(plan)
-    confirm(f"Apply {plan.name} in {plan.place.region}?", yes=yes)
+    confirm(f"Apply {plan.name} in {_where(plan)}?", yes=yes)
     _keep(plan)
     show_done(plan, apply(run), login)
 
 
-def opened(plan: Plan, login: tuple[str, str, str]) -> Run:
+def opened(plan: Plan, login: tuple[str, str, str], *, python: str | None = None) -> Run:
     """Signed in, and telling how it goes."""
-    from embedway_deploy import Cloud, Login, Run
+    from embedway_deploy import AICorePlace, Cloud, Login, Run
+
+    if isinstance(plan.place, AICorePlace):
+        cloud = Cloud(aicore_sign_in(), plan.place)
+        return Run(plan=plan, cloud=cloud, report=Shown())
 
     auth, config_file, profile = login
     who = Login(auth=cast("Auth", auth), config_file=config_file, profile=profile)
-    return Run(plan=plan, cloud=Cloud(who.open(), plan.place), report=Shown())
+    cloud = Cloud(who.open(), plan.place)
+    return Run(plan=plan, cloud=cloud, report=Shown(), python=python)
+
+
+def aicore_sign_in() -> SignIn:
+    """With the service key that SAP's own SDK would find. Raises `Refused` that says where."""
+    from embedway_deploy import Refused, SignIn
+    from embedway_gateway.config.credential import AICoreConfig
+
+    try:
+        return SignIn(AICoreConfig(type="aicore").make())
+    except ValueError as error:
+        raise Refused([told(error)]) from None
+
+
+def aicore_place(
+    api_url: str | None, resource_group: str | None, scenario_id: str, *, offline: bool
+) -> AICorePlace:
+    """
+    What is not said is the service key's. Raises `Refused` where neither says it, and for an
+    address that a token must not be sent to; `offline`, a plan may do without an address.
+    """
+    from pydantic import ValidationError
+
+    from embedway_deploy import AICorePlace, Refused
+    from embedway_upstream.platforms.aicore_login import address_of, group_of
+
+    if api_url is None or resource_group is None:
+        from embedway_upstream.credentials.accept import credentials_from
+
+        try:
+            credentials = credentials_from(aicore_sign_in().signer)
+            api_url = api_url or address_of(credentials)
+            resource_group = resource_group or group_of(credentials)
+        except (Refused, ValueError) as error:
+            if not offline:
+                raise Refused(getattr(error, "problems", [str(error)])) from None
+            api_url, resource_group = api_url or "https://AI_API_URL", resource_group or "default"
+    try:
+        return AICorePlace(api_url=api_url, resource_group=resource_group, scenario_id=scenario_id)
+    except ValidationError as error:
+        raise Refused([told(error)]) from None
+
+
+def told(error: ValueError) -> str:
+    """The message, without pydantic's own words around it."""
+    from pydantic import ValidationError
+
+    if isinstance(error, ValidationError):
+        return str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")
+    return str(error)
 
 
 def kept_plan(written: str) -> Plan:
@@ -104,6 +159,15 @@ def confirm(question: str, *, yes: bool) -> None:
         say("Nobody can be asked here: add --yes, or --dry-run to look only.")
         raise typer.Exit(2)
     typer.confirm(question, abort=True)
+
+
+def _where(plan: Plan) -> str:
+    from embedway_deploy import AICorePlace
+
+    place = plan.place
+    if isinstance(place, AICorePlace):
+        return f"resource group {place.resource_group}"
+    return place.region
 
 
 def _keep(plan: Plan) -> None:

@@ -109,8 +109,9 @@ def show_done(plan: Plan, done: Sequence[Done], login: tuple[str, str, str]) -> 
             continue
         verb = "made" if one.changed else "was there"
         typer.echo(f"{one.step}: {verb}, {one.state.words}  {one.state.id}")
+    where, mark = ("compartment", "tag") if plan.place.platform == "oci" else ("scenario", "name")
     typer.echo(
-        "\nFor embedway.yaml; with `discovery:` of this compartment it is found by its tag:\n"
+        f"\nFor embedway.yaml; with `discovery:` of this {where} it is found by its {mark}:\n"
     )
     typer.echo(pasted(plan, done, login))
 
@@ -129,16 +130,18 @@ def pasted(plan: Plan, done: Sequence[Done], login: tuple[str, str, str]) -> str
     from embedway_deploy.step import Check
 
     auth, config_file, profile = login
+    check = next(step for step in plan.steps if isinstance(step, Check))
+    facts = next(one.state.facts for one in done if one.step == check.deployment)
+    if group := facts.get("resource_group"):
+        return _pasted_aicore(plan, facts["url"], group)
     who: dict[str, object] = {"type": "oci", "principal": auth}
     if auth in {"api_key", "session"}:
         who |= {"config_file": config_file, "profile": profile}
-    check = next(step for step in plan.steps if isinstance(step, Check))
-    url = next(one.state.facts["url"] for one in done if one.step == check.deployment)
     upstream: dict[str, object] = {
         "name": plan.name,
         "engine": plan.engine,
         "platform": "oci",
-        "url": url,
+        "url": facts["url"],
         "invoke": check.invoke,
         "credentials": "oci",
     }
@@ -146,6 +149,23 @@ def pasted(plan: Plan, done: Sequence[Done], login: tuple[str, str, str]) -> str
         upstream["model"] = check.served
     model = {"name": plan.model, "dimensions": plan.dimensions, "upstreams": [upstream]}
     content = {"credentials": {"oci": who}, "models": [model]}
+    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+def _pasted_aicore(plan: Plan, url: str, group: str) -> str:
+    import yaml
+
+    upstream = {
+        "name": plan.name,
+        "engine": plan.engine,
+        "platform": "aicore",
+        "url": url,
+        "resource_group": group,
+        "credentials": "aicore",
+    }
+    model = {"name": plan.model, "dimensions": plan.dimensions, "upstreams": [upstream]}
+    content = {"credentials": {"aicore": {"type": "aicore"}}, "models": [model]}
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
     return text
 

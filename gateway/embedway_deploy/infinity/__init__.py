@@ -1,0 +1,1 @@
+"""infinity on SAP AI Core."""

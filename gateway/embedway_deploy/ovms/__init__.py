@@ -1,0 +1,1 @@
+"""OpenVINO Model Server in a container of one's own on OCI Data Science."""
