@@ -58,7 +58,8 @@ class RankInProcess:
         """Score the documents, in a thread; who waits cancels at the deadline."""
         reranker = await self._opening.get()
         work = partial(reranker.score, query, documents)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        with self._opening.until_closed():
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def close(self) -> None:
         """Stop loading and working, after the pairs that are being computed."""
