@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,10 +16,15 @@ import pytest
 from doubles.gateway_process import running_gateway
 from doubles.model_process import ModelProcess, model_process, until
 from embedway_gateway.local_rerank import LocalRerank
+from embedway_gateway.metric import Metrics
+from embedway_gateway.model_process import message
+from embedway_gateway.model_process.caller import Caller
+from embedway_gateway.model_process.held import Held
 from embedway_gateway.model_process.line import Line
 from embedway_gateway.model_process.rank_out_of_process import RankOutOfProcess
 from embedway_gateway.rank_in_process import rank_in_process
-from embedway_gateway.runtime import Loads
+from embedway_gateway.runtime import Loads, RankFacts
+from embedway_gateway.runtimes import Makers
 from embedway_upstream import DeadlineExceeded, InvalidRequest, RerankRequest, UpstreamFailed
 
 Serve: TypeAlias = Callable[[Loads], AbstractAsyncContextManager[LocalRerank]]
@@ -118,6 +124,38 @@ async def test_workers_share_one_and_it_comes_back() -> None:
         assert before.results == after.results
         assert local.present()
         assert 1 == process.models
+
+
+class Passing:
+    """A ranker whose load is cancelled just when it has ended."""
+
+    problem, name, gone = "", "up", False
+
+    def __init__(self) -> None:
+        self.caller: Caller
+        self.closed = asyncio.Event()
+
+    async def load(self) -> RankFacts:
+        cancel = message.encode(message.Cancel(1))
+        asyncio.get_running_loop().call_soon(self.caller._received, cancel, np.empty(0, np.uint8))
+        return RankFacts(model="m", device="cpu", max_tokens=8)
+
+    async def score(self, query: str, documents: Any, *, deadline: float | None = None) -> Any:
+        raise AssertionError
+
+    async def close(self) -> None:
+        self.closed.set()
+
+
+async def test_a_load_that_is_given_up_in_the_moment_of_its_end_is_given_back() -> None:
+    metrics, ranker = Metrics(), Passing()
+    held = Held(metrics.local_models, Makers(ranker=lambda _name, _loads: ranker))
+    ranker.caller = Caller(held, metrics)
+    load = message.encode(message.LoadRanker(1, LOADS))
+    ranker.caller._received(load, np.empty(0, np.uint8))
+
+    async with asyncio.timeout(10):
+        await ranker.closed.wait()
 
 
 def test_two_workers_of_a_gateway_load_it_once(tmp_path: Path) -> None:
