@@ -143,7 +143,9 @@ class EmbedwayEncoder:
         # A context of its own for each: usage is collected by whoever surrounds this call.
         contexts = [copy_context() for _ in pieces]
         with ThreadPoolExecutor(self._concurrency) as threads:
-            parts = list(threads.map(lambda context, piece: context.run(one, piece), contexts, pieces))
+            parts = list(
+                threads.map(lambda context, piece: context.run(one, piece), contexts, pieces)
+            )
         if parts:
             self._dimensions = parts[0].shape[1]
         vectors = np.zeros((len(texts), self._dimensions), np.float32)

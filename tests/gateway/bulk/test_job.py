@@ -325,9 +325,7 @@ class Other:
         return self._encoder.encode([f"other {text}" for text in batch], input_type=input_type)
 
 
-@pytest.mark.parametrize(
-    ("then", "now"), [(None, None), (None, "vs1-a"), ("vs1-a", None)], ids=str
-)
+@pytest.mark.parametrize(("then", "now"), [(None, None), (None, "vs1-a"), ("vs1-a", None)], ids=str)
 def test_an_untold_vector_space_does_not_hide_another_model(
     *,
     tmp_path: Path,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import httpx
 import numpy as np
@@ -22,9 +23,10 @@ from embedway_gateway.model_process.caller import Caller
 from embedway_gateway.model_process.held import Held
 from embedway_gateway.model_process.line import Line
 from embedway_gateway.model_process.rank_out_of_process import RankOutOfProcess
-from embedway_gateway.rank_in_process import rank_in_process
+from embedway_gateway.rank_in_process import RankInProcess, rank_in_process
 from embedway_gateway.runtime import Loads, RankFacts
 from embedway_gateway.runtimes import Makers
+from embedway_local import LocalRanking, LocalReranker
 from embedway_upstream import DeadlineExceeded, InvalidRequest, RerankRequest, UpstreamFailed
 
 Serve: TypeAlias = Callable[[Loads], AbstractAsyncContextManager[LocalRerank]]
@@ -108,6 +110,45 @@ async def test_nothing_is_computed_after_the_deadline() -> None:
         await local.load()
         with pytest.raises(DeadlineExceeded):
             await local.send(request(deadline=0.0))
+
+
+async def test_what_nobody_waits_for_ends() -> None:
+    class Slow:
+        model, device, max_tokens = "m", "cpu", 8
+        scored = 0
+
+        def score(self, _query: str, documents: Any) -> LocalRanking:
+            self.scored += len(documents)
+            begun.set()
+            assert release.wait(10)
+            return LocalRanking(np.zeros(len(documents), np.float32), 0, 0)
+
+        def close(self) -> None: ...
+
+    begun, release, slow = threading.Event(), threading.Event(), Slow()
+    ranker = RankInProcess("up", lambda: cast("LocalReranker", slow))
+    call = asyncio.create_task(ranker.score("q", ["a"] * 1000))
+    await until(begun.is_set)
+    call.cancel()
+    await asyncio.wait([call])
+    release.set()
+    # The thread is free again.
+    await asyncio.to_thread(ranker._threads.shutdown)
+
+    assert 256 == slow.scored
+
+
+@both
+async def test_many_documents_have_the_scores_that_few_have(serve: Serve) -> None:
+    many = tuple(DOCUMENTS) * (600 // len(DOCUMENTS) + 1)
+    async with serve(LOADS) as local:
+        response = await local.send(request(*many))
+        with pytest.raises(InvalidRequest, match=f"{len(many)} has a lone surrogate"):
+            await local.send(request(*many, "a\ud800"))
+
+    scores = {result.index: result.relevance_score for result in response.results}
+    found = np.array([scores[i] for i in range(len(many))]).reshape(-1, len(DOCUMENTS))
+    np.testing.assert_allclose(found, np.broadcast_to(SCORES, found.shape), atol=1e-5)
 
 
 async def test_workers_share_one_and_it_comes_back() -> None:
