@@ -79,7 +79,8 @@ class InProcess:
         work = partial(self._encode, embedder, texts, given_up)
         threads = self._short if len(texts) <= _SHORT else self._long
         try:
-            return await asyncio.get_running_loop().run_in_executor(threads, work)
+            with self._opening.until_closed():
+                return await asyncio.get_running_loop().run_in_executor(threads, work)
         except asyncio.CancelledError:
             given_up.set()
             raise

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
@@ -56,14 +57,31 @@ class Opening(Generic[Opened]):
         self.closed = threading.Event()
 
     async def get(self) -> Opened:
-        """The model. Raises `UpstreamFailed` where it cannot be loaded."""
+        """The model. Raises `UpstreamFailed` where it cannot be loaded, and once it is closed."""
         if self.opened is not None:
             return self.opened
+        if self.closed.is_set():
+            raise self._unloaded()
         failed = self._loading is not None and self._loading.done()
         if self._loading is None or (failed and self._clock() - self._failed_at > _AGAIN):
             self._loading = asyncio.create_task(self._load())
-        # Shielded: a caller that goes away does not stop the loading for the others.
-        return await asyncio.shield(self._loading)
+        with self.until_closed():
+            # Shielded: a caller that goes away does not stop the loading for the others.
+            return await asyncio.shield(self._loading)
+
+    @contextmanager
+    def until_closed(self) -> Iterator[None]:
+        """
+        Around waiting for a thread: what `close` cancels raises `UpstreamFailed`, since a caller
+        that nobody cancelled would else end without a word.
+        """
+        try:
+            yield
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self.closed.is_set() or task is None or task.cancelling():
+                raise
+            raise self._unloaded() from None
 
     async def close(self) -> None:
         """Stop loading, and close the model after what is being computed."""
@@ -77,11 +95,13 @@ class Opening(Generic[Opened]):
 
     async def _load(self) -> Opened:
         started = self._clock()
-        work: Awaitable[Opened] = asyncio.get_running_loop().run_in_executor(
-            self._threads, partial(_opened, self._open, self.closed)
-        )
+        work = self._threads.submit(partial(_opened, self._open, self.closed))
         try:
-            opened = await work
+            opened = await asyncio.wrap_future(work)
+        except asyncio.CancelledError:
+            # It may have been done just before it was closed.
+            work.add_done_callback(_discard)
+            raise
         except (ValueError, OSError, RuntimeError, ImportError) as error:
             self._failed_at = self._clock()
             self.problem = _told(error)
@@ -92,6 +112,16 @@ class Opening(Generic[Opened]):
         self.opened, self.problem = opened, ""
         _log.info("loaded %s; it took %.1f s", self._tell(opened), self._clock() - started)
         return opened
+
+    def _unloaded(self) -> UpstreamFailed:
+        return UpstreamFailed(
+            "the local runtime failed", upstream=self._name, detail="the model was unloaded"
+        )
+
+
+def _discard(work: Future[Opened]) -> None:
+    if not work.cancelled() and work.exception() is None:
+        work.result().close()
 
 
 def _opened(open_: Callable[[], Opened], closed: threading.Event) -> Opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from embedway_gateway.opening import Opening
-from embedway_gateway.runtime import Loads, RankFacts
+from embedway_gateway.runtime import Loads, RankFacts, require_unicode
 
 if TYPE_CHECKING:
     from embedway_local import LocalRanking, LocalReranker
@@ -19,6 +20,8 @@ __all__ = ["RankInProcess", "rank_in_process"]
 
 # Calls that wait inside the runtime; it has its own pool of as many workers as cores.
 _CALLERS = 16
+# A call that nobody waits for any more ends after so many documents, as those that embed do.
+_SLICE = 256
 
 
 class RankInProcess:
@@ -57,12 +60,44 @@ class RankInProcess:
     ) -> LocalRanking:
         """Score the documents, in a thread; who waits cancels at the deadline."""
         reranker = await self._opening.get()
-        work = partial(reranker.score, query, documents)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        given_up = threading.Event()
+        work = partial(self._score, reranker, query, documents, given_up)
+        try:
+            with self._opening.until_closed():
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except asyncio.CancelledError:
+            given_up.set()
+            raise
 
     async def close(self) -> None:
         """Stop loading and working, after the pairs that are being computed."""
         await self._opening.close()
+
+    def _score(
+        self,
+        reranker: LocalReranker,
+        query: str,
+        documents: Sequence[str],
+        given_up: threading.Event,
+    ) -> LocalRanking:
+        if len(documents) <= _SLICE:
+            return reranker.score(query, documents)
+        import numpy as np
+
+        from embedway_local import LocalRanking
+
+        # Else a refusal would name a document's place in its slice.
+        require_unicode(documents)
+        scores = np.empty(len(documents), np.float32)
+        tokens = truncated = 0
+        for start in range(0, len(documents), _SLICE):
+            if given_up.is_set() or self._opening.closed.is_set():
+                raise RuntimeError("the call was given up")
+            done = reranker.score(query, documents[start : start + _SLICE])
+            scores[start : start + _SLICE] = done.scores
+            tokens += done.tokens
+            truncated += done.truncated
+        return LocalRanking(scores, tokens, truncated)
 
 
 def rank_in_process(name: str, loads: Loads) -> RankInProcess:

@@ -13,7 +13,13 @@ import msgspec
 
 from embedway_client.local_rerank import LocalRerank
 from embedway_client.text import checked, checked_one, cut, room
-from embedway_upstream import RerankRequest, RerankResponse, RerankResult, Usage
+from embedway_upstream import (
+    RerankRequest,
+    RerankResponse,
+    RerankResult,
+    UpstreamFailed,
+    Usage,
+)
 from embedway_upstream.gather import gather
 
 if TYPE_CHECKING:
@@ -110,7 +116,15 @@ def _told(answer: Answer[RerankResponse]) -> RerankResponse:
 
 
 def _joined(parts: Sequence[RerankResponse], request: RerankRequest) -> RerankResponse:
-    """The best of all pieces, of equal scores the earlier first; usage is summed."""
+    """
+    The best of all pieces, of equal scores the earlier first; usage is summed. Raises
+    `UpstreamFailed` where a fallback scored some of them only: its scale may be another.
+    """
+    if len({part.fallback for part in parts}) > 1:
+        raise UpstreamFailed(
+            "the server's fallback scored some of the documents, and its scores cannot be compared "
+            "with the others'; rank them again"
+        )
     results: list[RerankResult] = []
     start = 0
     for part in parts:
@@ -125,7 +139,7 @@ def _joined(parts: Sequence[RerankResponse], request: RerankRequest) -> RerankRe
         results=tuple(results[: request.top_n]),
         usage=reduce(add, (part.usage for part in parts)),
         served_by=parts[0].served_by,
-        fallback=any(part.fallback for part in parts),
+        fallback=parts[0].fallback,
     )
 
 

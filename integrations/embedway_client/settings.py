@@ -107,13 +107,17 @@ class Settings:
         )
 
     def local(self) -> Local:
-        """The model in this process, with the prompts that are stated, else its own."""
+        """
+        The model in this process, with the prompts that are stated, else its own; in the place of a
+        deployment with what that is sent, be it none.
+        """
         prompts = {"query": self.query_prompt, "document": self.document_prompt}
+        stated = self.deployment is not None or any(prompts.values())
         return Local(
             self.model,
             dimensions=self.dimensions,
             precision=self.precision,
-            prompts=prompts if any(prompts.values()) else None,
+            prompts=prompts if stated else None,
         )
 
     def prompt(self, input_type: InputType) -> str:

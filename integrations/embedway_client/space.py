@@ -54,7 +54,9 @@ class Space:
                     raise _changed(known.fingerprint, fingerprint)
                 if known.dimensions is not None and dimensions != known.dimensions:
                     raise _resized(known.dimensions, dimensions)
-            self._known = Known(fingerprint or known.fingerprint, dimensions)
+            # Of another size, vectors are in another space, whether that is told or not.
+            same = known.dimensions in {None, dimensions}
+            self._known = Known(fingerprint or (known.fingerprint if same else None), dimensions)
 
     def seen(self, result: EmbeddingResult) -> EmbeddingResult:
         """The result; raises like `see`."""

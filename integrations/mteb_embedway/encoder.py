@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -139,8 +140,12 @@ class EmbedwayEncoder:
         def one(piece: list[str]) -> NDArray[np.float32]:
             return self._client.embed(piece, input_type=kind)
 
+        # A context of its own for each: usage is collected by whoever surrounds this call.
+        contexts = [copy_context() for _ in pieces]
         with ThreadPoolExecutor(self._concurrency) as threads:
-            parts = list(threads.map(one, pieces))
+            parts = list(
+                threads.map(lambda context, piece: context.run(one, piece), contexts, pieces)
+            )
         if parts:
             self._dimensions = parts[0].shape[1]
         vectors = np.zeros((len(texts), self._dimensions), np.float32)

@@ -40,6 +40,9 @@ def texts_of(inputs: Iterable[object]) -> list[str]:
     """From texts, or from batches that hold them under `text`."""
     if isinstance(inputs, str):
         raise TypeError("one string was given; a list of texts is wanted")
+    if isinstance(inputs, Mapping):
+        # Its keys would be taken for texts, such as BEIR's ids of queries.
+        raise TypeError("a mapping was given; a list of texts, or of batches, is wanted")
     found: list[str] = []
     for one in inputs:
         if isinstance(one, str):
@@ -57,12 +60,17 @@ def passages_of(
     """From texts, from passages with `title` and `text`, or from columns of these."""
     if isinstance(corpus, Mapping):
         titles = corpus.get("title") or [""] * len(corpus["text"])
-        pairs = zip(titles, corpus["text"], strict=True)
-        return [f"{title} {text}".strip() for title, text in pairs]
+        return [_passage(title, text) for title, text in zip(titles, corpus["text"], strict=True)]
     return [
-        one if isinstance(one, str) else f"{one.get('title') or ''} {one['text']}".strip()
-        for one in corpus
+        one if isinstance(one, str) else _passage(one.get("title"), one["text"]) for one in corpus
     ]
+
+
+def _passage(title: object, text: object) -> str:
+    for part in (title or "", text):
+        if not isinstance(part, str):
+            raise TypeError(f"{type(part).__name__} as the title or the text of a passage")
+    return f"{title or ''} {text}".strip()
 
 
 def _batch(batch: Mapping[object, object]) -> list[str]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from doubles.local_model import FakeEmbedder
 from doubles.time import Time
 from embedway_gateway.in_process import InProcess
 from embedway_gateway.local import Local
+from embedway_gateway.opening import Opening
 from embedway_local import LocalEmbedder, ModelNotFound
 from embedway_upstream import EmbeddingRequest, UpstreamFailed
 
@@ -56,3 +60,54 @@ async def test_a_caller_that_leaves_does_not_stop_the_loading_for_others() -> No
     with pytest.raises(UpstreamFailed):
         await second
     await local.close()
+
+
+async def test_whoever_waits_for_a_model_that_is_closed_is_told_so() -> None:
+    """Being cancelled instead, a call of the model process would never be answered."""
+    model = FakeEmbedder()
+    model.release.clear()
+    local = InProcess("local", lambda: model)  # type: ignore[arg-type, return-value]
+    # More than there are threads for long calls.
+    calls = [asyncio.create_task(local.encode(["a"] * 20)) for _ in range(6)]
+    while len(model.calls) < 4:  # noqa: ASYNC110 – it happens in threads
+        await asyncio.sleep(0.001)
+    await local.close()
+    model.release.set()
+    done = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert 2 == sum(isinstance(one, UpstreamFailed) for one in done)
+    assert 4 == sum(not isinstance(one, BaseException) for one in done)
+
+
+async def test_whoever_waits_for_a_load_is_told_that_it_was_closed() -> None:
+    release = threading.Event()
+
+    def open_() -> FakeEmbedder:
+        assert release.wait(10)
+        return FakeEmbedder()
+
+    local = InProcess("local", open_)  # type: ignore[arg-type]
+    waiting = asyncio.create_task(local.load())
+    await asyncio.sleep(0.01)
+    await local.close()
+    release.set()
+
+    with pytest.raises(UpstreamFailed):
+        await waiting
+    with pytest.raises(UpstreamFailed):
+        await local.load()
+
+
+async def test_a_model_that_is_loaded_in_the_moment_of_closing_is_closed() -> None:
+    model, threads = FakeEmbedder(), ThreadPoolExecutor(1)
+    opening = Opening("local", lambda: model, threads, tell=lambda _: "")
+    waiting = asyncio.create_task(opening.get())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    # Without giving the event loop a chance to see it: the load is done when this is.
+    threads.submit(int).result(10)
+    await opening.close()
+
+    with pytest.raises(UpstreamFailed):
+        await waiting
+    assert model.closed.wait(10)

@@ -16,9 +16,10 @@ from embedway_gateway.bulk.chunk import Chunk, chunks
 from embedway_gateway.bulk.encoder import Encoded, Encoder
 from embedway_gateway.bulk.error import BadInput, BadVectors, BulkError, PartsDiffer
 from embedway_gateway.bulk.parts import Parts
+from embedway_gateway.bulk.probe import Probe
 from embedway_gateway.bulk.sink import Sink
 from embedway_gateway.bulk.source import Source
-from embedway_upstream import InvalidRequest
+from embedway_upstream import EmbeddingError, InvalidRequest
 
 __all__ = ["Done", "Job", "Report"]
 
@@ -67,16 +68,17 @@ class Job:
         input_type = self.parts.manifest.input_type
         pool = ThreadPoolExecutor(self.in_flight, "embedway-bulk")
         waiting: _Waiting = {}
+        probe = Probe(self.parts, encoder)
         try:
             for chunk, digest in self._unfinished(report):
                 future = pool.submit(encoder.encode, chunk.texts, input_type=input_type)
                 waiting[future] = chunk, digest
                 if len(waiting) == self.in_flight:
-                    self._keep_done(waiting, report)
+                    self._keep_done(waiting, probe, report)
             while waiting:
-                self._keep_done(waiting, report)
+                self._keep_done(waiting, probe, report)
         except Exception:
-            self._rescue(waiting, report)
+            self._rescue(waiting, probe, report)
             raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -101,20 +103,22 @@ class Job:
         if any(index >= seen for index in self.parts.finished):
             raise self._changed(f"the input ends after {seen} chunks, before the last")
 
-    def _keep_done(self, waiting: _Waiting, report: Report) -> None:
+    def _keep_done(self, waiting: _Waiting, probe: Probe, report: Report) -> None:
         done, _ = wait(waiting, return_when=FIRST_COMPLETED)
         for future in sorted(done, key=lambda future: waiting[future][0].index):
             chunk, digest = waiting.pop(future)
-            self._keep(chunk, digest, future, report)
+            self._keep(chunk, digest, future, probe, report)
 
-    def _keep(self, chunk: Chunk, digest: str, future: Future[Encoded], report: Report) -> None:
+    def _keep(
+        self, chunk: Chunk, digest: str, future: Future[Encoded], probe: Probe, report: Report
+    ) -> None:
         try:
             encoded = future.result()
         except InvalidRequest as error:
             error.add_note(f"This was said of {_span(chunk)}.")
             raise
         vectors = encoded.vectors
-        self._require_like(chunk, encoded)
+        self._require_like(chunk, encoded, probe)
         self.parts.keep(
             chunk.index,
             len(chunk.rows),
@@ -124,17 +128,17 @@ class Job:
         self.done.tokens += encoded.usage.prompt_tokens
         self._count(len(chunk.rows), report, fresh=True)
 
-    def _rescue(self, waiting: _Waiting, report: Report) -> None:
+    def _rescue(self, waiting: _Waiting, probe: Probe, report: Report) -> None:
         for future in waiting:
             future.cancel()
         wait(waiting)
         for future, (chunk, digest) in waiting.items():
             if not future.cancelled() and future.exception() is None:
                 # The first error is the one to tell; a second, as of a full disk, adds nothing.
-                with suppress(BulkError):
-                    self._keep(chunk, digest, future, report)
+                with suppress(BulkError, EmbeddingError):
+                    self._keep(chunk, digest, future, probe, report)
 
-    def _require_like(self, chunk: Chunk, encoded: Encoded) -> None:
+    def _require_like(self, chunk: Chunk, encoded: Encoded, probe: Probe) -> None:
         """Vectors of the right number and size, in the space of those that came before."""
         known = self.parts.manifest
         rows, width = encoded.vectors.shape
@@ -147,6 +151,8 @@ class Job:
                 f"the finished parts have {known.width} in {known.vector_space}; find out what "
                 "was changed behind the model's name, or begin anew with --overwrite"
             )
+        probe.require_same(encoded.vector_space)
+        known = self.parts.manifest
         if (known.width, known.vector_space) != (width, space):
             self.parts.note(msgspec.structs.replace(known, width=width, vector_space=space))
 

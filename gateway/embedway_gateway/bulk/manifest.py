@@ -38,10 +38,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Of the vectors, once some have come and it is known."""
     width: int | None = None
     """Numbers in a vector, once some have come."""
+    probe: list[float] | None = None
+    """The vector of a test text, where the vector space was not told."""
 
     def require_same(self, wanted: Manifest, parts: str) -> None:
         """Raises `PartsDiffer`, with each difference, when `wanted` asks for something else."""
-        names = [name for name in self.__struct_fields__ if name not in ("vector_space", "width")]
+        names = [name for name in self.__struct_fields__ if name not in _SEEN]
         pairs = [(name, getattr(self, name), getattr(wanted, name)) for name in names]
         differences = [
             f"  {_OPTIONS.get(name, name)}: {_text(mine)} then, {_text(theirs)} now"
@@ -55,6 +57,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
                 + "\nRun again with the options it was begun with, or begin anew with --overwrite."
             )
 
+
+# What shows only when vectors come.
+_SEEN = ("vector_space", "width", "probe")
 
 _OPTIONS = {
     "model": "--model",

@@ -146,7 +146,7 @@ def _load(file: str | None, field: str, length: int, count: int, seed: int) -> L
     most = min(count, _MOST_TEXTS)
     if file is None:
         return Load(texts=synthetic(most, length, seed), seed=seed)
-    found, _, _ = read_texts([file], field=field, most=most)
+    found, *_ = read_texts([file], field=field, most=most)
     if not found:
         raise BadInput(f"{file} has no texts")
     if len(found) < count:

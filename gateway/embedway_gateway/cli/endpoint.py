@@ -45,8 +45,10 @@ TextField: TypeAlias = Annotated[
 ]
 
 
-def read_texts(files: Sequence[str], *, field: str, most: int) -> tuple[list[str], list[str], bool]:
-    """The first texts of files, where each stands, and whether there were more."""
+def read_texts(
+    files: Sequence[str], *, field: str, most: int
+) -> tuple[list[str], list[str], bool, int]:
+    """The first texts of files, where each stands, whether more come, and how many were empty."""
     import sys
     from itertools import islice
 
@@ -57,7 +59,8 @@ def read_texts(files: Sequence[str], *, field: str, most: int) -> tuple[list[str
     source = Source(files, fields, stdin=sys.stdin.buffer)
     rows = list(islice(source.rows(), most + 1))
     first = rows[:most]
-    return [row.text for row in first], [row.place for row in first], len(rows) > most
+    places = [row.place for row in first]
+    return [row.text for row in first], places, len(rows) > most, source.skipped
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -75,8 +75,11 @@ def mteb(
             encoder = EmbedwayEncoder(
                 embedder,
                 name=name or place.model,
-                # Kept results are an endpoint's own: the same model elsewhere is another one.
-                revision=_revision(f"{written} {symmetric}"),
+                # Kept results are an endpoint's own: the same model elsewhere, or asked otherwise,
+                # is another one.
+                revision=_revision(
+                    (written, symmetric, place.engine, place.model, astuple(place.prompts))
+                ),
                 symmetric=symmetric,
             )
             bar = terminal(error=True).is_terminal
@@ -104,10 +107,10 @@ Examples:
 """  # noqa: E501
 
 
-def _revision(settings: str) -> str:
+def _revision(settings: tuple[object, ...]) -> str:
     import hashlib
 
-    return hashlib.sha256(settings.encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
 
 
 def _told(found: Sequence[TaskScore], label: str, model: str, json_file: Path | None) -> None:

@@ -86,7 +86,7 @@ def similarity(
 def _of_file(file: str | None, field: str, limit: int) -> list[str]:
     if file is None:
         return []
-    found, _, more = read_texts([file], field=field, most=limit)
+    found, _, more, _ = read_texts([file], field=field, most=limit)
     if more:
         say(f"The first {limit:,} texts of {file} are used; --limit takes more.")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import msgspec
@@ -57,8 +57,18 @@ class Collection:
     """Queries without any judgement, which are left out."""
 
     def texts(self) -> Iterator[str]:
-        """Of the passages, in their order; empty for those without."""
-        return (entry.text for entry in entries(self.places.corpus))
+        """
+        Of the passages, in their order; empty for those without. Raises `BadInput` where the corpus
+        is not that which was read before: scores would be those of other passages.
+        """
+        pairs = zip_longest(self.ids, entries(self.places.corpus))
+        for number, (name, entry) in enumerate(pairs, 1):
+            if entry is None or entry.id != name:
+                raise BadInput(
+                    f"{self.places.corpus} was changed while it was read: passage {number:,} is "
+                    "another; run again"
+                )
+            yield entry.text
 
 
 class _Line(msgspec.Struct):

@@ -77,9 +77,8 @@ class Caller:
             case Score():
                 self._begin(ask.number, self._score(ask))
             case Cancel():
-                if call := self._calls.get(ask.number):
-                    call.cancel()
-                else:
+                call = self._calls.get(ask.number)
+                if call is None or not call.cancel():
                     # The answer was on its way.
                     self._unload(ask.number)
             case Unload():

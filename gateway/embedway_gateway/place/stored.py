@@ -29,11 +29,12 @@ Vector = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Texts of a file, where each stands, and whether the file has more."""
+    """Texts of a file, where each stands, whether it has more, and empty ones that are left out."""
 
     texts: Sequence[str]
     places: Sequence[str]
     more: bool = False
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,11 @@ def _by_place(spec: Spec, path: Path, texts: Texts) -> dict[str, Vector]:
     else:
         pairs = [vector for _, _, vector in islice(_pairs(spec, path), count + 1)]
         there, vectors = len(pairs), pairs[:count]
+    if texts.skipped and (texts.more or there != count):
+        raise BadInput(
+            f"{path}: {texts.skipped:,} of the texts are empty, and it cannot be told whether they "
+            "have vectors there; remove them, and their vectors, or take all texts (--limit)"
+        )
     if there < count or (there > count and not texts.more):
         raise BadInput(
             f"{path} has {'more' if there > count else f'only {there:,}'} vectors for "

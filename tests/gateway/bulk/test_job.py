@@ -315,6 +315,40 @@ def test_an_untold_vector_space_matches_any_of_its_size(
     assert run(make_encoder(vector_space=None), "resume").rows == 9
 
 
+class Other:
+    """Another model of the same size, behind the same name."""
+
+    def __init__(self, encoder: Any) -> None:
+        self._encoder = encoder
+
+    def encode(self, batch: Sequence[str], *, input_type: str) -> Any:
+        return self._encoder.encode([f"other {text}" for text in batch], input_type=input_type)
+
+
+@pytest.mark.parametrize(("then", "now"), [(None, None), (None, "vs1-a"), ("vs1-a", None)], ids=str)
+def test_an_untold_vector_space_does_not_hide_another_model(
+    *,
+    tmp_path: Path,
+    bulk: Any,
+    make_encoder: Any,
+    interrupt_after: Any,
+    interrupted: Any,
+    then: str | None,
+    now: str | None,
+) -> None:
+    run = bulk(tmp_path / "out.npy", [file_of(tmp_path, texts(9))], in_flight=1)
+    with pytest.raises(interrupted):
+        run(make_encoder(vector_space=then), report=interrupt_after(1))
+
+    with pytest.raises(BadVectors, match="--overwrite"):
+        run(Other(make_encoder(vector_space=now)), "resume")
+
+    assert not (tmp_path / "out.npy").exists()
+    # Nothing of the other was kept: the right model goes on where it was.
+    assert run(make_encoder(vector_space=then), "resume").resumed == 3
+    assert np.array_equal(expected(texts(9)), vectors_in(tmp_path / "out.npy"))
+
+
 @pytest.mark.parametrize("broken", [np.zeros((2, 4), np.float32), np.full((3, 4), np.nan)])
 def test_vectors_are_counted_and_finite(
     tmp_path: Path, bulk: Any, encoder: Any, broken: NDArray[np.float32]

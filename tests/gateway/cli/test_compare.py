@@ -306,6 +306,22 @@ def test_an_index_as_a_file_is_compared_with_an_endpoint(
     assert "Cause: another model or revision" in other.stdout
 
 
+def test_vectors_are_not_taken_for_those_of_other_texts_where_some_are_empty(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """By their place alone: behind an empty text each would be the next one's."""
+    npy = an_index(tmp_path / "old.npy", TEXTS)
+    (tmp_path / "texts.txt").write_text("\n".join([*TEXTS[:5], "", *TEXTS[5:]]))
+    given = (f"file:{npy}", f"tei+{serve(TEI())}", "--texts", str(tmp_path / "texts.txt"))
+
+    whole, part = compared(*given), compared(*given, "--limit", "10")
+
+    # As `embedway embed --skip-empty` leaves them out.
+    assert whole.exit_code == 0, whole.output
+    assert part.exit_code == 2
+    assert "1 of the texts are empty" in part.stderr
+
+
 def test_the_texts_of_an_index_are_found_by_what_they_say(serve: Serve, tmp_path: Path) -> None:
     """In another order, twice, and not all of them."""
     old = an_index(tmp_path / "old.jsonl", [*TEXTS, TEXTS[3]])

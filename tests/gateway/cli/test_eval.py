@@ -264,3 +264,38 @@ def test_mteb_is_told_what_to_run(options: list[str], words: str) -> None:
 
     assert done.exit_code == 2
     assert words in done.output
+
+
+def test_kept_results_of_mteb_are_those_of_the_same_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else --resume would give the scores of one for those of another."""
+    revisions: list[object] = []
+
+    def run(encoder: Any, *_: object, **__: object) -> Iterator[object]:
+        revisions.append(encoder._revision)
+        return iter(())
+
+    monkeypatch.setattr("embedway_gateway.evaluation.tasks.find_tasks", lambda *_: [])
+    monkeypatch.setattr("embedway_gateway.evaluation.tasks.run_tasks", run)
+    upstream = "{name: up, engine: tei, url: 'http://127.0.0.1:9'}"
+    config = tmp_path / "embedway.yaml"
+
+    def asked(*options: str, query: str = "") -> None:
+        config.write_text(
+            f"models: [{{name: m, dimensions: 8, prompts: {{query: '{query}', document: ''}}, "
+            f"upstreams: [{upstream}]}}]"
+        )
+        done = CliRunner().invoke(application(), ["eval", "mteb", *options, "--tasks", "SciFact"])
+        assert 0 == done.exit_code, done.output
+
+    url = "http://127.0.0.1:9/v1#m"
+    asked(url)
+    asked(url)
+    asked(url, "--engine", "embedway")
+    asked(url, "--symmetric", "query")
+    asked(f"{config}#m")
+    asked(f"{config}#m", query="query: ")
+
+    assert revisions[0] == revisions[1]
+    assert 5 == len(set(revisions))

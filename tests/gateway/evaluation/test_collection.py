@@ -42,6 +42,15 @@ def test_beirs_form_is_read(folder: Path) -> None:
     assert (found.empty, found.missing, found.unjudged) == (1, 0, 1)
 
 
+@pytest.mark.parametrize("ids", [("d1", "d2"), ("d1", "d2", "d10", "d3"), ("d2", "d1", "d10")])
+def test_a_corpus_that_changes_meanwhile_is_told(folder: Path, ids: tuple[str, ...]) -> None:
+    found = read_collection(find(folder))
+    write(folder, "corpus.jsonl", **dict.fromkeys(ids, ("", "text")))
+
+    with pytest.raises(BadInput, match="was changed while it was read"):
+        list(found.texts())
+
+
 @pytest.mark.parametrize(
     "text",
     [

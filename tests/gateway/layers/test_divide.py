@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from embedway_gateway.layers.bound import Bounds
@@ -16,6 +18,7 @@ from embedway_upstream import (
     RerankRequest,
     RerankResponse,
     RerankResult,
+    UpstreamFailed,
     Usage,
 )
 
@@ -77,3 +80,28 @@ async def test_one_document_that_is_too_large_is_too_long() -> None:
 
     with pytest.raises(InputTooLong, match="send it in parts"):
         await divide.send(RerankRequest("m", "query", TEXTS[:3]))
+
+
+@pytest.mark.parametrize(("other", "comparable"), [("tei", True), ("local", False)])
+async def test_scores_of_several_engines_are_not_put_together(
+    *, other: str, comparable: bool
+) -> None:
+    """As when a fallback takes over between two pieces: its scores may be on another scale."""
+
+    class Changing(Ranker):
+        async def send(self, request: RerankRequest) -> RerankResponse:
+            name = "two" if TEXTS[-1] in request.documents else "one"
+            return replace(await super().send(request), served_by=name)
+
+    capacity, inner = Capacity(), Changing(32)
+    route = Route([Target("up", Learn(inner, capacity, documents_of), capacity=capacity)])
+    engines = {"one": "tei", "two": other}
+    divide = Divide(route, route.bounds, Budget(), engines=engines)
+    request = RerankRequest("m", "query", TEXTS)
+
+    if comparable:
+        assert (await Ranker(100).send(request)).results == (await divide.send(request)).results
+        return
+    with pytest.raises(UpstreamFailed, match=r"several engines \(local, tei\)") as caught:
+        await divide.send(request)
+    assert caught.value.retryable

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import httpx
 import numpy as np
@@ -15,10 +17,16 @@ import pytest
 from doubles.gateway_process import running_gateway
 from doubles.model_process import ModelProcess, model_process, until
 from embedway_gateway.local_rerank import LocalRerank
+from embedway_gateway.metric import Metrics
+from embedway_gateway.model_process import message
+from embedway_gateway.model_process.caller import Caller
+from embedway_gateway.model_process.held import Held
 from embedway_gateway.model_process.line import Line
 from embedway_gateway.model_process.rank_out_of_process import RankOutOfProcess
-from embedway_gateway.rank_in_process import rank_in_process
-from embedway_gateway.runtime import Loads
+from embedway_gateway.rank_in_process import RankInProcess, rank_in_process
+from embedway_gateway.runtime import Loads, RankFacts
+from embedway_gateway.runtimes import Makers
+from embedway_local import LocalRanking, LocalReranker
 from embedway_upstream import DeadlineExceeded, InvalidRequest, RerankRequest, UpstreamFailed
 
 Serve: TypeAlias = Callable[[Loads], AbstractAsyncContextManager[LocalRerank]]
@@ -104,6 +112,45 @@ async def test_nothing_is_computed_after_the_deadline() -> None:
             await local.send(request(deadline=0.0))
 
 
+async def test_what_nobody_waits_for_ends() -> None:
+    class Slow:
+        model, device, max_tokens = "m", "cpu", 8
+        scored = 0
+
+        def score(self, _query: str, documents: Any) -> LocalRanking:
+            self.scored += len(documents)
+            begun.set()
+            assert release.wait(10)
+            return LocalRanking(np.zeros(len(documents), np.float32), 0, 0)
+
+        def close(self) -> None: ...
+
+    begun, release, slow = threading.Event(), threading.Event(), Slow()
+    ranker = RankInProcess("up", lambda: cast("LocalReranker", slow))
+    call = asyncio.create_task(ranker.score("q", ["a"] * 1000))
+    await until(begun.is_set)
+    call.cancel()
+    await asyncio.wait([call])
+    release.set()
+    # The thread is free again.
+    await asyncio.to_thread(ranker._threads.shutdown)
+
+    assert 256 == slow.scored
+
+
+@both
+async def test_many_documents_have_the_scores_that_few_have(serve: Serve) -> None:
+    many = tuple(DOCUMENTS) * (600 // len(DOCUMENTS) + 1)
+    async with serve(LOADS) as local:
+        response = await local.send(request(*many))
+        with pytest.raises(InvalidRequest, match=f"{len(many)} has a lone surrogate"):
+            await local.send(request(*many, "a\ud800"))
+
+    scores = {result.index: result.relevance_score for result in response.results}
+    found = np.array([scores[i] for i in range(len(many))]).reshape(-1, len(DOCUMENTS))
+    np.testing.assert_allclose(found, np.broadcast_to(SCORES, found.shape), atol=1e-5)
+
+
 async def test_workers_share_one_and_it_comes_back() -> None:
     async with model_process() as process, of(process) as local, of(process) as other:
         before = await local.send(request())
@@ -118,6 +165,38 @@ async def test_workers_share_one_and_it_comes_back() -> None:
         assert before.results == after.results
         assert local.present()
         assert 1 == process.models
+
+
+class Passing:
+    """A ranker whose load is cancelled just when it has ended."""
+
+    problem, name, gone = "", "up", False
+
+    def __init__(self) -> None:
+        self.caller: Caller
+        self.closed = asyncio.Event()
+
+    async def load(self) -> RankFacts:
+        cancel = message.encode(message.Cancel(1))
+        asyncio.get_running_loop().call_soon(self.caller._received, cancel, np.empty(0, np.uint8))
+        return RankFacts(model="m", device="cpu", max_tokens=8)
+
+    async def score(self, query: str, documents: Any, *, deadline: float | None = None) -> Any:
+        raise AssertionError
+
+    async def close(self) -> None:
+        self.closed.set()
+
+
+async def test_a_load_that_is_given_up_in_the_moment_of_its_end_is_given_back() -> None:
+    metrics, ranker = Metrics(), Passing()
+    held = Held(metrics.local_models, Makers(ranker=lambda _name, _loads: ranker))
+    ranker.caller = Caller(held, metrics)
+    load = message.encode(message.LoadRanker(1, LOADS))
+    ranker.caller._received(load, np.empty(0, np.uint8))
+
+    async with asyncio.timeout(10):
+        await ranker.closed.wait()
 
 
 def test_two_workers_of_a_gateway_load_it_once(tmp_path: Path) -> None:

@@ -111,6 +111,25 @@ async def test_more_documents_than_the_engine_takes_are_divided(
         assert [32, 32, 32, 4] == sorted((len(s["texts"]) for s in server.seen), reverse=True)
 
 
+async def test_pieces_that_several_engines_scored_are_no_ranking(
+    servers: dict[str, tuple[RerankUpstream, str]],
+) -> None:
+    upstreams = [
+        {"name": engine, "engine": engine, "url": servers[engine][1], "max_inputs": 16}
+        for engine in ("tei", "vllm")
+    ]
+    model = {"name": "ranker", "capabilities": ["rerank"], "upstreams": upstreams}
+    gateway = create_app(Config.model_validate({"models": [model]}))
+    transport = httpx.ASGITransport(gateway)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        many = await ask(http, documents=[f"text {number}" for number in range(100)])
+        few = await ask(http)
+    await gateway.close()
+
+    assert (502, 200) == (many.status_code, few.status_code)
+    assert "several engines (tei, vllm)" in many.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("fault", ["dropped", "duplicated", 500])
 async def test_a_spoiled_reply_is_tried_again_and_never_passed_on(
     client: httpx.AsyncClient, server: RerankUpstream, fault: Any

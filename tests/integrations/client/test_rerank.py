@@ -73,6 +73,22 @@ def test_the_most_relevant_comes_first_with_its_number_and_score(ranking, rank):
     assert ranking.bodies == [{"model": "m", "query": "q", "documents": DOCUMENTS}]
 
 
+def test_scores_of_a_fallback_are_not_put_among_others(ranking, rank):
+    """It may be another engine, with scores on another scale."""
+
+    class Once(dict[str, str]):
+        def items(self):
+            told = {"x-embedway-fallback": "local"} if len(ranking.bodies) == 2 else {}
+            return told.items()
+
+    ranking.headers = Once()
+    with (
+        Client("m", base_url=ranking.url, batch_size=2, max_concurrency=1) as client,
+        pytest.raises(UpstreamFailed, match="cannot be compared"),
+    ):
+        rank(client, "q", DOCUMENTS)
+
+
 def test_top_n_gives_the_best_of_all(ranking, rank):
     with Client("m", base_url=ranking.url) as client:
         assert [r.index for r in rank(client, "q", DOCUMENTS, top_n=2)] == _expected(

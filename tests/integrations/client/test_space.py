@@ -83,6 +83,18 @@ def test_a_change_may_be_accepted(server, ask):
         assert ask(client, ["a"]).vector_space == "vs1-b"
 
 
+def test_an_accepted_space_that_is_not_told_is_not_taken_for_the_former(server, ask):
+    """Else this process would stand in for it with the former one's vectors."""
+    with Client("m", base_url=server.url, accept_space_change=True) as client:
+        server.headers[SPACE] = "vs1-a"
+        ask(client, ["a"])
+        del server.headers[SPACE]
+        server.vectors.dimensions = 4
+        ask(client, ["a"])
+
+        assert client.vector_space is None
+
+
 def test_the_error_says_what_it_means_and_how_to_go_on(server, ask):
     with Client("m", base_url=server.url, vector_space="vs1-a") as client:
         server.headers[SPACE] = "vs1-b"

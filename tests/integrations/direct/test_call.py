@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 
+from doubles.tiny_bert import write_tiny_bert
 from embedway_client import VectorSpaceChanged
 from embedway_upstream import (
     BadReply,
@@ -210,6 +211,33 @@ def test_this_process_stands_in_only_for_the_space_that_was_named(
     np.testing.assert_allclose(result.vectors, expected, rtol=0, atol=1e-6)
     assert result.fallback
     assert "vs1-other" in caught.value.__notes__[0]
+
+
+def test_this_process_stands_in_with_the_prompts_that_the_deployment_is_sent(
+    tmp_path, direct, ask, nowhere
+):
+    """Those in the model's own files are put before no text that is sent."""
+    from embedway_local import LocalEmbedder
+
+    model = str(write_tiny_bert(tmp_path / "model"))
+    own = {"prompts": {"query": "the car ", "document": "short "}}
+    (tmp_path / "model" / "config_sentence_transformers.json").write_text(json.dumps(own))
+    with LocalEmbedder(model) as local:
+        prompted = local.space.fingerprint
+    with LocalEmbedder(model, prompts={}) as local:
+        bare, expected = local.space.fingerprint, local.embed(["Two words"])
+    options = {"model": model, "url": nowhere, "fallback": "local"}
+    with direct(**options, vector_space=bare) as client:
+        result = ask(client, ["Two words"])
+    with (
+        direct(**options, vector_space=prompted) as client,
+        pytest.raises(UpstreamUnreachable) as caught,
+    ):
+        ask(client, ["Two words"])
+
+    np.testing.assert_allclose(result.vectors, expected, rtol=0, atol=1e-6)
+    assert result.fallback
+    assert f"the local model's vector space is {bare}" in caught.value.__notes__[0]
 
 
 def test_nothing_is_asked_for_no_texts(world, direct, ask):

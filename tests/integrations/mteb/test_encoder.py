@@ -11,6 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from doubles.engine_server import vectors_of
+from embedway_client import collect_usage
+from embedway_client.embedding import EmbeddingResult
+from embedway_client.usage import Report
+from embedway_upstream import Usage
 from mteb_embedway import EmbedwayEncoder
 
 
@@ -98,6 +102,36 @@ def test_beirs_interface_is_there(encoder: EmbedwayEncoder) -> None:
         np.testing.assert_array_equal(found, expected("document", ["A one", "two"]))
 
 
+def test_a_passage_without_a_title_is_its_text(encoder: EmbedwayEncoder) -> None:
+    corpus: Any = {"title": [None, "B"], "text": ["one", "two"]}
+
+    found = encoder.encode_corpus(corpus)
+
+    np.testing.assert_array_equal(found, expected("document", ["one", "B two"]))
+
+
+@pytest.mark.parametrize("corpus", [[{"text": None}], {"text": [None]}, [{"text": 7}]])
+def test_a_passage_without_a_text_is_refused(encoder: EmbedwayEncoder, corpus: Any) -> None:
+    with pytest.raises(TypeError, match="the text of a passage"):
+        encoder.encode_corpus(corpus)
+
+
+def test_usage_is_collected_around_it() -> None:
+    class Telling(Recorder):
+        def embed(
+            self, texts: Iterable[str], *, input_type: str = "document"
+        ) -> NDArray[np.float32]:
+            Report("m", None).embedded(
+                EmbeddingResult(np.ones((1, 8), np.float32), Usage(3, 3), None, fallback=False)
+            )
+            return super().embed(texts, input_type=input_type)
+
+    with collect_usage() as collected:
+        EmbedwayEncoder(Telling(), name="m").encode(TEXTS)
+
+    assert collected.total_tokens == 3
+
+
 def test_many_texts_keep_their_order(client: Recorder) -> None:
     texts = [f"text {n}" for n in range(2000)]
     encoder = EmbedwayEncoder(client, name="m", concurrency=3)
@@ -121,6 +155,7 @@ def test_an_empty_text_has_a_row_of_zeros_and_is_not_sent(
     ("inputs", "words"),
     [
         ("one string", "a list of texts"),
+        ({"q1": "one", "q2": "two"}, "a mapping was given"),
         ([7], "int is neither a text"),
         ([{"image": [object()]}], "the task has image"),
         ([{"text": "one"}], "without a list of texts"),
