@@ -49,5 +49,10 @@ class Cell:
         try:
             value: object = scalar.as_py()
         except ValueError:
-            return str(scalar.cast("string").as_py())
-        return value
+            return _text(scalar)
+        # Pandas', which Arrow gives instead of that error where it is installed.
+        return _text(scalar) if type(value).__module__.startswith("pandas.") else value
+
+
+def _text(scalar: Any) -> str:
+    return str(scalar.cast("string").as_py())
