@@ -132,6 +132,8 @@ class OpenAIUpstream:
             "model": "whatever",
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
+        if fault == "huge usage":
+            answer["usage"] = {"prompt_tokens": 2**63, "total_tokens": 2**63}
         return json.dumps(answer).encode()
 
 

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from doubles.gateway_process import GatewayProcess, running_gateway
+from doubles.keyed import Keys
 from doubles.openai_upstream import OpenAIUpstream
 from doubles.serving import served
 from doubles.worker import die_at_once
@@ -82,6 +83,38 @@ def test_what_a_dead_worker_had_begun_is_not_counted_for_ever(
     while in_flight(gateway) > 0:
         assert time.monotonic() < end + 15
         time.sleep(0.1)
+
+
+def test_a_new_worker_asks_for_keys_though_the_configuration_no_longer_does(
+    tmp_path: Path, upstream: OpenAIUpstream
+) -> None:
+    Keys(tmp_path).make("app")
+    path = tmp_path / "embedway.yaml"
+    with served(upstream) as url:
+        models = (
+            f"models: [{{name: m, dimensions: 8, upstreams: "
+            f"[{{name: up, engine: openai, url: '{url}'}}]}}]\n"
+        )
+        path.write_text(f"{models}server: {{keys: '{tmp_path / 'keys.yaml'}'}}\n")
+        with running_gateway("--workers", "2", "--config", str(path)) as gateway:
+            gateway.wait_ready()
+            path.write_text(models)
+            told(gateway, "needs a restart", 1)
+            for worker in workers_of(gateway):
+                worker.kill()
+            told(gateway, "starting another", 2)
+            with httpx.Client(base_url=gateway.base_url, timeout=60) as http:
+                for _ in range(8):
+                    # Each of them on a connection of its own.
+                    headers = {"connection": "close"}
+                    assert http.get("/models", headers=headers).status_code == 401
+
+
+def told(gateway: GatewayProcess, words: str, times: int) -> None:
+    end = time.monotonic() + 30
+    while sum(words in line for line in gateway.log) < times:
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_workers_end_when_their_supervisor_is_killed(gateway: GatewayProcess) -> None:

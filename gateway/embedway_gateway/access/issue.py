@@ -30,10 +30,12 @@ def create(
 ) -> tuple[Key, str]:
     """A new key and its secret, which is kept nowhere. Raises `KeysError`."""
     now = clock()
-    if expires is not None and expires <= now:
-        raise KeysError("the key would have expired already")
+    _require_future(expires, now)
     secret = make_secret()
     with file.change() as keys:
+        if any(key.id == name for key in keys):
+            # To revoke or rotate it would be to revoke or rotate both.
+            raise KeysError(f"{name!r} is the id of another key; choose another name")
         if any(key.name == name and key.state(now) == "valid" for key in keys):
             raise KeysError(
                 f"there is a valid key named {name!r} already; `embedway keys rotate {name}` "
@@ -79,12 +81,13 @@ def rotate(
     `overlap`. Both count as one caller. Raises `KeysError`.
     """
     now = clock()
+    _require_future(expires, now)
     secret = make_secret()
     with file.change() as keys:
         found = _valid(keys, which, now)
         end = now + overlap
-        # Of several, as during another overlap, the latest.
-        _, latest = max(found, key=lambda item: item[1].created)
+        # Of several, as during another overlap, the latest; of one second, the last in the file.
+        _, latest = max(found, key=lambda item: (item[1].created, item[0]))
         for place, key in found:
             until = end if key.expires is None else min(end, key.expires)
             keys[place] = key.model_copy(update={"expires": until})
@@ -98,6 +101,11 @@ def rotate(
         )
         keys.append(new)
     return new, secret
+
+
+def _require_future(expires: datetime | None, now: datetime) -> None:
+    if expires is not None and expires <= now:
+        raise KeysError("the key would have expired already")
 
 
 def _as_long(key: Key, now: datetime) -> datetime | None:

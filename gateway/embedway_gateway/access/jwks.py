@@ -149,5 +149,6 @@ def public_key(published: dict[str, object], algorithm: str) -> jwt.PyJWK | None
         return None
     try:
         return jwt.PyJWK(published, algorithm)
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, ValueError, TypeError):
+        # Not all that a damaged key can bring about is an error of PyJWT's.
         return None

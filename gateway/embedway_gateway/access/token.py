@@ -26,6 +26,10 @@ _LONGEST = 16 * 1024
 _LONGEST_NAME = 128
 # A token is sent with many requests; to verify it costs as much as 30 requests' layers.
 _REMEMBERED = 4096
+# Beyond it a limit is none, and arithmetic ends.
+_HIGHEST = 10**15
+# What PyJWT lets through of JSON that is too deep, or has numbers beyond all bounds.
+_UNREADABLE = (RecursionError, OverflowError, ValueError, TypeError)
 _LIMITS = ("rpm", "tpm", "texts_per_minute", "max_concurrency")
 
 
@@ -82,7 +86,7 @@ class Tokens:
         config = self._config
         try:
             head = jwt.get_unverified_header(token)
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, *_UNREADABLE):
             raise Refused("The token is malformed.", reason="bad_token") from None
         algorithm = head.get("alg")
         if algorithm not in config.algorithms:
@@ -103,12 +107,12 @@ class Tokens:
             )
         except jwt.ExpiredSignatureError:
             raise Refused("The token has expired.", reason="expired") from None
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, *_UNREADABLE) as error:
             # The class alone: messages may hold what was sent.
             raise Refused(
                 f"The token is not valid here: {_why(error)}.", reason="bad_token"
             ) from None
-        return self._caller(claims), float(claims["exp"]) + config.leeway
+        return self._caller(claims), _end(claims["exp"]) + config.leeway
 
     def _caller(self, claims: Mapping[str, object]) -> Caller:
         config, names = self._config, self._config.claims
@@ -122,7 +126,7 @@ class Tokens:
             raise Refused(f"The token has no usable claim {names.name}.", reason="bad_token")
         stated = {limit: claims.get(getattr(names, limit)) for limit in _LIMITS}
         for limit, value in stated.items():
-            if value is not None and (type(value) is not int or value < 1):
+            if value is not None and (type(value) is not int or not 1 <= value <= _HIGHEST):
                 claim = getattr(names, limit)
                 raise Refused(f"The token's claim {claim} is no whole number.", reason="bad_token")
         limits = {
@@ -160,7 +164,14 @@ class Tokens:
         return stated == wanted or (isinstance(stated, list) and wanted in stated)
 
 
-def _why(error: jwt.PyJWTError) -> str:
+def _end(stated: object) -> float:
+    try:
+        return float(stated)  # type: ignore[arg-type]
+    except OverflowError:
+        return float("inf")
+
+
+def _why(error: Exception) -> str:
     if isinstance(error, jwt.InvalidAudienceError):
         return "it is for somebody else (aud)"
     if isinstance(error, jwt.InvalidIssuerError):

@@ -209,8 +209,11 @@ def _span(text: str) -> timedelta:
     from embedway_gateway.config.value import Pause
 
     try:
-        return timedelta(seconds=TypeAdapter(Pause).validate_python(text))
+        span = timedelta(seconds=TypeAdapter(Pause).validate_python(text))
+        # Beyond the last of all days there is no moment.
+        _ = datetime.now(UTC) + span
     except (ValidationError, OverflowError):
         raise typer.BadParameter(
             f"{text!r} is not understood; write 90d, 12h, 30m, or a date such as 2027-01-31"
         ) from None
+    return span

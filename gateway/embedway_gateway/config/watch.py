@@ -80,7 +80,26 @@ class Watch:
             return News(None)
         self._tell_what_waits(config)
         self.warn(config)
-        return News(config)
+        return News(self._settled_at_start(config))
+
+    def _settled_at_start(self, config: Config) -> Config:
+        """
+        With what needs a restart as it was. A worker that is made anew inherits the socket: without
+        the keys it would be open to all who reach that, and its limits would not be the others'.
+        """
+        first = self._first
+        if first is None:
+            return config
+        live = {name: getattr(config.server, name) for name in _LIVE}
+        server = first.server.model_copy(update=live)
+        return config.model_copy(
+            update={
+                "server": server,
+                "limits": first.limits,
+                "usage": first.usage,
+                "tracing": first.tracing,
+            }
+        )
 
     def warn(self, config: Config) -> None:
         """Log who else may change or read what it depends on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from embedway_gateway.layers.culprit import SUSPICIOUS
-from embedway_gateway.layers.flight import Call, Caller, Text, deliver, shares
+from embedway_gateway.layers.flight import Call, Caller, Text, deliver, keys, shares
 from embedway_gateway.layers.lane import Lane
 from embedway_upstream import EmbeddingResponse, RateLimited, UpstreamError
 
@@ -13,11 +13,12 @@ __all__ = ["fail", "give", "is_patient", "leave_behind", "line_up", "release", "
 def line_up(lane: Lane, caller: Caller) -> None:
     """Let the caller wait for its texts, the same ones as others where there are such."""
     fresh = []
-    for place, value in enumerate(caller.request.inputs):
-        text = lane.flying.get(value)
+    values = caller.request.inputs
+    for place, key in enumerate(keys(caller.request)):
+        text = lane.flying.get(key)
         if text is None:
-            text = lane.flying[value] = Text(value)
-            call = lane.alone.get(value)
+            text = lane.flying[key] = Text(values[place], key)
+            call = lane.alone.get(key)
             if call is None:
                 fresh.append(text)
             else:

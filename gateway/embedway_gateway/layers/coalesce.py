@@ -18,7 +18,7 @@ from embedway_gateway.layers.boarding import (
     wanted,
 )
 from embedway_gateway.layers.culprit import SUSPICIOUS, suspects
-from embedway_gateway.layers.flight import Call, Caller, Text, require_whole
+from embedway_gateway.layers.flight import Call, Caller, Key, Text, keys, require_whole
 from embedway_gateway.layers.lane import MOST, Lane, charge
 from embedway_gateway.layers.linger import Linger
 from embedway_gateway.layers.travel import Onlooker, Unseen
@@ -101,18 +101,19 @@ class Coalesce:
             lane = self._query
         else:
             lane = self._document
-        if self._may_go(lane, request.inputs):
-            return await self._go(request, lane)
+        known = keys(request)
+        if self._may_go(lane, request.inputs, known):
+            return await self._go(request, lane, known)
         return await self._wait(request, lane)
 
-    def _may_go(self, lane: Lane, inputs: tuple[str, ...]) -> bool:
+    def _may_go(self, lane: Lane, inputs: tuple[str, ...], known: tuple[Key, ...]) -> bool:
         """Whether a request can leave at once, and alone."""
         if self._query.waiting or self._document.waiting or not self._is_room(lane):
             return False
         if self._linger.concerns(self._running, self._room.slots()):
             return False
-        for known in (lane.flying, lane.alone):
-            if known and not known.keys().isdisjoint(inputs):
+        for away in (lane.flying, lane.alone):
+            if away and not away.keys().isdisjoint(known):
                 return False
         count = len(inputs)
         if count > 1 and len(set(inputs)) < count:
@@ -129,9 +130,11 @@ class Coalesce:
             return True
         return lane.running < slots - int(slots * _KEPT_FREE)
 
-    async def _go(self, request: EmbeddingRequest, lane: Lane) -> EmbeddingResponse:
+    async def _go(
+        self, request: EmbeddingRequest, lane: Lane, known: tuple[Key, ...]
+    ) -> EmbeddingResponse:
         call, inputs = Call([]), request.inputs
-        lane.let_go(inputs, call)
+        lane.let_go(known, call)
         self._begin(lane)
         begun = self._clock()
         self._onlooker.at_once(begun)
@@ -149,7 +152,7 @@ class Coalesce:
         else:
             return response
         finally:
-            lane.land(inputs)
+            lane.land(known)
             self._end(lane)
 
     async def _wait(self, request: EmbeddingRequest, lane: Lane) -> EmbeddingResponse:

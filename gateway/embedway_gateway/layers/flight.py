@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Call", "Caller", "Text", "deliver", "require_whole", "shares"]
+__all__ = ["Call", "Caller", "Key", "Text", "deliver", "keys", "require_whole", "shares"]
+
+Key: TypeAlias = str | tuple[str, str]
+"""What a text is known by on its way."""
 
 
 def shares(total: int, texts: Sequence[str]) -> list[int]:
@@ -42,6 +45,15 @@ def shares(total: int, texts: Sequence[str]) -> list[int]:
         found.append(upto - given)
         given = upto
     return found
+
+
+def keys(request: EmbeddingRequest) -> tuple[Key, ...]:
+    """
+    What each text is known by on its way: itself, and whose it is where nobody may learn from the
+    time of an answer what others embed.
+    """
+    tenant = request.tenant
+    return tuple([(tenant, text) for text in request.inputs]) if tenant else request.inputs
 
 
 def require_whole(response: EmbeddingResponse, texts: int) -> None:
@@ -199,10 +211,11 @@ class Call:
 class Text:
     """A text that waits or is on its way, and the inputs that it is for."""
 
-    __slots__ = ("call", "places", "value")
+    __slots__ = ("call", "key", "places", "value")
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, key: Key) -> None:
         self.value = value
+        self.key = key
         self.places: list[tuple[Caller, int]] = []
         """Nobody waits for it when there are none."""
         self.call: Call | None = None

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from embedway_gateway.layers.bound import Bounds
-from embedway_gateway.layers.flight import Call, Text
+from embedway_gateway.layers.flight import Call, Key, Text
 
 __all__ = ["MOST", "Lane", "charge"]
 
@@ -34,29 +34,29 @@ class Lane:
         """Texts that wait, and somebody for them."""
         self.running = 0
         """Calls with texts of this lane."""
-        self.flying: dict[str, Text] = {}
+        self.flying: dict[Key, Text] = {}
         """All that others may join, by what they say."""
-        self.alone: dict[str, Call] = {}
+        self.alone: dict[Key, Call] = {}
         """And those that a caller carries himself, which are no `Text` until they are joined."""
         self.passed = 0.0
         """What it was given, for its share, since both began to wait."""
         self._first: deque[Text] = deque()
         self._lines: deque[deque[Text]] = deque()
 
-    def let_go(self, inputs: tuple[str, ...], call: Call) -> None:
+    def let_go(self, known: tuple[Key, ...], call: Call) -> None:
         """A caller carries its texts, none of which is on its way yet."""
-        if len(inputs) == 1:
-            self.alone[inputs[0]] = call
+        if len(known) == 1:
+            self.alone[known[0]] = call
         else:
-            self.alone.update(dict.fromkeys(inputs, call))
+            self.alone.update(dict.fromkeys(known, call))
 
-    def land(self, inputs: tuple[str, ...]) -> None:
+    def land(self, known: tuple[Key, ...]) -> None:
         """The caller who carried them is done."""
-        if len(self.alone) == len(inputs):
+        if len(self.alone) == len(known):
             self.alone.clear()
         else:
-            for value in inputs:
-                del self.alone[value]
+            for key in known:
+                del self.alone[key]
 
     def add(self, texts: Sequence[Text]) -> None:
         """Let texts of one caller wait, of which there is one at least."""
@@ -67,7 +67,7 @@ class Lane:
         """Let texts wait in front of all others: their call was given up, not they."""
         for text in texts:
             text.call = None
-            self.flying[text.value] = text
+            self.flying[text.key] = text
         self._first.extendleft(reversed(texts))
         self.waiting += len(texts)
 
@@ -123,8 +123,8 @@ class Lane:
 
     def forget(self, text: Text) -> None:
         """Let nobody join it any more."""
-        if self.flying.get(text.value) is text:
-            del self.flying[text.value]
+        if self.flying.get(text.key) is text:
+            del self.flying[text.key]
 
     def _count_off(self, texts: int) -> None:
         self.waiting -= texts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections import deque
 from collections.abc import Sequence
@@ -153,33 +154,38 @@ class RedisQuota:
         loop = asyncio.get_running_loop()
         renew_at = loop.time() + self._lease / 3
         while not self._closing:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(renew_at):
                     await self._awake.wait()
-            except TimeoutError:
+            self._awake.clear()
+            # By the clock: at full load there is always more to send, and nothing is waited for.
+            if loop.time() >= renew_at:
                 renew_at = loop.time() + self._lease / 3
                 # Behind what waits: a seat that is free already is not taken again.
                 for lease, keys in self._seated.items():
                     self._waiting.append((list(keys), [0, lease, self._milliseconds]))
-            self._awake.clear()
-            await self._send()
+            if await self._send() and self._waiting:
+                self._awake.set()
+        while self._waiting and await self._send():
+            pass
 
-    async def _send(self) -> None:
-        """What waits now, in as few round trips as can be; kept while the server is away."""
-        while self._waiting:
-            part = list(islice(self._waiting, _AT_ONCE))
-            pipe = self._line.redis.pipeline(transaction=False)
-            for keys, arguments in part:
-                pipe.eval(SETTLE, len(keys), *keys, *map(str, arguments))
-            try:
-                await self._line.call("settle", partial(pipe.execute, raise_on_error=False))
-            except Unavailable:
-                # Sent again it might count twice. Meters refill, and leases end by themselves.
-                for _ in part:
-                    self._waiting.popleft()
-                return
+    async def _send(self) -> bool:
+        """What waits, as much as one round trip takes; whether the server took it."""
+        part = list(islice(self._waiting, _AT_ONCE))
+        if not part:
+            return True
+        pipe = self._line.redis.pipeline(transaction=False)
+        for keys, arguments in part:
+            pipe.eval(SETTLE, len(keys), *keys, *map(str, arguments))
+        try:
+            await self._line.call("settle", partial(pipe.execute, raise_on_error=False))
+        except Unavailable:
+            # Sent again it might count twice. Meters refill, and leases end by themselves.
+            return False
+        finally:
             for _ in part:
                 self._waiting.popleft()
+        return True
 
 
 def _is_answer(answer: object, meters: int) -> bool:

@@ -78,6 +78,10 @@ class Tally:
 
     async def write(self) -> None:
         """Write down what there is. Raises `BookUnavailable`, and then it is kept."""
+        # Shielded: of a batch that was left half written nobody knows whether it counts.
+        await asyncio.shield(self._write())
+
+    async def _write(self) -> None:
         async with self._writing:
             if not self._prepared:
                 await self.book.prepare()
@@ -113,7 +117,7 @@ class Tally:
             await asyncio.sleep(self._every)
 
     async def _tried(self) -> None:
-        # Shielded: a batch that is being written must not be left half known.
+        # Shielded: what comes of it must be noted.
         with contextlib.suppress(BookUnavailable):
             await asyncio.shield(self._noted())
 

@@ -21,6 +21,10 @@ from embedway_upstream import EmbeddingError
 
 __all__ = ["Charge", "Till"]
 
+# No request has more: an upstream that counts so is wrong, and must neither lock its caller out for
+# years nor spoil the sums.
+_MOST = 10**9
+
 
 @dataclass(frozen=True, slots=True)
 class Till:
@@ -72,7 +76,7 @@ class Charge:
         What it cost, now that it is known, if it is; `cached` of its texts were known before.
         `failed` is an answer that broke off.
         """
-        self._tokens = tokens
+        self._tokens = tokens if tokens is None or tokens <= _MOST else None
         self._cached = cached
         self._failed = failed
 

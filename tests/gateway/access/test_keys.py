@@ -213,3 +213,35 @@ def test_globs_are_of_whole_names(globs: tuple[str, ...], name: str, fits: bool)
     pattern = patterns(globs)
 
     assert (pattern is None or pattern.match(name) is not None) is fits
+
+
+def test_of_keys_of_the_same_second_the_last_one_is_the_latest(keys: Keys) -> None:
+    now = datetime(2027, 1, 1, tzinfo=UTC)
+    day = timedelta(days=1)
+    issue.create(keys.file, name="app", allowance=Allowance(), clock=lambda: now)
+    issue.rotate(keys.file, "app", overlap=day, clock=lambda: now)
+    last, _ = issue.rotate(keys.file, "app", overlap=day, clock=lambda: now)
+
+    assert last.expires is None
+
+
+def test_a_rotation_to_a_key_that_is_over_already_changes_nothing(keys: Keys) -> None:
+    now = datetime(2027, 1, 1, tzinfo=UTC)
+    issue.create(keys.file, name="app", allowance=Allowance(), clock=lambda: now)
+    with pytest.raises(KeysError, match="expired already"):
+        issue.rotate(
+            keys.file,
+            "app",
+            overlap=timedelta(0),
+            expires=now - timedelta(days=1),
+            clock=lambda: now,
+        )
+
+    assert [key.expires for key in keys.file.read()] == [None]
+
+
+def test_a_name_that_is_the_id_of_another_key_is_refused(keys: Keys) -> None:
+    keys.make("app")
+    taken = keys.file.read()[0].id
+    with pytest.raises(KeysError, match="id of another key"):
+        keys.make(taken)

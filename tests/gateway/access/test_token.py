@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -339,6 +341,33 @@ async def test_keys_of_today_serve_while_the_issuer_is_down(world: World) -> Non
     world.late = 25 * 3600.0
     with pytest.raises(IssuerDown):
         await world.tokens.find(world.issuer.token(exp=late + 9000, sub="bob").encode())
+
+
+@pytest.mark.parametrize("damage", [{"n": 5}, {"n": "AA"}, {"n": None}, {"e": "AA"}])
+async def test_a_damaged_key_of_the_issuers_is_an_unknown_one(world: World, damage: Any) -> None:
+    token = world.issuer.token()
+    published = json.loads(world.issuer.document())
+    published["keys"][0].update(damage)
+    world.issuer.faults = [json.dumps(published).encode()]
+
+    assert "unknown key" in await world.refusal(token)
+
+
+async def test_json_that_is_too_deep_or_too_large_is_malformed(world: World) -> None:
+    deep = b'{"alg":"RS256","x":' + b"[" * 8000
+    for head in (deep, b'{"alg":"RS256","kid":' + b"1" * 5000 + b"}"):
+        written = base64.urlsafe_b64encode(head).rstrip(b"=").decode()
+        assert "malformed" in await world.refusal(f"{written}.e30.AA")
+
+
+async def test_a_token_without_an_end_in_sight_is_remembered(world: World) -> None:
+    token = world.issuer.token(exp=10**400).encode()
+
+    assert await world.tokens.find(token) is await world.tokens.find(token)
+
+
+async def test_a_limit_beyond_all_bounds_is_refused(world: World) -> None:
+    assert "embedway_rpm" in await world.refusal(world.issuer.token(embedway_rpm=10**400))
 
 
 async def test_a_symmetric_key_in_the_issuers_list_is_no_key(world: World) -> None:

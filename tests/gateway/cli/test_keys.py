@@ -77,6 +77,9 @@ def test_a_key_is_rotated_and_revoked(run: Run, tmp_path: Path) -> None:
     [
         (("create", "--name", "a b"), "letters, digits"),
         (("create", "--name", "a", "--expires", "soon"), "not understood"),
+        (("create", "--name", "a", "--expires", "9999999d"), "not understood"),
+        (("rotate", "a", "--overlap", "9999999d"), "not understood"),
+        (("rotate", "a", "--expires", "2020-01-01"), "expired already"),
         (("create", "--name", "a", "--expires", "2020-01-01"), "expired already"),
         (("create", "--name", "a", "--rpm", "0"), "--rpm"),
         (("revoke", "nobody"), "no key with the id or name 'nobody'"),

@@ -133,3 +133,21 @@ def test_what_needs_a_restart_is_said_and_the_rest_is_taken(
     assert len(caplog.messages) == 1
     changed = "server.keys, server.host, server.port, limits changed, which needs a restart"
     assert caplog.messages[0].startswith(changed)
+
+
+def test_a_worker_that_is_made_anew_asks_for_the_keys_of_the_start(path: Path) -> None:
+    """It inherits the socket: without keys that would be open to all who reach it."""
+    path.write_text(text(1, "server: {host: 192.0.2.1, keys: keys.yaml}"))
+    watch = Watch(path, lambda: load_config(path))
+    first = watch.first()
+    path.write_text(text(2, "server: {open_metrics: true}\nusage: {type: none}"))
+    news = watch.look(asked=True)
+
+    assert dimensions(news) == 2
+    assert news is not None
+    assert news.config is not None
+    server = news.config.server
+    assert (server.keys, server.host) == (Path("keys.yaml"), "192.0.2.1")
+    assert (news.config.usage, news.config.limits) == (first.usage, first.limits)
+    # What needs no restart is new.
+    assert server.open_metrics

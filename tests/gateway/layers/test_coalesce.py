@@ -100,6 +100,17 @@ async def test_identical_texts_are_sent_once_whoever_asks_for_them() -> None:
     require_own(twice, "other", "same", "other")
 
 
+async def test_texts_of_one_tenant_on_their_way_are_nobody_elses() -> None:
+    world = World(1)
+    tasks = [world.ask("same", tenant=tenant) for tenant in ("a", "b", "b", "")]
+    await settle()
+    await world.inner.answer_all()
+
+    assert world.inner.texts == [("same",), ("same", "same")]
+    for task in tasks:
+        require_own(task, "same")
+
+
 async def test_the_same_text_as_query_and_as_document_is_two() -> None:
     world = World(2)
     tasks = [world.ask("same", kind="query"), world.ask("same", kind="document")]

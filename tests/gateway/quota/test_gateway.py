@@ -22,6 +22,7 @@ LIMITS: dict[str, dict[str, int]] = {
     "seats": {"max_concurrency": 1},
     "all": {"rpm": 100, "tpm": 100_000, "texts_per_minute": 1000, "max_concurrency": 4},
     "refunds": {"tpm": 60, "texts_per_minute": 10},
+    "absurd": {"tpm": 60},
     "free": {},
 }
 
@@ -117,6 +118,22 @@ def test_tokens_are_corrected_by_what_the_upstream_counted(one: Team, world: Wor
     assert second.status_code == 429
     # By what was counted, not what was guessed.
     assert int(second.headers["x-ratelimit-remaining-tokens"]) <= max(0, 60 - used + 5)
+
+
+def test_an_upstream_that_counts_beyond_reason_locks_nobody_out_and_spoils_no_sum(
+    one: Team, world: World
+) -> None:
+    one.embed.faults.append("huge usage")
+    with one.http(world[1]["absurd"]) as http:
+        for _ in range(2):
+            answer = http.post("/v1/embeddings", json={"model": "m", "input": ["a"]})
+            assert answer.status_code == 200
+    with one.http(one.admin) as http:
+        usage = http.get("/admin/usage", params={"key": "absurd"})
+
+    assert usage.status_code == 200
+    assert [row["requests"] for row in usage.json()["data"]] == [2]
+    assert usage.json()["data"][0]["tokens"] < 60
 
 
 def test_what_fails_costs_no_texts_and_no_tokens(one: Team, world: World) -> None:

@@ -14,7 +14,7 @@ import pytest
 from doubles.redis_server import PASSWORD, RedisServer, running_redis
 from embedway_gateway.metric import Metrics
 from embedway_gateway.quota.meter import Meter, Seats, remaining
-from embedway_gateway.quota.quota import Demand, QuotaDown
+from embedway_gateway.quota.quota import Demand, QuotaDown, Verdict
 from embedway_gateway.quota.redis import RedisQuota
 
 
@@ -174,3 +174,25 @@ async def test_scripts_that_the_server_forgot_are_sent_again(redis_server: Redis
         with redis_server.open() as client:
             client.script_flush()
         assert (await one.admit(tokens(60, 50))).lease
+
+
+async def test_seats_are_kept_however_much_there_is_to_settle(redis_server: RedisServer) -> None:
+    seat = Demand((), (), (Seats("key:a:seats", 1),))
+    busy = tokens(1_000_000_000, 1)
+    async with quota(redis_server, lease=1.2) as one:
+        held = await one.admit(seat)
+        whole = one._line.redis.pipeline
+
+        def pipeline(**options: bool) -> object:
+            # Others end while this is sent, as at full load.
+            one.settle(busy, Verdict(None, 0.0, (0.0,), "other"), [1])
+            return whole(**options)
+
+        one._line.redis.pipeline = pipeline  # type: ignore[method-assign, assignment]
+        one.settle(busy, Verdict(None, 0.0, (0.0,), "other"), [1])
+        end = time.monotonic() + 2.0
+        while time.monotonic() < end:
+            assert (await one.admit(seat)).blocker is not None
+            await asyncio.sleep(0.05)
+        one._line.redis.pipeline = whole  # type: ignore[method-assign]
+        one.settle(seat, held, [])

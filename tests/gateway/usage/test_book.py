@@ -216,3 +216,33 @@ async def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(BookUnavailable, match="nowhere"):
         await book.add([Row("2027-01-01", "a", "m", 1)], batch="x")
+
+
+class Slow(Flaky):
+    """A book whose writing can be waited for, and takes until `go`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.shut = False
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
+
+    async def add(self, rows: Any, *, batch: str) -> None:
+        # In a thread, which goes on when whoever waits for it is cancelled.
+        writing = asyncio.create_task(super().add(rows, batch=batch))
+        self.begun.set()
+        await self.go.wait()
+        await asyncio.shield(writing)
+
+
+async def test_whoever_is_cancelled_while_usage_is_written_doubles_nothing(tmp_path: Path) -> None:
+    book = Slow(tmp_path / "usage.sqlite")
+    tally = Tally(book, Metrics(), clock=lambda: 20_000.0 * DAY)
+    tally.add("a", "m", texts=2)
+    asked = asyncio.create_task(tally.write())
+    await book.begun.wait()
+    asked.cancel()
+    await asyncio.wait([asked])
+    book.go.set()
+    await tally.close()
+
+    assert await book.read() == [Row("2024-10-04", "a", "m", requests=1, texts=2)]
