@@ -41,6 +41,7 @@ async function refresh() {
 }
 
 function show(state) {
+  open(true);
   showModels(listed, state);
   const can = (kind) => listed.filter((one) => one.capabilities.includes(kind)).map(({ id }) => id);
   offer(find("embed-model"), can("embed"));
@@ -50,6 +51,12 @@ function show(state) {
   lack("embed-form", can("embed"), "No model here embeds.");
   lack("rerank-form", can("rerank"), "No model here reranks.");
   snippets();
+}
+
+/** Without a list of models there is nothing to be done. */
+function open(is) {
+  for (const section of ["playground", "rerank", "snippets", "usage"]) find(section).hidden = !is;
+  document.querySelector("nav").hidden = !is;
 }
 
 /** A form without a model says so instead. */
@@ -131,13 +138,14 @@ function forget({ models }) {
   shownAt = null;
   useKey("");
   find("key-held").hidden = true;
-  find("age").textContent = "Not asked yet";
+  find("age").textContent = "";
   askForKey(true);
   closeUsage();
   if (models) {
     show(null);
     return;
   }
+  open(false);
   forgetModels();
   clearPlayground();
 }

@@ -51,7 +51,7 @@ const badge = ({ ready: is }) =>
 const fact = ([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value));
 
 function facts(model, live) {
-  const found = [["can", model.capabilities.join(", ")]];
+  const found = [["capabilities", model.capabilities.join(", ")]];
   if (model.aliases.length) found.push(["also called", model.aliases.join(", ")]);
   if (model.dimensions !== null) found.push(["dimensions", String(model.dimensions)]);
   if (model.max_tokens !== null) found.push(["most tokens", count(model.max_tokens)]);
@@ -62,10 +62,10 @@ function facts(model, live) {
   const { requests, cache } = live;
   found.push(
     ["requests", count(requests.ok + requests.failed)],
-    ["of them failed", count(requests.failed)],
-    ["latency", duration(history.mean(`${model.id}.seconds`))],
-    ["texts/s", rate(history.rate(`${model.id}.texts`))],
-    ["tokens/s", rate(history.rate(`${model.id}.tokens`))],
+    ["failed", count(requests.failed)],
+    ["latency", duration(history.latency(model.id, ""))],
+    ["texts/s", rate(history.rate(model.id, "", "texts"))],
+    ["tokens/s", rate(history.rate(model.id, "", "tokens"))],
   );
   if (cache !== null) {
     found.push(["texts from the cache", percent(cache.hits, cache.hits + cache.misses)]);
@@ -90,8 +90,8 @@ function upstreams(id, found) {
       count(one.in_flight),
       count(one.calls.ok + one.calls.failed),
       count(one.calls.failed),
-      duration(history.mean(`${id}/${one.name}.seconds`)),
-      rate(history.rate(`${id}/${one.name}.texts`)),
+      duration(history.latency(id, one.name)),
+      rate(history.rate(id, one.name, "texts")),
     ]),
   });
 }

@@ -104,7 +104,7 @@ async function rank() {
     table({
       caption: `Relevance by ${model}`,
       columns: ["rank", "score", "document", "line"],
-      numeric: [1, 3],
+      numeric: [0, 1, 3],
       rows: json.results.map(({ index, relevance_score: score }, place) => [
         String(place + 1),
         score.toPrecision(4),
