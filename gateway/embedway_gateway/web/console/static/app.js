@@ -2,10 +2,11 @@
 
 import { Refused, ask, useKey } from "./api.js";
 import { find, make, offer } from "./dom.js";
+import { endVisit } from "./form.js";
 import { forgetModels, showModels } from "./models.js";
-import { clearPlayground, startPlayground } from "./playground.js";
+import { startPlayground } from "./playground.js";
 import { showSnippets } from "./snippets.js";
-import { closeUsage, openUsage, startUsage } from "./usage.js";
+import { openUsage, startUsage } from "./usage.js";
 
 const SECONDS = 5;
 
@@ -15,23 +16,34 @@ let listed = [];
 let guarded = false;
 let shownAt = null;
 let timer;
-/** Answers to what was asked with another key are of no use. */
-let turn = 0;
+/** What is under way. Another key makes another one: answers to the old key are of no use then. */
+let asking = null;
 
-async function refresh() {
+/** At once; who asks while it is under way waits for that. */
+function refresh() {
   clearTimeout(timer);
-  const mine = (turn += 1);
+  if (asking === null) {
+    const mine = {};
+    asking = mine;
+    mine.done = look(() => mine === asking).finally(() => {
+      if (mine === asking) asking = null;
+    });
+  }
+  return asking.done;
+}
+
+async function look(wanted) {
   try {
     // Sequential: where the list is open to all, it is shown without a key, too.
     const { data } = (await ask("v1/models")).json;
-    if (mine !== turn) return;
+    if (!wanted()) return;
     listed = data;
     if (who === null) show(null);
     const state = (await ask("console/state")).json;
-    if (mine !== turn) return;
+    if (!wanted()) return;
     admitted(state);
   } catch (error) {
-    if (mine !== turn) return;
+    if (!wanted()) return;
     if (!(error instanceof Refused)) throw error;
     refused(error);
     // Each question without a good key would be counted as a refused caller.
@@ -137,17 +149,15 @@ function forget({ models }) {
   who = null;
   shownAt = null;
   useKey("");
+  asking = null;
   find("key-held").hidden = true;
   find("age").textContent = "";
   askForKey(true);
-  closeUsage();
-  if (models) {
-    show(null);
-    return;
-  }
-  open(false);
+  endVisit();
   forgetModels();
-  clearPlayground();
+  open(models);
+  if (models) show(null);
+  else listed = [];
 }
 
 const told = () => `As of ${new Date(shownAt).toLocaleTimeString("en-GB")}`;
@@ -159,12 +169,12 @@ function age() {
 find("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   useKey(find("key").value.trim());
+  asking = null;
   find("key").value = "";
   held = true;
   refresh().then(() => find(held ? "key-forget" : "key").focus());
 });
 find("key-forget").addEventListener("click", () => {
-  listed = [];
   forget({ models: false });
   find("alert").replaceChildren();
   find("key").focus();
@@ -176,5 +186,4 @@ find("snippet-model").addEventListener("change", snippets);
 document.addEventListener("visibilitychange", () => document.hidden || refresh());
 startPlayground(failed);
 startUsage(failed);
-closeUsage();
 refresh();

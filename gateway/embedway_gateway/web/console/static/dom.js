@@ -73,11 +73,5 @@ export function offer(select, names, { first = null } = {}) {
   if (wanted.some(([value]) => value === before)) select.value = before;
 }
 
-/** What a form's work came to, said aloud too; an error in words and colour. */
-export function say(element, text, { bad = false } = {}) {
-  element.classList.toggle("bad", bad);
-  element.textContent = text;
-}
-
 /** The lines of a text area that hold something. */
 export const lines = (area) => area.value.split("\n").map((line) => line.trim()).filter(Boolean);

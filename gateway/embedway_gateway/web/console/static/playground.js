@@ -1,48 +1,20 @@
 /** The two things to try: how close texts are, and documents in the order of relevance. */
 
 import { ask } from "./api.js";
-import { find, lines, make, say, table } from "./dom.js";
+import { find, lines, make, table } from "./dom.js";
+import { onSubmit } from "./form.js";
 import { count, duration } from "./format.js";
 import { cosines, heatMap, vectors } from "./heatmap.js";
 
 const MOST = 40;
 
-/** `failed` is told what the gateway refused, and says whether it showed it. */
 export function startPlayground(failed) {
-  onSubmit("embed-form", "embed-status", compare, failed);
-  onSubmit("rerank-form", "rerank-status", rank, failed);
-}
-
-/** What was shown was got with a key. */
-export function clearPlayground() {
-  for (const id of ["maps", "ranking", "embed-status", "rerank-status"]) {
-    find(id).replaceChildren();
-  }
-}
-
-/** One at a time: while it works the button waits. */
-export function onSubmit(form, status, work, failed) {
-  find(form).addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const [button, line] = [find(form).querySelector("button"), find(status)];
-    if (button.getAttribute("aria-disabled") === "true") return;
-    // Not `disabled`, which would take the focus away.
-    button.setAttribute("aria-disabled", "true");
-    say(line, "Asking …");
-    try {
-      say(line, await work());
-    } catch (error) {
-      failed(error);
-      say(line, error.message, { bad: true });
-    } finally {
-      button.removeAttribute("aria-disabled");
-    }
-  });
+  onSubmit("embed", compare, failed);
+  onSubmit("rerank", rank, failed);
 }
 
 async function compare() {
   const texts = lines(find("texts"));
-  find("maps").replaceChildren();
   if (texts.length < 2 || texts.length > MOST) {
     throw new Error(`Give from 2 to ${MOST} texts, one a line; there are ${texts.length}.`);
   }
@@ -50,10 +22,12 @@ async function compare() {
   const beside = find("embed-beside").value;
   const models = [find("embed-model").value, ...(beside ? [beside] : [])];
   const found = await Promise.all(models.map((model) => embed(model, texts, type)));
-  find("maps").replaceChildren(...found.map((one) => figure(one, texts)));
-  const said = `Compared ${texts.length} texts.`;
-  if (found.length < 2) return said;
-  return `${said} Each map has the cosines of one model; look at their order, for numbers of two models are not comparable.`;
+  const said = [`Compared ${texts.length} texts.`];
+  if (found.length > 1) {
+    said.push("Each map has the cosines of one model; look at their order, for numbers of two");
+    said.push("models are not comparable.");
+  }
+  return [said.join(" "), ...found.map((one) => figure(one, texts))];
 }
 
 async function embed(model, texts, type) {
@@ -93,25 +67,23 @@ function figure({ model, rows, usage, headers, seconds }, texts) {
 async function rank() {
   const documents = lines(find("documents"));
   const model = find("rerank-model").value;
-  find("ranking").replaceChildren();
   if (!documents.length) throw new Error("Give at least one document.");
   const { json, headers } = await ask("v1/rerank", {
     model,
     query: find("query").value,
     documents,
   });
-  find("ranking").replaceChildren(
-    table({
-      caption: `Relevance by ${model}`,
-      columns: ["rank", "score", "document", "line"],
-      numeric: [0, 1, 3],
-      rows: json.results.map(({ index, relevance_score: score }, place) => [
-        String(place + 1),
-        score.toPrecision(4),
-        documents[index],
-        String(index + 1),
-      ]),
-    }),
-  );
-  return `Ranked ${documents.length} documents; answered by ${headers.get("x-embedway-upstream")}.`;
+  const ranking = table({
+    caption: `Relevance by ${model}`,
+    columns: ["rank", "score", "document", "line"],
+    numeric: [0, 1, 3],
+    rows: json.results.map(({ index, relevance_score: score }, place) => [
+      String(place + 1),
+      score.toPrecision(4),
+      documents[index],
+      String(index + 1),
+    ]),
+  });
+  const upstream = headers.get("x-embedway-upstream");
+  return [`Ranked ${documents.length} documents; answered by ${upstream}.`, ranking];
 }
