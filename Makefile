@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
 PROXIES := .venv-bench-gateway
+TOOLS := .venv-tools
+OPERATIONS := gateway/operations
+LOCKS := $(OPERATIONS)/requirements
 # The notice is about the future of MkDocs, and nothing of ours.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 UV := $(shell command -v uv 2>/dev/null)
@@ -21,7 +24,12 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format docs docs-serve reference bench clean
+.PHONY: help run test lint format docs docs-serve reference bench stack lock sbom audit clean
+
+# One lock for all Pythons and systems that we support; --generate-hashes has pip refuse anything else.
+PIN = $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-annotate --constraint constraints.txt --output-file $(LOCKS)/$(1).lock
+EXTRAS = $(foreach extra,$(1),--extra $(extra))
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,8 +71,27 @@ bench: $(VENV)/.dev $(BENCH)/.ready $(PROXIES)/.ready ## Measure, side by side w
 	@$(BIN)/python tests/bench/rotate.py
 	@$(BIN)/python tests/bench/gateway.py --environment $(PROXIES)
 
+stack: $(VENV)/.run ## Run three gateways behind nginx, with Redis and Prometheus, on loopback
+	@$(OPERATIONS)/stack $(BIN)/embedway $(ARGS)
+
+lock: $(TOOLS)/.ready ## Pin what the image installs, by hash, as constraints.txt says
+	@$(call PIN,server) $(call EXTRAS,gateway local oci oidc otel parquet redis) pyproject.toml
+	@$(call PIN,gpu) $(call EXTRAS,gateway gpu oci oidc otel parquet redis) pyproject.toml
+	@echo "hatchling>=1.27" | $(call PIN,build) -
+
+sbom: $(TOOLS)/.ready ## List what the image holds, as CycloneDX, in build/
+	@mkdir -p build
+	@for variant in server gpu; do \
+	  $(TOOLS)/bin/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible \
+	    --of JSON -o build/embedway-$$variant.cdx.json $(LOCKS)/$$variant.lock && \
+	  echo build/embedway-$$variant.cdx.json || exit 1; \
+	done
+
+audit: $(TOOLS)/.ready ## Look for known vulnerabilities in what is pinned
+	@$(OPERATIONS)/audit $(TOOLS)/bin/python $(LOCKS)/server.lock $(LOCKS)/gpu.lock $(LOCKS)/build.lock
+
 clean: ## Remove everything that make has made
-	rm -rf $(VENV) $(BENCH) $(PROXIES) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(PROXIES) $(TOOLS) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -94,4 +121,11 @@ $(PROXIES)/.ready: Makefile
 	@echo "Installing the gateway's peers into $(PROXIES) …"
 	@$(PYTHON) -m venv $(PROXIES)
 	@$(PROXIES)/bin/python -m pip install --quiet --disable-pip-version-check "litellm[proxy]" sglang-router
+	@touch $@
+
+# What locks, lists and checks what is deployed.
+$(TOOLS)/.ready: $(LOCKS)/tools.lock
+	@echo "Installing the tools of operations into $(TOOLS) …"
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(LOCKS)/tools.lock
 	@touch $@

@@ -182,7 +182,8 @@ def shown(field: FieldInfo) -> str:
     if "_duration" in functions:
         return f"`{_duration(value)}`"
     if "_size" in functions:
-        return f"`{value // 2**20}MiB`"
+        whole = value % 2**20 == 0
+        return f"`{value // 2**20}MiB`" if whole else f"`{value // 2**10}KiB`"
     return f"`{json.dumps(value)}`" if isinstance(value, bool) else f"`{_yaml(value)}`"
 
 

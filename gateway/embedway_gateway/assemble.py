@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from embedway_gateway.cache.store import Store
 from embedway_gateway.config.cache import make_store
@@ -21,7 +22,11 @@ from embedway_gateway.runtimes import Makers, Runtimes
 from embedway_gateway.shared import Shared
 from embedway_gateway.stack import build_model
 from embedway_upstream import Credentials
+from embedway_upstream.credentials.renewed import Renewed
 from embedway_upstream.flow import StreamTransport
+
+if TYPE_CHECKING:
+    from embedway_gateway.tracing.tracing import Tracing
 
 __all__ = ["Assembly", "assemble", "put_together"]
 
@@ -55,6 +60,7 @@ def put_together(
     *,
     before: Assembly | None = None,
     makers: Makers | None = None,
+    tracing: Tracing | None = None,
 ) -> Assembly:
     """
     Everything that a configuration describes. What `before` has of it already is taken from there:
@@ -64,7 +70,7 @@ def put_together(
     Raises `ValueError`, `EmbeddingError`, `OSError` or `ImportError`.
     """
     routing = config.routing
-    credentials, paces = _logins(config, before)
+    credentials, paces = _logins(config, before, metrics)
     shared = Shared(
         credentials=credentials,
         transport=transport,
@@ -74,6 +80,7 @@ def put_together(
         routing=routing,
         runtimes=Runtimes(makers, before=None if before is None else before.shared.runtimes),
         store=_store(config, metrics, before),
+        tracing=tracing,
     )
     build = partial(build_model, shared=shared)
     kept = _kept(config, before)
@@ -123,7 +130,7 @@ def _kept(config: Config, before: Assembly | None) -> dict[str, Model]:
 
 def _alike(old: Config, new: Config, credentials: Iterable[str]) -> bool:
     """Whether what all models depend on is the same, and these credentials are."""
-    own = {"server", "credentials", "models", "discovery", "limits", "usage"}
+    own = {"server", "credentials", "models", "discovery", "limits", "usage", "tracing"}
     common = [name for name in Config.model_fields if name not in own]
     return all(getattr(old, name) == getattr(new, name) for name in common) and all(
         old.credentials.get(name) == new.credentials.get(name) for name in credentials
@@ -131,7 +138,7 @@ def _alike(old: Config, new: Config, credentials: Iterable[str]) -> bool:
 
 
 def _logins(
-    config: Config, before: Assembly | None
+    config: Config, before: Assembly | None, metrics: Metrics
 ) -> tuple[dict[str, Credentials], dict[str, Pace]]:
     """Those that did not change keep their tokens, and the pace that they share."""
     credentials: dict[str, Credentials] = {}
@@ -142,8 +149,16 @@ def _logins(
             if name in before.shared.paces:
                 paces[name] = before.shared.paces[name]
         else:
-            credentials[name] = make_credentials(item)
+            credentials[name] = made = make_credentials(item)
+            if isinstance(made, Renewed):
+                made.told = partial(_renewed, metrics, name)
     return credentials, paces
+
+
+def _renewed(metrics: Metrics, name: str, had: bool) -> None:
+    metrics.renewals.labels(name, "ok" if had else "failed").inc()
+    if had:
+        metrics.renewed.labels(name).set_to_current_time()
 
 
 def _store(config: Config, metrics: Metrics, before: Assembly | None) -> Store | None:

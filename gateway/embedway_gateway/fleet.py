@@ -7,7 +7,8 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from embedway_gateway.assemble import Assembly, put_together
 from embedway_gateway.config.schema import Config
@@ -19,6 +20,9 @@ from embedway_gateway.runtime import Ranker, Runtime
 from embedway_gateway.runtimes import Makers
 from embedway_gateway.warm import warm
 from embedway_upstream.flow import StreamTransport
+
+if TYPE_CHECKING:
+    from embedway_gateway.tracing.tracing import Tracing
 
 __all__ = ["Fleet"]
 
@@ -47,15 +51,16 @@ class Fleet:
         metrics: Metrics,
         *,
         makers: Makers | None = None,
+        tracing: Tracing | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._transport = transport
-        self._makers = makers
+        self._put_together = partial(put_together, makers=makers, tracing=tracing)
         self._metrics = metrics
         self._clock = clock
         self._sleep = sleep
-        self._now = put_together(config, transport, metrics, makers=makers)
+        self._now = self._put_together(config, transport, metrics)
         self._warming: dict[str, asyncio.Task[None]] = {}
         self._finding: asyncio.Task[None] | None = None
         self._health: asyncio.Task[None] | None = None
@@ -92,7 +97,7 @@ class Fleet:
         Raises what `put_together` does, and then nothing has changed.
         """
         old = self._now
-        new = put_together(config, self._transport, self._metrics, before=old, makers=self._makers)
+        new = self._put_together(config, self._transport, self._metrics, before=old)
         known = {id(model) for model in old.models}
         built = [model for model in new.models if id(model) not in known]
         warming = _warmed(built)

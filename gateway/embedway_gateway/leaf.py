@@ -38,6 +38,7 @@ from embedway_upstream.engines.registry import ENGINES, Options
 from embedway_upstream.engines.tei import TEI
 from embedway_upstream.flow import StreamTransport
 from embedway_upstream.rerank_endpoint import RerankEndpoint
+from embedway_upstream.upstream import Watch
 
 if TYPE_CHECKING:
     from embedway_gateway.hosted.service import Account, Hosted
@@ -71,8 +72,12 @@ def embedding_leaf(
     transport: Transport,
     *,
     runtimes: Runtimes | None = None,
+    watch: Watch | None = None,
 ) -> Leaf:
-    """The upstream as something that embeds; a runtime that is not in `runtimes` is put there."""
+    """
+    The upstream as something that embeds; a runtime that is not in `runtimes` is put there, and
+    `watch` is told of calls over HTTP.
+    """
     if item.engine == "local" and "embed" not in config.capabilities:
         loads = Loads(item.model or config.name, item.device, config.max_tokens)
         ranker = (runtimes or Runtimes()).ranker(item.name, loads)
@@ -86,7 +91,7 @@ def embedding_leaf(
         return _hosted_leaf(item, config.dimensions, credentials)
     endpoint = _endpoint(item, config.name, config.dimensions, credentials)
     capacity = _capacity(item, endpoint.engine.limits, endpoint.platform)
-    return Leaf(Upstream(endpoint, transport), capacity, endpoint=endpoint)
+    return Leaf(Upstream(endpoint, transport, watch=watch), capacity, endpoint=endpoint)
 
 
 def rerank_leaf(
@@ -96,6 +101,7 @@ def rerank_leaf(
     transport: Transport,
     *,
     local: LocalRerank | None,
+    watch: Watch | None = None,
 ) -> tuple[Service[RerankRequest, RerankResponse], Capacity]:
     """The upstream as something that reranks, and how much at once; `local` is the leaf's own."""
     if local is not None:
@@ -114,7 +120,8 @@ def rerank_leaf(
     # `path` is where it embeds; a model that only reranks has it for reranking.
     if "embed" in config.capabilities:
         endpoint = replace(endpoint, path=None)
-    service = Upstream(RerankEndpoint(endpoint=endpoint, engine=engine), transport)
+    reranks = RerankEndpoint(endpoint=endpoint, engine=engine)
+    service = Upstream(reranks, transport, watch=watch)
     return service, _capacity(item, engine.rerank_limits, endpoint.platform)
 
 

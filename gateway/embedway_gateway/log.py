@@ -28,10 +28,11 @@ def set_up_logging(form: Literal["auto", "json", "text"]) -> None:
     root.handlers = [handler]
     root.setLevel(logging.INFO)
     root.propagate = False
-    errors = logging.getLogger("uvicorn.error")
-    errors.handlers = [handler]
-    errors.setLevel(logging.WARNING)
-    errors.propagate = False
+    for name, level in (("uvicorn.error", logging.WARNING), ("opentelemetry", logging.ERROR)):
+        errors = logging.getLogger(name)
+        errors.handlers = [handler]
+        errors.setLevel(level)
+        errors.propagate = False
     # Nobody shows them, and to look them up is half of the cost of a record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # Typeshed does not know it; since Python 3.12.

@@ -14,6 +14,12 @@ _SECONDS = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
     *(0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
+# To parse a request takes 10 µs, and to wait for the upstreams as long as a deadline.
+_PHASE_SECONDS = (
+    *(0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025),
+    *(0.01, 0.05, 0.25, 1.0, 5.0, 30.0),
+)
+_TEXTS = tuple(2.0**power for power in range(12))
 
 
 class Metrics:
@@ -28,6 +34,9 @@ class Metrics:
         self._count_reloads()
         self._count_local()
         self._count_callers()
+        self._split_time()
+        self._count_calls()
+        self._watch_credentials()
 
     def collected(self) -> CollectorRegistry:
         """What `/metrics` shows: of all workers when there are several, which share a folder."""
@@ -161,6 +170,47 @@ class Metrics:
             "usage_dropped", "Requests whose usage was forgotten, because too much waited."
         )
 
+    def _split_time(self) -> None:
+        self.phase_seconds = self._histogram(
+            "phase_seconds",
+            "Time of a part of a request: parse, queue, sign, upstream, decode, encode; sampled.",
+            *("model", "phase"),
+            buckets=_PHASE_SECONDS,
+        )
+        self.batch_texts = self._histogram(
+            "upstream_batch_texts",
+            "Texts in one call of an upstream; sampled.",
+            *("model", "upstream"),
+            buckets=_TEXTS,
+        )
+
+    def _count_calls(self) -> None:
+        self.coalesced_requests = self._counter(
+            "coalesced_requests", "Requests whose texts went out or were under way.", "model"
+        )
+        self.coalesced_calls = self._counter(
+            "coalesced_calls", "Calls that they travelled in, tries again not counted.", "model"
+        )
+        self.signatures_saved = self._counter(
+            "signatures_saved",
+            "Requests to a model on OCI that needed no signed call of their own.",
+            "model",
+        )
+
+    def _watch_credentials(self) -> None:
+        self.renewals = self._counter(
+            "credentials_renewals",
+            "Times that credentials were loaded or renewed, by outcome: ok or failed.",
+            *("credentials", "outcome"),
+        )
+        self.renewed = Gauge(
+            "embedway_credentials_renewed_timestamp_seconds",
+            "When credentials were last loaded or renewed; of several workers the longest ago.",
+            ["credentials"],
+            registry=self.registry,
+            multiprocess_mode="livemin",
+        )
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"embedway_{name}", text, labels, registry=self.registry)
 
@@ -174,5 +224,7 @@ class Metrics:
             multiprocess_mode="livesum",
         )
 
-    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(f"embedway_{name}", text, labels, registry=self.registry, buckets=_SECONDS)
+    def _histogram(
+        self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = _SECONDS
+    ) -> Histogram:
+        return Histogram(f"embedway_{name}", text, labels, registry=self.registry, buckets=buckets)

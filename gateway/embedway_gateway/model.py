@@ -15,6 +15,7 @@ from embedway_gateway.layers.route import Target
 from embedway_gateway.layers.space import SameSpace
 from embedway_gateway.leaf import Leaf
 from embedway_gateway.local import Local
+from embedway_gateway.phase import Phases
 from embedway_upstream import (
     EmbeddingRequest,
     EmbeddingResponse,
@@ -75,6 +76,8 @@ class Model:
     upstreams: tuple[UpstreamState, ...]
     prompts: PromptTexts | None
     """As configured; None when the local model tells them."""
+    phases: Phases
+    """Where the time of its requests goes."""
     rerank: Service[RerankRequest, RerankResponse] | None = None
     """Where the model is declared to rerank."""
     chat: Service[ChatRequest, ChatReply] | None = None

@@ -20,6 +20,7 @@ import uvicorn
 
 from embedway_gateway.access.file import KeysFile
 from embedway_gateway.config.schema import Config
+from embedway_gateway.config.tracing import require_extra
 from embedway_gateway.config.watch import Watch
 from embedway_gateway.heap import keep_freed_memory
 from embedway_gateway.log import set_up_logging
@@ -45,9 +46,12 @@ def serve(config: Config, *, workers: int = 1, watch: Watch | None = None) -> No
     Raises `CannotListen`, `KeysError` or `WorkersFail`.
     """
     _prepare(config)
+    if watch is not None:
+        watch.warn(config)
     if config.server.keys is not None:
         # Now, so that a mistake in it is told once and not by each worker.
         KeysFile(config.server.keys).read()
+    require_extra(config.tracing)
     if workers > 1 and config.server.guarded and config.limits.type == "memory":
         _log.warning(
             "each of %d workers counts what the limits allow for itself; `limits: {type: redis}` "
@@ -156,13 +160,17 @@ def _work(
     # Imported here: a supervisor of several workers needs none of it.
     from embedway_gateway.drain import DrainingServer
     from embedway_gateway.web.app import create_app
-    from embedway_gateway.web.protocol import Protocol
+    from embedway_gateway.web.bounded import bounded
+    from embedway_gateway.web.crowd import make_room
 
     gateway = create_app(config, models=models)
+    make_room(config.server.max_connections)
     options = uvicorn.Config(
         gateway,
         loop=_loop(),
-        http=Protocol,
+        http=bounded(config.server),
+        # An upgrade is never asked for by what is served here, and is left unheard.
+        ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,

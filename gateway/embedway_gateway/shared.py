@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from embedway_gateway.cache.store import Store
 from embedway_gateway.config.routing import RoutingConfig
@@ -13,6 +14,9 @@ from embedway_gateway.metric import Metrics
 from embedway_gateway.runtimes import Runtimes
 from embedway_upstream import Credentials
 from embedway_upstream.flow import StreamTransport
+
+if TYPE_CHECKING:
+    from embedway_gateway.tracing.tracing import Tracing
 
 __all__ = ["Shared"]
 
@@ -31,3 +35,5 @@ class Shared:
     runtimes: Runtimes = field(default_factory=Runtimes)
     store: Store | None = None
     """Where vectors are cached."""
+    tracing: Tracing | None = None
+    """Where traces are made."""

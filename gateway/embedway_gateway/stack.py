@@ -23,8 +23,10 @@ from embedway_gateway.layers.route import Route
 from embedway_gateway.layers.shorten import Shorten
 from embedway_gateway.layers.split import Split
 from embedway_gateway.layers.steady import Steady
+from embedway_gateway.layers.travel import Travel
 from embedway_gateway.local import Local
 from embedway_gateway.model import Model, UpstreamState
+from embedway_gateway.phase import Phases
 from embedway_gateway.precision import needed
 from embedway_gateway.shared import Shared
 from embedway_gateway.upstreams import chat_targets, embedding_upstreams, rerank_targets
@@ -68,15 +70,19 @@ def build_model(config: ModelConfig, shared: Shared) -> Model:
       leaf, so that every try is signed afresh.
     """
     prompts = _prompts(config)
-    states = embedding_upstreams(config, shared)
+    phases = Phases(shared.metrics, config.name)
+    travel = _travel(config, shared, phases)
+    states = embedding_upstreams(config, shared, phases)
     route = Route([state.target for state in states])
     stack: Embed = _retry(route, config, shared)
     if len(states) > 1 and shared.routing.hedge:
         stack = _hedge(stack, route, config, shared)
     stack = Split(stack, route.bounds, shared.budget)
     stack = Steady(stack, lambda: model.vector_space)
-    stack = Coalesce(stack, route, shared.budget, query_share=shared.routing.query_share)
-    model = Model(config, stack, tuple(states), prompts)
+    stack = Coalesce(
+        stack, route, shared.budget, query_share=shared.routing.query_share, onlooker=travel
+    )
+    model = Model(config, stack, tuple(states), prompts, phases)
     witness = None
     if shared.store is not None and config.cache and "embed" in config.capabilities:
         witness = _witness(model, shared.store)
@@ -88,10 +94,20 @@ def build_model(config: ModelConfig, shared: Shared) -> Model:
     stack = Shorten(stack, sizes=config.matryoshka, full=lambda: model.dimensions)
     return replace(
         model,
-        service=Observe(stack, shared.metrics, model=config.name),
+        service=Observe(stack, shared.metrics, model=config.name, spared=travel.spared),
         witness=witness,
-        rerank=_rerank(config, shared, states) if "rerank" in config.capabilities else None,
-        chat=_chat(config, shared, states) if "chat" in config.capabilities else None,
+        rerank=_rerank(config, shared, states, phases) if "rerank" in config.capabilities else None,
+        chat=_chat(config, shared, states, phases) if "chat" in config.capabilities else None,
+    )
+
+
+def _travel(config: ModelConfig, shared: Shared, phases: Phases) -> Travel:
+    return Travel(
+        shared.metrics,
+        config.name,
+        queue=phases.queue,
+        signed=any(item.platform == "oci" for item in config.upstreams),
+        traced=None if shared.tracing is None else shared.tracing.queued,
     )
 
 
@@ -166,18 +182,23 @@ def _hedge(
     )
 
 
-def _rerank(config: ModelConfig, shared: Shared, states: Sequence[UpstreamState]) -> Rerank:
+def _rerank(
+    config: ModelConfig, shared: Shared, states: Sequence[UpstreamState], phases: Phases
+) -> Rerank:
     """ObserveRerank → Divide → Retry → Route → the upstreams."""
-    route = Route(rerank_targets(config, shared, states))
+    route = Route(rerank_targets(config, shared, states, phases))
     retry: Rerank = _retry(route, config, shared)
     return ObserveRerank(
         Divide(retry, route.bounds, shared.budget), shared.metrics, model=config.name
     )
 
 
-def _chat(config: ModelConfig, shared: Shared, states: Sequence[UpstreamState]) -> Chat:
+def _chat(
+    config: ModelConfig, shared: Shared, states: Sequence[UpstreamState], phases: Phases
+) -> Chat:
     """ObserveChat → Retry → Route → the upstreams, until the answer begins."""
-    route = Route(chat_targets(config, shared, [state.target.breaker for state in states]))
+    breakers = [state.target.breaker for state in states]
+    route = Route(chat_targets(config, shared, breakers, phases))
     retry: Chat = _retry(route, config, shared)
     return ObserveChat(retry, shared.metrics, model=config.name)
 

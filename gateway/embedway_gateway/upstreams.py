@@ -20,6 +20,7 @@ from embedway_gateway.layers.target import Target
 from embedway_gateway.layers.timeout import Timeout
 from embedway_gateway.leaf import Leaf, chat_leaf, embedding_leaf, rerank_leaf
 from embedway_gateway.model import UpstreamState
+from embedway_gateway.phase import Phases, Waited, unwatched
 from embedway_gateway.shared import Shared
 from embedway_upstream import (
     EmbeddingRequest,
@@ -29,6 +30,7 @@ from embedway_upstream import (
     Service,
 )
 from embedway_upstream.chat import ChatReply, ChatRequest
+from embedway_upstream.flow import StreamTransport
 
 __all__ = ["chat_targets", "embedding_upstreams", "rerank_targets"]
 
@@ -41,20 +43,28 @@ _WAITING = 32
 _STATES: Mapping[BreakerState, int] = MappingProxyType({"closed": 0, "half-open": 1, "open": 2})
 
 
-def embedding_upstreams(config: ModelConfig, shared: Shared) -> list[UpstreamState]:
+def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> list[UpstreamState]:
     """
-    Each upstream: [Fallback →] [SameSpace →] ObserveAttempt → Limit → [Paced →] Learn → Timeout
-    → leaf.
+    Each upstream: [Fallback →] [SameSpace →] ObserveAttempt → Limit → [Paced →] [TraceAttempt →]
+    Learn → Timeout → leaf.
 
     - SameSpace stands above Limit: its canaries take slots like any call.
     - Limit follows what the upstream serves at once, as Learn sees it, and stands above Timeout:
       waiting for our own slot is not the upstream's failure.
     - Paced, on OCI, stands below Limit: a turn is used at once, and waiting for it takes a slot.
+    - TraceAttempt stands below whatever waits, and above what Carry tells the upstream of.
     - Learn stands right above Timeout: it measures the upstream's time, and must see timeouts.
     - The leaf checks replies: a wrong one is a failure, which Retry and Route must see.
     """
     leaves = [
-        embedding_leaf(item, config, shared.credentials, shared.transport, runtimes=shared.runtimes)
+        embedding_leaf(
+            item,
+            config,
+            shared.credentials,
+            _transport(item, shared),
+            runtimes=shared.runtimes,
+            watch=phases.call,
+        )
         for item in config.upstreams
     ]
     limits = [_adaptive(item, config, shared, task="embed") for item in config.upstreams]
@@ -65,6 +75,9 @@ def embedding_upstreams(config: ModelConfig, shared: Shared) -> list[UpstreamSta
             config,
             shared,
             limit,
+            # Where they wait as a rule, and are counted, is Coalesce.
+            waited=_traced_wait(shared),
+            size=lambda request: len(request.inputs),
         )
         for leaf, item, limit in zip(leaves, config.upstreams, limits, strict=True)
     ]
@@ -81,17 +94,30 @@ def embedding_upstreams(config: ModelConfig, shared: Shared) -> list[UpstreamSta
 
 
 def rerank_targets(
-    config: ModelConfig, shared: Shared, states: Sequence[UpstreamState]
+    config: ModelConfig, shared: Shared, states: Sequence[UpstreamState], phases: Phases
 ) -> list[Target[RerankRequest, RerankResponse]]:
     """The same for reranking, where there is no space to compare; an upstream has one breaker."""
     targets = []
     for item, state in zip(config.upstreams, states, strict=True):
         leaf, capacity = rerank_leaf(
-            item, config, shared.credentials, shared.transport, local=state.leaf.reranker
+            item,
+            config,
+            shared.credentials,
+            _transport(item, shared),
+            local=state.leaf.reranker,
+            watch=phases.call,
         )
         limit = _adaptive(item, config, shared, task="rerank")
         learning = Learn(_timed(leaf, item), capacity, documents_of, concurrency=limit)
-        service = _bounded(learning, item, config, shared, limit)
+        service = _bounded(
+            learning,
+            item,
+            config,
+            shared,
+            limit,
+            waited=_wait(phases, shared),
+            size=lambda request: len(request.documents),
+        )
         breaker = state.target.breaker
         target = _target(service, item, config, shared, limit=limit, breaker=breaker)
         target.capacity = capacity
@@ -102,14 +128,16 @@ def rerank_targets(
 
 
 def chat_targets(
-    config: ModelConfig, shared: Shared, breakers: Sequence[Breaker]
+    config: ModelConfig, shared: Shared, breakers: Sequence[Breaker], phases: Phases
 ) -> list[Target[ChatRequest, ChatReply]]:
     """The same for chat, with a limit that stays: an answer takes as long as it is long."""
     targets = []
     for item, breaker in zip(config.upstreams, breakers, strict=True):
-        leaf = chat_leaf(item, config, shared.credentials, shared.transport)
+        leaf = chat_leaf(item, config, shared.credentials, _transport(item, shared))
         limit = Fixed(item.max_concurrency)
-        service = _bounded(_timed(leaf, item), item, config, shared, limit)
+        service = _bounded(
+            _timed(leaf, item), item, config, shared, limit, waited=_wait(phases, shared)
+        )
         targets.append(_target(service, item, config, shared, limit=limit, breaker=breaker))
     return targets
 
@@ -198,10 +226,45 @@ def _bounded(
     config: ModelConfig,
     shared: Shared,
     limit: Concurrency,
+    *,
+    waited: Waited,
+    size: Callable[[Request], int] | None = None,
 ) -> Service[Request, Reply]:
+    if shared.tracing is not None:
+        from embedway_gateway.tracing.attempt import TraceAttempt
+
+        service = TraceAttempt(
+            service, shared.tracing, model=config.name, upstream=item.name, engine=item.engine
+        )
     pace = _pace(item, shared)
     if pace is not None:
         service = Paced(service, pace)
     waiting = item.max_concurrency * _WAITING
-    service = Limit(service, concurrency=limit, waiting=waiting)
-    return ObserveAttempt(service, shared.metrics, model=config.name, upstream=item.name)
+    service = Limit(service, concurrency=limit, waiting=waiting, waited=waited)
+    return ObserveAttempt(service, shared.metrics, model=config.name, upstream=item.name, size=size)
+
+
+def _transport(item: UpstreamConfig, shared: Shared) -> StreamTransport:
+    tracing = shared.tracing
+    if tracing is None or item.platform not in tracing.platforms:
+        return shared.transport
+    from embedway_gateway.tracing.carry import Carry
+
+    return Carry(shared.transport, tracing)
+
+
+def _traced_wait(shared: Shared) -> Waited:
+    return unwatched if shared.tracing is None else shared.tracing.queued
+
+
+def _wait(phases: Phases, shared: Shared) -> Waited:
+    """Told of where requests to rerank and to chat wait."""
+    if shared.tracing is None:
+        return phases.queue.took
+    traced = shared.tracing.queued
+
+    def waited(begun: float, ended: float) -> None:
+        phases.queue.took(begun, ended)
+        traced(begun, ended)
+
+    return waited

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 
 from embedway_upstream.credentials.renewal import Renewal
 from embedway_upstream.error import EmbeddingError, UpstreamDefect, UpstreamTimeout
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from embedway_upstream.credentials.credentials import Credentials
     from embedway_upstream.platforms.platform import Platform
 
-__all__ = ["Exchange", "Upstream", "timed_out"]
+__all__ = ["Exchange", "Upstream", "Watch", "timed_out"]
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -24,6 +24,9 @@ Asked = TypeVar("Asked", contravariant=True)
 Answered = TypeVar("Answered", covariant=True)
 
 _ALL_OF_IT = 0.95
+
+Watch: TypeAlias = Callable[[float, float, float, float], None]
+"""Told of a call that was answered: when it was begun, signed, answered, and its reply read."""
 
 
 class Exchange(Protocol[Asked, Answered]):
@@ -54,10 +57,12 @@ class Upstream(Generic[Request, Reply]):
         transport: Transport,
         *,
         clock: Callable[[], float] = time.monotonic,
+        watch: Watch | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._transport = transport
         self._clock = clock
+        self._watch = watch
         self._renewal = Renewal(endpoint.credentials)
 
     async def send(self, request: Request) -> Reply:
@@ -65,20 +70,27 @@ class Upstream(Generic[Request, Reply]):
         try:
             await self._renewal.ready()
             seen, begun = self._renewal.forced, self._clock()
-            reply = await self._call(request)
+            reply, signed = await self._call(request)
             if reply.status == 401 and await self._renewal.renew(seen):
                 begun = self._clock()
-                reply = await self._call(request)
-            with timed_out(self._endpoint.platform, self._clock() - begun):
-                return self._endpoint.read(reply, request)
+                reply, signed = await self._call(request)
+            answered = self._clock()
+            with timed_out(self._endpoint.platform, answered - begun):
+                read = self._endpoint.read(reply, request)
+            if self._watch is not None:
+                self._watch(begun, signed, answered, self._clock())
         except EmbeddingError as error:
             error.upstream = self._endpoint.name
             raise
+        else:
+            return read
 
-    async def _call(self, request: Request) -> HTTPReply:
+    async def _call(self, request: Request) -> tuple[HTTPReply, float]:
+        """And when it was signed."""
         call = self._endpoint.call(request)
+        signed = self._clock()
         try:
-            return await self._transport.send(call)
+            return await self._transport.send(call), signed
         except EmbeddingError as error:
             # No answer tells the id under which the platform may know the request.
             sent = call.headers.get("opc-request-id")

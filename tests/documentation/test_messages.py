@@ -24,6 +24,7 @@ FOR_PROGRAMMERS = (
     "is not pickled",
     "this Client is closed",
     "has no attribute",
+    "at least 1 is needed",
     "refresh() comes first",
     "there is no token yet",
     "the platform has no signature for",

@@ -110,13 +110,24 @@ class OCIPlatform:
             raise Refusal("length")
         self.verify(method, target, headers, body)
 
-    def verify(self, method: str, target: str, headers: dict[str, str], body: bytes) -> None:
-        """Raises `Refusal` unless the request is signed as OCI documents it."""
+    def verify(
+        self,
+        method: str,
+        target: str,
+        headers: dict[str, str],
+        body: bytes,
+        *,
+        stream: bool = False,
+    ) -> None:
+        """
+        Raises `Refusal` unless the request is signed as OCI documents it. Of a `stream`, which is
+        an object or a part of one, the body is not signed.
+        """
         match = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
         if match is None:
             raise Refusal("form")
         names = _GENERIC + (" opc-obo-token" if "opc-obo-token" in headers else "")
-        if method in {"POST", "PUT", "PATCH"}:
+        if method in {"POST", "PUT", "PATCH"} and not stream:
             names += _BODY
             if headers["content-length"] != str(len(body)):
                 raise Refusal("length differs")

@@ -11,7 +11,9 @@ from typing import Any
 
 import uvicorn
 
-from embedway_gateway.web.protocol import Protocol
+from embedway_gateway.config.schema import ServerConfig
+from embedway_gateway.web.app import Gateway
+from embedway_gateway.web.bounded import bounded
 
 
 @contextlib.contextmanager
@@ -40,7 +42,8 @@ async def serving(app: Any) -> AsyncIterator[str]:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             app,
-            http=Protocol,
+            http=bounded(app.config.server if isinstance(app, Gateway) else ServerConfig()),
+            ws="none",
             log_config=None,
             access_log=False,
             timeout_keep_alive=75,

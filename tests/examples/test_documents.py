@@ -21,6 +21,7 @@ from embedway_gateway.config.load import load_config
 from embedway_gateway.config.schema import Config
 from langchain_embedway import EmbedwayEmbeddings, EmbedwayRerank
 from llama_index.embeddings.embedway import EmbedwayEmbedding
+from llama_index.postprocessor.embedway import EmbedwayRerank as NodeRerank
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -182,10 +183,22 @@ def test_gateway_page_names_every_route(gateway: GatewayProcess) -> None:
     }
 
 
-def test_gateway_page_names_every_metric(gateway: GatewayProcess) -> None:
+def test_observability_page_names_every_metric(gateway: GatewayProcess) -> None:
     shown = re.findall(r"^# TYPE (\S+) (\w+)$", gateway.get("/metrics")[1].decode(), re.MULTILINE)
 
-    assert set(rows(section("gateway.md", "Metrics"))) == {name for name, _ in shown}
+    assert set(metric_rows()) == {name for name, _ in shown}
+
+
+def metric_rows() -> dict[str, list[str]]:
+    found = rows(section("observability.md", "Metrics"))
+    return {name: cells for name, cells in found.items() if name.startswith("embedway_")}
+
+
+def test_observability_page_tells_what_to_do_about_every_alert() -> None:
+    rules = yaml.safe_load((ROOT / "gateway" / "operations" / "alerts.yaml").read_text("utf-8"))
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+
+    assert set(rows(section("observability.md", "Alerts"))) == alerts
 
 
 def test_gateway_page_names_every_error_code() -> None:
@@ -213,6 +226,7 @@ def test_command_line_page_names_every_command_and_option() -> None:
         "bench",
         "check",
         "compare",
+        "deploy",
         "embed",
         "eval",
         "keys",
@@ -242,7 +256,17 @@ def test_classes_page_names_every_keyword_of_both_classes() -> None:
     assert documented == [name for name in keywords if name in documented]
 
 
-def test_classes_page_names_every_keyword_of_the_reranker() -> None:
-    text = section("classes.md", "Reranking")
+def test_classes_page_names_every_keyword_of_llama_indexs_class() -> None:
+    pages = ("Keywords", "More keywords of `EmbedwayEmbedding`")
+    text = "".join(section("classes.md", name) for name in pages)
+    keywords = [*inspect.signature(EmbedwayEmbedding.__init__).parameters][1:-1]
 
-    assert [name for name in EmbedwayRerank.model_fields if f"`{name}`" not in text] == []
+    assert [name for name in keywords if f"`{name}`" not in text] == []
+
+
+def test_classes_page_names_every_keyword_of_the_rerankers() -> None:
+    text = section("classes.md", "Reranking") + section("classes.md", "Reranking nodes")
+    keywords = [*inspect.signature(NodeRerank.__init__).parameters][1:-1]
+    named = [*EmbedwayRerank.model_fields, *keywords, "callback_manager"]
+
+    assert [name for name in named if f"`{name}`" not in text] == []

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = [
     "embedway_client",
+    "embedway_deploy",
     "embedway_gateway",
     "embedway_local",
     "embedway_upstream",
@@ -20,6 +21,7 @@ PACKAGES = [
     "litellm_embedway",
     "mteb_embedway",
     "llama_index.embeddings.embedway",
+    "llama_index.postprocessor.embedway",
 ]
 MODULES = sorted(
     path

@@ -76,6 +76,7 @@ def _imported(node: ast.AST) -> list[str]:
         "import litellm_embedway",
         "import mteb_embedway",
         "import embedway_client",
+        "import embedway_deploy",
         "from embedway_client import Client",
         "import embedway_upstream",
         "import embedway_upstream.testing",
@@ -85,12 +86,22 @@ def test_an_import_loads_nothing_heavy(tmp_path: Path, statement: str) -> None:
     assert loaded_by(tmp_path, statement) & HEAVY == set()
 
 
-def test_the_llama_index_class_adds_nothing_heavy(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (
+            "from llama_index.core.base.embeddings.base import BaseEmbedding",
+            "from llama_index.embeddings.embedway import EmbedwayEmbedding",
+        ),
+        (
+            "from llama_index.core.postprocessor.types import BaseNodePostprocessor",
+            "from llama_index.postprocessor.embedway import EmbedwayRerank",
+        ),
+    ],
+)
+def test_a_llama_index_class_adds_nothing_heavy(tmp_path: Path, theirs: str, ours: str) -> None:
     """LlamaIndex loads much itself; what counts is what comes on top."""
-    before = loaded_by(tmp_path, "from llama_index.core.base.embeddings.base import BaseEmbedding")
-    after = loaded_by(tmp_path, "from llama_index.embeddings.embedway import EmbedwayEmbedding")
-
-    assert (after - before) & HEAVY == set()
+    assert (loaded_by(tmp_path, ours) - loaded_by(tmp_path, theirs)) & HEAVY == set()
 
 
 def test_upstreams_need_no_web_framework_and_no_model(tmp_path: Path) -> None:
@@ -121,6 +132,15 @@ def test_a_source_root_is_no_package(tmp_path: Path, root: str) -> None:
 
     assert done.returncode == 1
     assert f"No module named '{root}'" in done.stderr
+
+
+def test_a_plan_is_read_without_a_cloud(tmp_path: Path) -> None:
+    """Neither the SDK nor ADS is needed before something is asked of OCI."""
+    statement = (
+        "from embedway_deploy import Cloud, Login, Order, Plan, Run, apply, plan_onnx, plan_tei"
+    )
+
+    assert loaded_by(tmp_path, statement) & {"ads", "oci", "pandas", "onnx", "fastapi"} == set()
 
 
 def test_litellm_is_loaded_where_it_serves_and_nowhere_else(tmp_path: Path) -> None:

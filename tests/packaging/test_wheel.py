@@ -13,15 +13,18 @@ from pathlib import Path
 
 import pytest
 
+SCHEMA = "embedway_deploy/onnx/request-schema.json"
 ROOT = Path(__file__).parents[2]
 PACKAGES = [
     "embedway_client",
+    "embedway_deploy",
     "embedway_gateway",
     "embedway_local",
     "embedway_upstream",
     "langchain_embedway",
     "litellm_embedway",
     "llama_index/embeddings/embedway",
+    "llama_index/postprocessor/embedway",
     "mteb_embedway",
 ]
 
@@ -91,6 +94,7 @@ def test_llama_index_stays_a_namespace(names: list[str]) -> None:
     """One `__init__.py` above the leaf would hide LlamaIndex itself."""
     assert "llama_index/__init__.py" not in names
     assert "llama_index/embeddings/__init__.py" not in names
+    assert "llama_index/postprocessor/__init__.py" not in names
 
 
 def test_there_is_nothing_else_in_it(names: list[str]) -> None:
@@ -100,7 +104,7 @@ def test_there_is_nothing_else_in_it(names: list[str]) -> None:
         if ".dist-info/" not in name
         and not name.startswith("embedway_local/retrieval/")
         and not name.startswith("embedway_gateway/web/console/static/")
-        and name != "embedway_local/catalogue.json"
+        and name not in {"embedway_local/catalogue.json", SCHEMA}
         and not name.endswith((".py", "/py.typed"))
     ]
 
@@ -140,6 +144,7 @@ def test_the_command_is_declared(wheel: Path) -> None:
 def test_the_extras_are_there(metadata: Message) -> None:
     assert sorted(metadata.get_all("Provides-Extra", [])) == [
         "all",
+        "deploy",
         "eval",
         "gateway",
         "gpu",
@@ -175,9 +180,9 @@ def test_all_has_one_onnx_runtime(project: dict[str, object]) -> None:
     (everything,) = extras["all"]
     inside = everything.partition("[")[2].rstrip("]").split(",")
 
-    assert sorted(inside) == sorted(
-        set(extras) - {"all", "eval", "gpu", "gpu-cu12", "openvino", "ray"}
-    )
+    # ADS brings pandas and more, 300 MB: whoever deploys asks for it.
+    apart = {"all", "deploy", "eval", "gpu", "gpu-cu12", "openvino", "ray"}
+    assert sorted(inside) == sorted(set(extras) - apart)
 
 
 @pytest.mark.parametrize("extra", ["gpu", "gpu-cu12"])

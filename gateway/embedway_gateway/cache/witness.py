@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from dataclasses import dataclass
 
 from embedway_gateway.cache.ledger import Ledger
@@ -64,7 +65,7 @@ class Witness:
             self._settled, self._due = None, now
         if now >= self._due and (self._asking is None or self._asking.done()):
             self._due = now + _OFTEN
-            self._asking = asyncio.create_task(self._ask())
+            self._asking = asyncio.create_task(self._ask(), context=Context())
         if self._settled is None:
             return None
         _, name, since = self._settled

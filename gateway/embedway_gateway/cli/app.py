@@ -13,6 +13,7 @@ from embedway_gateway.cli.bench import bench
 from embedway_gateway.cli.check import check
 from embedway_gateway.cli.compare import compare
 from embedway_gateway.cli.console import fail
+from embedway_gateway.cli.deploy.app import app as deploy
 from embedway_gateway.cli.embed import embed
 from embedway_gateway.cli.ours import told
 from embedway_gateway.cli.serve import serve
@@ -68,6 +69,7 @@ def application() -> typer.Typer:
     app.add_typer(evaluation.app(), name="eval")
     app.add_typer(keys.app(), name="keys")
     app.add_typer(models.app(), name="models")
+    app.add_typer(deploy(), name="deploy")
     app.command()(usage)
     return app
 

@@ -72,12 +72,16 @@ def check(
         raise typer.BadParameter("--device and --model belong to --local")
     import asyncio
 
+    from embedway_gateway.config.exposure import exposures
     from embedway_gateway.config.load import load_config
     from embedway_gateway.config.schema import default_config
     from embedway_gateway.survey import survey
     from embedway_local.catalogue import DEFAULT_MODEL
 
     loaded = load_config(config) if config else default_config(DEFAULT_MODEL)
+    if config:
+        for sentence in exposures(loaded, config):
+            typer.echo(f"warning: {sentence}", err=True)
     with _waiting() as watch:
         findings = asyncio.run(survey(loaded, seconds=timeout, watch=watch))
     if as_json:

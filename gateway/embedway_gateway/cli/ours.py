@@ -12,6 +12,7 @@ __all__ = ["told"]
 _OURS = (
     ("embedway_local.error", "LocalError"),
     ("embedway_upstream.error", "EmbeddingError"),
+    ("embedway_deploy.error", "DeployError"),
     ("embedway_gateway.bulk.error", "BulkError"),
     ("embedway_gateway.access.file", "KeysError"),
     ("embedway_gateway.config.load", "ConfigError"),
@@ -24,6 +25,7 @@ _OURS = (
 _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "redis": ("redis",),
+        "deploy": ("ads", "oci"),
         "plot": ("matplotlib",),
         "eval": ("mteb",),
         "local": (
@@ -48,6 +50,7 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "yaml",
         ),
         "oidc": ("jwt",),
+        "otel": ("opentelemetry",),
         "parquet": ("pyarrow",),
         "ray": ("ray",),
     }

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from embedway_gateway.config.document import read_yaml
+from embedway_gateway.config.exposure import require_own
 from embedway_gateway.config.schema import Config
 
 __all__ = ["ConfigError", "load_config"]
@@ -33,10 +34,14 @@ def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Con
     """
     Read and check a file; `${NAME}` in a value is replaced from the environment.
 
-    Raises `ConfigError` with every mistake that was found. Values never occur in its message,
-    because they may be secrets.
+    Raises `ConfigError` with every mistake that was found, and for a file that everyone may write.
+    Values never occur in its message, because they may be secrets.
     """
     environment = os.environ if environment is None else environment
+    try:
+        require_own(path)
+    except ValueError as error:
+        raise ConfigError(path, [str(error)]) from None
     try:
         values, problems = read_yaml(path.read_text("utf-8"))
     except OSError as error:

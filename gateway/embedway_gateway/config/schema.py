@@ -17,6 +17,7 @@ from embedway_gateway.config.limits import LimitsConfig, MemoryLimitsConfig
 from embedway_gateway.config.oidc import OIDCConfig
 from embedway_gateway.config.routing import RoutingConfig
 from embedway_gateway.config.strict import Strict
+from embedway_gateway.config.tracing import TracingConfig
 from embedway_gateway.config.upstream import UpstreamConfig, require_address
 from embedway_gateway.config.usage import UsageConfig
 from embedway_gateway.config.value import Duration, Pause, Size
@@ -62,6 +63,16 @@ class ServerConfig(Strict):
     """A larger body is refused with 413 while it is read."""
     request_timeout: Duration = 120.0
     """A request's deadline, retries included."""
+    max_connections: int = Field(default=4096, ge=1)
+    """Of each worker. Over it the one that was idle longest is closed, or the new one gets 503."""
+    max_header_bytes: Size = 32 * 1024
+    """The request line and all headers."""
+    header_timeout: Duration = 15.0
+    """For all of them, from the connection's start or the request's first byte."""
+    body_timeout: Duration = 60.0
+    """For the whole body; `request_timeout` where that is shorter."""
+    send_timeout: Duration = 60.0
+    """How long a client may take nothing of an answer."""
     grace: Duration = 30.0
     """How long what was begun may go on after SIGTERM."""
     drain_delay: Pause = 0.0
@@ -221,6 +232,8 @@ class Config(Strict):
     Where it is kept who used how much; none is an SQLite file, as soon as there are `keys` or
     `oidc`.
     """
+    tracing: TracingConfig | None = None
+    """Where traces go; none is nowhere, unless OpenTelemetry's own variables say so."""
     routing: RoutingConfig = RoutingConfig()
     """How upstreams are chosen, tried again and left alone, for all models."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedway_gateway.config.exposure import exposures
 from embedway_gateway.config.load import ConfigError
 from embedway_gateway.config.schema import Config, ServerConfig
 from embedway_upstream import EmbeddingError
@@ -18,7 +19,7 @@ _log = logging.getLogger("embedway.gateway")
 
 # What a running gateway reads anew for each request, or when it stops.
 _LIVE = {
-    *("max_body_bytes", "request_timeout", "grace", "drain_delay"),
+    *("max_body_bytes", "request_timeout", "body_timeout", "grace", "drain_delay"),
     *("console", "open_models", "open_metrics"),
 }
 
@@ -50,7 +51,7 @@ class Watch:
     ) -> None:
         self.every = every
         """Seconds between two looks; None is to look only when asked."""
-        self._path = path
+        self.path = path
         self._read = read
         self._check = check
         # Before it is read: what changes in between is noticed with the next look.
@@ -78,11 +79,17 @@ class Watch:
             _log.error("the new configuration is refused, the old one stays: %s", error)
             return News(None)
         self._tell_what_waits(config)
+        self.warn(config)
         return News(config)
+
+    def warn(self, config: Config) -> None:
+        """Log who else may change or read what it depends on."""
+        for sentence in exposures(config, self.path):
+            _log.warning("%s", sentence)
 
     def _digest(self) -> bytes:
         try:
-            return hashlib.sha256(self._path.read_bytes()).digest()
+            return hashlib.sha256(self.path.read_bytes()).digest()
         except OSError:
             return b""
 
@@ -97,7 +104,7 @@ class Watch:
         ]
         changed += [
             name
-            for name in ("limits", "usage")
+            for name in ("limits", "usage", "tracing")
             if getattr(config, name) != getattr(self._first, name)
         ]
         if changed:

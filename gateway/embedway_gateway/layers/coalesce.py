@@ -21,6 +21,7 @@ from embedway_gateway.layers.culprit import SUSPICIOUS, suspects
 from embedway_gateway.layers.flight import Call, Caller, Text, require_whole
 from embedway_gateway.layers.lane import MOST, Lane, charge
 from embedway_gateway.layers.linger import Linger
+from embedway_gateway.layers.travel import Onlooker, Unseen
 from embedway_upstream import (
     DeadlineExceeded,
     EmbeddingRequest,
@@ -73,9 +74,11 @@ class Coalesce:
         query_share: float = 0.9,
         waiting: int = _WAITING,
         clock: Callable[[], float] = time.monotonic,
+        onlooker: Onlooker | None = None,
     ) -> None:
         self._inner = inner
         self._room = room
+        self._onlooker = onlooker or Unseen()
         self._budget = budget
         self._most = waiting
         self._clock = clock
@@ -131,6 +134,7 @@ class Coalesce:
         lane.let_go(inputs, call)
         self._begin(lane)
         begun = self._clock()
+        self._onlooker.at_once(begun)
         try:
             response = await self._inner.send(request)
             self._linger.note(self._clock() - begun)
@@ -154,6 +158,7 @@ class Coalesce:
         loop = asyncio.get_running_loop()
         caller = Caller(request, loop.create_future())
         timer = None if left is None else loop.call_later(left, caller.expire)
+        self._onlooker.enters(caller, self._clock())
         try:
             line_up(lane, caller)
             self._pump()
@@ -162,6 +167,7 @@ class Coalesce:
             if timer is not None:
                 timer.cancel()
             release(lane, caller)
+            self._onlooker.ends(caller, self._clock())
 
     def _require_hope(self, lane: Lane, texts: int, left: float | None) -> None:
         """Refuse what would wait in vain, rather than let it wait."""
@@ -213,7 +219,8 @@ class Coalesce:
             for text in texts:
                 text.call = call
             self._begin(lane)
-            task = asyncio.create_task(self._carry(lane, call))
+            context = self._onlooker.boards(texts, self._clock())
+            task = asyncio.create_task(self._carry(lane, call), context=context)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

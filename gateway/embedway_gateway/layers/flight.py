@@ -19,6 +19,7 @@ from embedway_upstream import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from contextvars import Context
 
     from numpy.typing import NDArray
 
@@ -90,7 +91,10 @@ def _index(numbers: list[int]) -> list[int] | slice:
 class Caller:
     """One request that waits for its texts, whichever calls bring them."""
 
-    __slots__ = ("_answers", "_left", "_tokens", "_vectors", "answer", "request", "texts")
+    __slots__ = (
+        *("_answers", "_left", "_tokens", "_vectors"),
+        *("answer", "boarded", "context", "entered", "request", "texts"),
+    )
 
     def __init__(
         self, request: EmbeddingRequest, answer: asyncio.Future[EmbeddingResponse]
@@ -99,6 +103,11 @@ class Caller:
         self.answer = answer
         self.texts: list[Text] = []
         """Those that are its own or were joined, each once."""
+        self.entered = 0.0
+        self.boarded: float | None = None
+        """When the first call left that took one of its texts along."""
+        self.context: Context | None = None
+        """Its own, where calls are traced."""
         self._vectors: NDArray[np.float32] | None = None
         self._left = len(request.inputs)
         self._tokens = 0

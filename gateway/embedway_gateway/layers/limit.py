@@ -12,6 +12,7 @@ from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from embedway_gateway.layers.ending import at_end
+from embedway_gateway.phase import Waited, unwatched
 from embedway_upstream import DeadlineExceeded, Overloaded, Service
 
 __all__ = ["Concurrency", "Fixed", "Limit"]
@@ -58,8 +59,10 @@ class Limit(Generic[Request, Reply]):
         concurrency: Concurrency,
         waiting: int,
         clock: Callable[[], float] = time.monotonic,
+        waited: Waited = unwatched,
     ) -> None:
         self._inner = inner
+        self._waited = waited
         self._concurrency = concurrency
         self._most_waiting = waiting
         self._clock = clock
@@ -69,11 +72,13 @@ class Limit(Generic[Request, Reply]):
 
     async def send(self, request: Request) -> Reply:
         """Wait for a slot, no longer than the deadline, and send."""
+        asked = self._clock()
         if self._waiting or self._running >= self._concurrency.limit:
             await self._wait(request.deadline)
         else:
             self._running += 1
         begun = self._clock()
+        self._waited(asked, begun)
         try:
             reply = await self._inner.send(request)
         except BaseException:

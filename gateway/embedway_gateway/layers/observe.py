@@ -13,6 +13,7 @@ from prometheus_client import Counter
 
 from embedway_gateway.layers.ending import at_end
 from embedway_gateway.metric import Metrics
+from embedway_gateway.phase import Sampled
 from embedway_upstream import (
     EmbeddingError,
     EmbeddingRequest,
@@ -86,7 +87,19 @@ class _Outermost(ABC, Generic[Request, Reply]):
 
 
 class Observe(_Outermost[EmbeddingRequest, EmbeddingResponse]):
-    """Of embedding requests."""
+    """Of embedding requests; `spared` is told of each that the cache answered."""
+
+    def __init__(
+        self,
+        inner: Service[EmbeddingRequest, EmbeddingResponse],
+        metrics: Metrics,
+        *,
+        model: str,
+        clock: Callable[[], float] = time.perf_counter,
+        spared: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(inner, metrics, model=model, clock=clock)
+        self._spared = spared
 
     def _count(self, request: EmbeddingRequest, response: EmbeddingResponse) -> None:
         upstream = response.served_by
@@ -96,6 +109,8 @@ class Observe(_Outermost[EmbeddingRequest, EmbeddingResponse]):
         if response.cached < texts:
             texts, tokens = texts - response.cached, tokens - response.cached_tokens
             self._add(upstream, texts, tokens, fallback=response.fallback)
+        elif self._spared is not None:
+            self._spared()
 
 
 class ObserveRerank(_Outermost[RerankRequest, RerankResponse]):
@@ -115,7 +130,10 @@ class ObserveChat(_Outermost[ChatRequest, ChatReply]):
 
 
 class ObserveAttempt(Generic[Request, Reply]):
-    """Right above one upstream: every attempt, whatever became of the request."""
+    """
+    Right above one upstream: every attempt, whatever became of the request. `size` is how many
+    texts it has.
+    """
 
     def __init__(
         self,
@@ -124,9 +142,12 @@ class ObserveAttempt(Generic[Request, Reply]):
         *,
         model: str,
         upstream: str,
+        size: Callable[[Request], int] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._inner = inner
+        self._size = size
+        self._texts = Sampled(metrics.batch_texts.labels(model, upstream)) if size else None
         self._attempts = metrics.attempts
         self._truncated = metrics.truncated
         self._labels = (model, upstream)
@@ -139,6 +160,8 @@ class ObserveAttempt(Generic[Request, Reply]):
         """Send, and count."""
         started = self._clock()
         self._in_flight.inc()
+        if self._texts is not None and self._size is not None:
+            self._texts.add(self._size(request), started)
         try:
             reply = await self._inner.send(request)
         except BaseException as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextvars import Context
 
 from embedway_gateway.layers.canary import canary_vectors
 from embedway_gateway.layers.quarantine import Quarantine
@@ -171,7 +172,8 @@ class SameSpace:
 
     def _begin(self) -> asyncio.Task[None]:
         if self._proving is None or self._proving.done():
-            self._proving = asyncio.create_task(self._prove())
+            # In a context of its own: it is for all, and not of the request that began it.
+            self._proving = asyncio.create_task(self._prove(), context=Context())
             # Looked at, because nobody may be waiting for it.
             self._proving.add_done_callback(lambda done: done.cancelled() or done.exception())
         return self._proving

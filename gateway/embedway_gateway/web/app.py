@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 from embedway_gateway import __version__
 from embedway_gateway.config.proxy import read_proxies
 from embedway_gateway.config.schema import Config
+from embedway_gateway.config.tracing import make_tracing
 from embedway_gateway.config.watch import News
 from embedway_gateway.fleet import Fleet
 from embedway_gateway.metric import Metrics
@@ -32,6 +34,7 @@ from embedway_gateway.web.error import (
     HTTPError,
     error_reply,
     from_embedding_error,
+    internal_error,
     wrong_method,
 )
 from embedway_gateway.web.guard import Guard
@@ -44,6 +47,9 @@ from embedway_gateway.web.tei_error import tei_error_reply
 from embedway_gateway.web.usage import usage_routes
 from embedway_gateway.wire import Carrier, make_transport
 from embedway_upstream import EmbeddingError
+
+if TYPE_CHECKING:
+    from embedway_gateway.tracing.tracing import Tracing
 
 __all__ = ["Gateway", "create_app"]
 
@@ -62,6 +68,7 @@ class Gateway(Envelope):
         *,
         guard: Guard,
         line: Line | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         super().__init__(app, forms=dict.fromkeys(("/embed", "/rerank"), tei_error_reply))
         self.models = fleet.models
@@ -70,6 +77,7 @@ class Gateway(Envelope):
         self._metrics = metrics
         self._line = line
         self._guard = guard
+        self._tracing = tracing
 
     @property
     def config(self) -> Config:
@@ -104,6 +112,8 @@ class Gateway(Envelope):
         await self._guard.close()
         await self._fleet.close()
         await self._transport.close()
+        if self._tracing is not None:
+            await self._tracing.close()
         if self._line is not None:
             self._line.close()
 
@@ -113,17 +123,24 @@ def _beside(line: Line) -> Makers:
 
 
 def create_app(
-    config: Config, *, metrics: Metrics | None = None, models: str | None = None
+    config: Config,
+    *,
+    metrics: Metrics | None = None,
+    models: str | None = None,
+    tracing: Tracing | None = None,
 ) -> Gateway:
     """
     The application that a configuration describes; nothing is loaded before it starts.
 
-    `models` is the socket of the process that has the local models; None is this one.
+    `models` is the socket of the process that has the local models; None is this one. `tracing`
+    is instead of what the configuration says.
     """
     metrics = metrics or Metrics()
+    tracing = tracing or make_tracing(config.tracing)
     transport = make_transport(read_proxies())
     line = None if models is None else Line(models)
-    fleet = Fleet(config, transport, metrics, makers=None if line is None else _beside(line))
+    makers = None if line is None else _beside(line)
+    fleet = Fleet(config, transport, metrics, makers=makers, tracing=tracing)
     app = FastAPI(
         title="Embedway",
         version=__version__,
@@ -136,6 +153,7 @@ def create_app(
             HTTPError: _on_http_error,
             EmbeddingError: _on_embedding_error,
             RequestValidationError: _on_wrong_query,
+            Exception: _on_fault,
         },
     )
     guard = Guard(config, transport, metrics)
@@ -145,8 +163,8 @@ def create_app(
         authentication=guard.authentication,
         till=guard.till,
     )
-    hot = _Hot(_routes(intake, metrics), app)
-    gateway = Gateway(hot, fleet, transport, metrics, guard=guard, line=line)
+    hot = _Hot(_routes(intake, metrics, tracing), app)
+    gateway = Gateway(hot, fleet, transport, metrics, guard=guard, line=line, tracing=tracing)
     app.include_router(catalogue_routes(intake))
     app.include_router(health_routes(intake, metrics))
     app.include_router(usage_routes(intake))
@@ -156,16 +174,25 @@ def create_app(
     return gateway
 
 
-def _routes(intake: Intake, metrics: Metrics) -> dict[str, ASGIApp]:
+def _routes(intake: Intake, metrics: Metrics, tracing: Tracing | None) -> dict[str, ASGIApp]:
     rerank = Rerank(intake)
+    # With what OpenTelemetry calls the operation.
+    routes: dict[str, tuple[str, ASGIApp]] = {
+        "/v1/embeddings": ("embeddings", Embeddings(intake)),
+        "/v1/rerank": ("rerank", rerank),
+        "/v2/rerank": ("rerank", rerank),
+        "/v1/chat/completions": ("chat", Chat(intake, metrics, task="chat")),
+        "/v1/completions": ("text_completion", Chat(intake, metrics, task="completions")),
+        "/embed": ("embeddings", TEIEmbed(intake)),
+        "/rerank": ("rerank", TEIRerank(intake)),
+    }
+    if tracing is None:
+        return {path: route for path, (_, route) in routes.items()}
+    from embedway_gateway.tracing.route import TracedRoute
+
     return {
-        "/v1/embeddings": Embeddings(intake),
-        "/v1/rerank": rerank,
-        "/v2/rerank": rerank,
-        "/v1/chat/completions": Chat(intake, metrics, task="chat"),
-        "/v1/completions": Chat(intake, metrics, task="completions"),
-        "/embed": TEIEmbed(intake),
-        "/rerank": TEIRerank(intake),
+        path: TracedRoute(route, tracing, path=path, operation=operation)
+        for path, (operation, route) in routes.items()
     }
 
 
@@ -232,6 +259,11 @@ async def _on_http_error(_request: Request, error: Exception) -> Response:
 async def _on_embedding_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, EmbeddingError)
     return _response(from_embedding_error(error))
+
+
+async def _on_fault(_request: Request, _error: Exception) -> Response:
+    """In our form; it is raised again after that, for the last resort of `Envelope` to log."""
+    return _response(internal_error())
 
 
 def _response(error: HTTPError) -> Response:

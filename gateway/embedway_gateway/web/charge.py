@@ -163,8 +163,6 @@ class Charge:
 
     def _refused(self) -> None:
         caller = self._caller
-        # For the line in the log.
-        self._scope["embedway.facts"] = {"model": self._model.name}
         if caller.label:
             self._till.metrics.key_requests.labels(caller.label, "limited").inc()
         if self._till.tally is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.types import Receive, Scope, Send
 
 from embedway_gateway.metric import Metrics
@@ -31,7 +33,7 @@ class Chat:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         intake = self._intake
         visit = await intake.enter(scope, receive)
-        body = read_chat_body(await visit.read(), self._task)
+        body = await visit.parsed(partial(read_chat_body, task=self._task))
         model = visit.find(body.model)
         if model.chat is None:
             raise HTTPError(400, f"The model {model.name!r} does not chat.", param="model")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ANSWER", "CHAT_BODY", "COMPLETION_BODY"]
+__all__ = ["ANSWER", "CHAT_BODY", "COMPLETION_BODY", "STREAM"]
 
 _ROUTED = {
     "model": {"type": "string"},
@@ -25,3 +25,5 @@ ANSWER = {
     "properties": {"model": {"type": "string"}},
     "description": "The upstream's, with `stream` as server-sent events.",
 }
+STREAM = {"text/event-stream": {"schema": {"description": "OpenAI's chunks, one an event"}}}
+"""The same, where `stream` was true."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from starlette.types import Receive, Scope, Send
 
 from embedway_gateway.web.answer import send_answer
@@ -23,7 +25,7 @@ class Embeddings:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = await self._intake.enter(scope, receive)
-        body = read_embedding_body(await visit.read())
+        body = await visit.parsed(read_embedding_body)
         model = visit.find(body.model)
         if "embed" not in model.config.capabilities:
             raise HTTPError(400, f"The model {model.name!r} does not embed.", param="model")
@@ -38,7 +40,9 @@ class Embeddings:
         async with visit.charge(model, texts=len(body.inputs)) as charge:
             response, space = await embed(model, request, receive)
             charge.spent(response.usage.total_tokens, cached=response.cached)
+        begun = time.perf_counter()
         written = await write_embeddings_in_turns(response, model=body.model, base64=body.base64)
+        model.phases.encode.took(begun, time.perf_counter())
         await send_answer(
             scope,
             send,

@@ -89,9 +89,11 @@ class _Exchange:
         self._started = time.perf_counter()
         self._status = 0
         self._detail = ""
+        self._upstream: str | None = None
         stated = header(scope, b"x-request-id")
         valid = stated is not None and _ID.fullmatch(stated)
         self._id = stated if stated and valid else b"%032x" % envelope.number()
+        scope["embedway.request"] = self._id.decode()
 
     async def answer(self, app: ASGIApp, receive: Receive) -> None:
         try:
@@ -106,6 +108,7 @@ class _Exchange:
             await self._refuse(_shutting_down())
             raise
         except EmbeddingError as error:
+            self._upstream = error.upstream
             self._detail = f"{type(error).__name__}: {error.message} {error.detail}".strip()
             await self._refuse(from_embedding_error(error))
         except Exception:  # noqa: BLE001
@@ -148,7 +151,7 @@ class _Exchange:
 
     def _report(self) -> None:
         facts: dict[str, object] = {
-            "request_id": self._id.decode(),
+            "request_id": self._scope["embedway.request"],
             "method": self._scope["method"],
             "path": self._scope["path"][:200],
             "status": self._status,
@@ -157,8 +160,12 @@ class _Exchange:
         }
         if (caller := self._scope.get("embedway.caller")) is not None:
             facts["key"] = caller
+        if self._upstream is not None:
+            facts["upstream"] = self._upstream
         if self._detail:
             facts["error"] = self._detail
+        if (trace := self._scope.get("embedway.trace")) is not None:
+            facts["trace_id"] = trace
         report(facts)
 
 

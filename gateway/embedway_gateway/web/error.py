@@ -31,6 +31,7 @@ __all__ = [
     "error_reply",
     "error_reply_of",
     "from_embedding_error",
+    "internal_error",
     "wrong_method",
 ]
 
@@ -58,6 +59,17 @@ def wrong_method(allowed: str) -> HTTPError:
     """The answer to a method that the route does not have."""
     return HTTPError(
         405, f"This route takes {allowed} only.", code="method_not_allowed", allow=allowed
+    )
+
+
+def internal_error() -> HTTPError:
+    """The answer to a fault of ours."""
+    return HTTPError(
+        500,
+        "Internal error; the log has it under the request id that the header x-request-id tells.",
+        kind="server_error",
+        code="internal_error",
+        retry=False,
     )
 
 

@@ -61,6 +61,16 @@ class _Joined(asyncio.Transport):
         """Whether it is closed or will be."""
         return self._transport.is_closing()
 
+    def write_eof(self) -> None:
+        """Write what is left, and say that no more will come."""
+        self._flush()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def get_write_buffer_size(self) -> int:
+        """How much the client has not taken yet."""
+        return len(self._head) + self._transport.get_write_buffer_size()
+
     def get_extra_info(self, name: str, default: object = None) -> object:
         """What is known of the connection."""
         return self._transport.get_extra_info(name, default)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 
 import msgspec
@@ -71,7 +72,7 @@ class Rerank:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = await self._intake.enter(scope, receive)
-        body = read_rerank_body(await visit.read())
+        body = await visit.parsed(read_rerank_body)
         model = visit.find(body.model)
         if model.rerank is None:
             raise _invalid(f"The model {model.name!r} does not rerank.", "model")
@@ -81,7 +82,9 @@ class Rerank:
         async with visit.charge(model, texts=len(texts)) as charge:
             response = await while_connected(receive, model.rerank.send(request))
             charge.spent(response.usage.total_tokens)
+        begun = time.perf_counter()
         answer = _write(response, body.model, texts if body.return_documents else None)
+        model.phases.encode.took(begun, time.perf_counter())
         await send_answer(
             scope, send, body=answer, model=model, response=response, texts=len(texts)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI
@@ -88,6 +89,7 @@ _STATUSES = {
     "400": "The request is wrong; `param` names the field",
     "401": "No valid API key",
     "404": "No such model, or none that this key may use",
+    "408": "The body took too long to come",
     "413": "The body is too large",
     "415": "The body is not JSON",
     "429": "Too many requests",
@@ -170,6 +172,10 @@ def describe(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         schema = own()
+        # The same object each time; what is done to it may be done again.
+        for methods in schema["paths"].values():
+            # FastAPI's own, of which `_on_wrong_query` makes a 400.
+            methods.get("get", {}).get("responses", {}).pop("422", None)
         schema.setdefault("components", {})["securitySchemes"] = {
             "key": {"type": "http", "scheme": "bearer", "description": "Where keys are asked for"}
         }
@@ -179,12 +185,10 @@ def describe(app: FastAPI) -> None:
             "/v1/rerank": {"post": rerank},
             "/v2/rerank": {"post": rerank},
             "/v1/chat/completions": {
-                "post": _operation("chat", "Chat", chat_schema.CHAT_BODY, chat_schema.ANSWER)
+                "post": _chat("Chat", chat_schema.CHAT_BODY),
             },
             "/v1/completions": {
-                "post": _operation(
-                    "chat", "Complete a text", chat_schema.COMPLETION_BODY, chat_schema.ANSWER
-                )
+                "post": _chat("Complete a text", chat_schema.COMPLETION_BODY),
             },
             "/embed": {"post": _tei("Embed texts, as TEI does", EMBED_BODY, EMBED_ANSWER)},
             "/rerank": {
@@ -194,6 +198,10 @@ def describe(app: FastAPI) -> None:
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _chat(summary: str, body: object) -> dict[str, object]:
+    return _operation("chat", summary, body, chat_schema.ANSWER, more=chat_schema.STREAM)
 
 
 def _tei(summary: str, body: object, answer: object) -> dict[str, object]:
@@ -208,12 +216,16 @@ def _operation(
     *,
     statuses: Mapping[str, str] = _STATUSES,
     error: object = _ERROR,
+    more: Mapping[str, object] = MappingProxyType({}),
 ) -> dict[str, object]:
+    """`more` is what else a good answer may be, by its content type."""
+
     def content(schema: object) -> dict[str, object]:
         return {"application/json": {"schema": schema}}
 
+    good = {**content(answer), **more}
     responses: dict[str, object] = {
-        "200": {"description": "The answer, as was asked for", "content": content(answer)}
+        "200": {"description": "The answer, as was asked for", "content": good}
     }
     for status, text in statuses.items():
         responses[status] = {"description": text, "content": content(error)}

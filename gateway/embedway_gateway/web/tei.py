@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from urllib.parse import parse_qs
 
 import msgspec
@@ -34,7 +35,7 @@ class TEIEmbed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = await self._intake.enter(scope, receive)
-        body = read_embed_body(await visit.read())
+        body = await visit.parsed(read_embed_body)
         model = _choose(visit, _name(scope, body.model), "embed")
         texts = body.texts()
         request = EmbeddingRequest(
@@ -48,8 +49,10 @@ class TEIEmbed:
         async with visit.charge(model, texts=len(texts)) as charge:
             response, space = await embed(model, request, receive)
             charge.spent(response.usage.total_tokens, cached=response.cached)
+        begun = time.perf_counter()
         vectors = _unit(response.vectors)
         written = await write_rows_in_turns(vectors)
+        model.phases.encode.took(begun, time.perf_counter())
         await send_answer(
             scope,
             send,
@@ -70,7 +73,7 @@ class TEIRerank:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = await self._intake.enter(scope, receive)
-        body = read_tei_rerank_body(await visit.read())
+        body = await visit.parsed(read_tei_rerank_body)
         model = _choose(visit, _name(scope, body.model), "rerank")
         assert model.rerank is not None
         texts = tuple(body.texts)
@@ -78,7 +81,9 @@ class TEIRerank:
         async with visit.charge(model, texts=len(texts)) as charge:
             response = await while_connected(receive, model.rerank.send(request))
             charge.spent(response.usage.total_tokens)
+        begun = time.perf_counter()
         answer = _write(response, texts if body.return_text else None)
+        model.phases.encode.took(begun, time.perf_counter())
         await send_answer(
             scope, send, body=answer, model=model, response=response, texts=len(texts)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BeforeValidator
 
 from embedway_gateway.usage.book import BookUnavailable
 from embedway_gateway.usage.row import By, Row, chosen, summed
@@ -22,6 +24,17 @@ __all__ = ["usage_routes"]
 
 # What is shown when nothing is said.
 _DAYS = 30
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def _written_out(value: str) -> str:
+    """Only so: pydantic would take a number too, as seconds since 1970."""
+    if not _DAY.fullmatch(value):
+        raise ValueError("a day is written as 2026-01-31")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_written_out)]
 
 
 def usage_routes(intake: Intake) -> APIRouter:
@@ -42,9 +55,9 @@ def usage_routes(intake: Intake) -> APIRouter:
     async def usage(
         *,
         since: Annotated[
-            date | None, Query(description="The first day, UTC; by default 30 days before the last")
+            Day | None, Query(description="The first day, UTC; by default 30 days before the last")
         ] = None,
-        until: Annotated[date | None, Query(description="The last day, UTC")] = None,
+        until: Annotated[Day | None, Query(description="The last day, UTC")] = None,
         by: Annotated[list[Literal["key", "model", "day"]] | None, Query()] = None,
         key: Annotated[str | None, Query(description="Of this key only")] = None,
         model: Annotated[str | None, Query(description="Of this model only")] = None,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from starlette.types import Receive, Scope
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Visit"]
 
+Body = TypeVar("Body")
+
 
 @dataclass(slots=True)
 class Visit:
@@ -29,17 +32,29 @@ class Visit:
     receive: Receive
     caller: Caller
     _size: int = 0
+    _begun: float = 0.0
+    _parsed: float = 0.0
 
     @property
     def tenant(self) -> str:
         """Whose cache it is; empty where all have one."""
         return self.caller.name if self.intake.isolated() else ""
 
-    async def read(self) -> bytes:
-        """The request's JSON body; raises as `read_json_body` does, and 408 when it stalls."""
+    async def parsed(self, parse: Callable[[bytes], Body]) -> Body:
+        """
+        The request's JSON body, as `parse` reads it; raises as it and `read_json_body` do, and 408
+        when it stalls.
+        """
+        body = await self._read()
+        self._begun = time.perf_counter()
+        read = parse(body)
+        self._parsed = time.perf_counter()
+        return read
+
+    async def _read(self) -> bytes:
         server = self.intake.server()
         reading = read_json_body(self.scope, self.receive, server.max_body_bytes)
-        body = await received_within(server.request_timeout, reading)
+        body = await received_within(min(server.body_timeout, server.request_timeout), reading)
         self._size = len(body)
         return body
 
@@ -53,6 +68,12 @@ class Visit:
 
     def charge(self, model: Model, *, texts: int) -> Charge:
         """What the request costs, to be entered with `async with` while it is worked on."""
+        model.phases.parse.took(self._begun, self._parsed)
+        # For the line in the log, whatever becomes of it.
+        facts: dict[str, object] = {"model": model.name}
+        if texts:
+            facts["texts"] = texts
+        self.scope["embedway.facts"] = facts
         # Four bytes a token: of English texts somewhat more than there are, of others fewer.
         return Charge(
             self.intake.till,

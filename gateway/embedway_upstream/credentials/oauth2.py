@@ -19,6 +19,7 @@ import httpx
 
 from embedway_upstream.credentials.certificate import tls_context
 from embedway_upstream.credentials.error import CredentialsError, LoginDown
+from embedway_upstream.credentials.renewed import Told, untold
 from embedway_upstream.engines.status import retry_after
 from embedway_upstream.error import (
     BadReply,
@@ -119,6 +120,7 @@ class ClientCredentials:
         self._token: _Token | None = None
         self._failure: CredentialsError | None = None
         self._rests_until = 0.0
+        self.told: Told = untold
 
     @property
     def login(self) -> Login:
@@ -170,10 +172,12 @@ class ClientCredentials:
         except EmbeddingError as error:
             self._failure = _again(error)
             self._rests_until = self._clock() + max(_REST, error.retry_after or 0.0)
+            self.told(False)
             if not holds:
                 raise _again(error) from None
             _log.warning("a token could not be renewed ahead of its end: %s", error.message)
             return False
+        self.told(True)
         return True
 
     def _fetch(self) -> _Token:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from embedway_upstream.credentials.error import CredentialsError
 from embedway_upstream.credentials.key import fingerprint_of
+from embedway_upstream.credentials.renewed import Told, untold
 from embedway_upstream.credentials.signature import sign
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class OCISignature:
         self._failed_at = self._forced_at = float("-inf")
         self.refreshes = 0
         """How often the source was asked."""
+        self.told: Told = untold
 
     def sign(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
@@ -131,6 +133,7 @@ class OCISignature:
         except CredentialsError as error:
             self._failure, self._failed_at = error, self._clock()
             self._look_at = self._failed_at + _PAUSE_SECONDS
+            self.told(False)
             if force or self.stale():
                 raise
             _log.warning("the OCI credentials could not be renewed yet: %s", error)
@@ -138,6 +141,7 @@ class OCISignature:
         self._failure = None
         self._held = held
         self._look_at = self._next_look(held)
+        self.told(True)
 
     def _next_look(self, held: Snapshot) -> float:
         now = self._clock()

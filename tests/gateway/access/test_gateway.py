@@ -299,6 +299,7 @@ def test_usage_is_for_admins_and_adds_up(world: Team, app_key: str) -> None:
         total = http.get("/admin/usage", params={"key": "counted", "by": "key"}).json()["data"]
         none = http.get("/admin/usage", params={"until": "2020-01-01"}).json()["data"]
         wrong = http.get("/admin/usage", params={"since": "yesterday"})
+        number = http.get("/admin/usage", params={"since": "1234567890"})
         early = http.get("/admin/usage", params={"until": "0001-01-01"})
 
     today = datetime.now(UTC).date().isoformat()
@@ -313,6 +314,7 @@ def test_usage_is_for_admins_and_adds_up(world: Team, app_key: str) -> None:
     assert early.json()["data"] == []
     assert wrong.status_code == 400
     assert wrong.json()["error"]["param"] == "since"
+    assert number.status_code == 400
 
 
 def test_each_key_may_have_a_cache_of_its_own(tmp_path: Path) -> None:

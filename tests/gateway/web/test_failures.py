@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from doubles.openai_upstream import OpenAIUpstream
 from doubles.proven import prove
-from doubles.serving import free_port, served
+from doubles.serving import free_port, served, serving
 from embedway_gateway.config.schema import Config
 from embedway_gateway.layers.canary import CANARIES
 from embedway_gateway.metric import Metrics
@@ -284,3 +284,19 @@ async def test_a_large_request_does_not_crowd_itself_out(
         response = await client.ask(texts)
 
     assert 200 == response.status_code, response.text
+
+
+async def test_a_fault_in_a_route_of_fastapis_has_our_form_too(
+    config: Config, upstream: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_self: object, _now: float) -> dict[str, str]:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr("embedway_gateway.model.Model.problems", broken)
+    async with serving(create_app(config)) as url, httpx.AsyncClient(base_url=url) as client:
+        answer = await client.get("/readyz")
+
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert "planted" not in answer.text
+    assert answer.headers["x-request-id"]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from doubles.openai_upstream import OpenAIUpstream
+from doubles.raw import Wire, written
 from doubles.serving import serving
 from embedway_gateway.config.schema import Config
 from embedway_gateway.layers.canary import CANARIES
@@ -19,52 +20,6 @@ from embedway_gateway.web.app import create_app
 
 GOOD = b'{"model":"short","input":"a"}'
 FORM = {"message", "type", "param", "code"}
-
-
-class Wire:
-    """Says bytes to the gateway, on a new connection each time."""
-
-    def __init__(self, url: str) -> None:
-        host, _, port = url.removeprefix("http://").partition(":")
-        self._address = (host, int(port))
-
-    async def say(
-        self, *pieces: bytes, replies: int = 1
-    ) -> list[tuple[int, dict[str, str], bytes]]:
-        """What it answers, at most so often; it is hung up on then."""
-        reader, writer = await asyncio.open_connection(*self._address)
-        found = []
-        try:
-            async with asyncio.timeout(10):
-                for piece in pieces:
-                    writer.write(piece)
-                    await writer.drain()
-                while len(found) < replies and (one := await _reply(reader)) is not None:
-                    found.append(one)
-        finally:
-            writer.transport.abort()
-        return found
-
-    async def post(self, body: bytes, *lines: bytes) -> tuple[int, dict[str, str], bytes]:
-        [one] = await self.say(written(body, *lines))
-        return one
-
-
-async def _reply(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes] | None:
-    try:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").strip().split("\r\n")
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return None
-    pairs = [line.partition(":") for line in head[1:]]
-    headers = {name.lower(): value.strip() for name, _, value in pairs}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return int(head[0].split(" ")[1]), headers, body
-
-
-def written(body: bytes, *lines: bytes, target: bytes = b"/v1/embeddings") -> bytes:
-    head = [b"POST " + target + b" HTTP/1.1", b"host: gateway", b"content-type: application/json"]
-    head += [b"content-length: %d" % len(body), *lines]
-    return b"\r\n".join(head) + b"\r\n\r\n" + body
 
 
 def error_of(body: bytes) -> dict[str, Any]:
@@ -203,7 +158,7 @@ async def test_pipelined_requests_are_answered_in_order(wire: Wire) -> None:
 
 @pytest.mark.parametrize("method", [b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"PATCH"])
 async def test_other_methods_are_405(wire: Wire, method: bytes) -> None:
-    reader, writer = await asyncio.open_connection(*wire._address)
+    reader, writer = await asyncio.open_connection(*wire.address)
     writer.write(method + b" /v1/embeddings HTTP/1.1\r\nhost: g\r\nconnection: close\r\n\r\n")
     async with asyncio.timeout(5):
         said = await reader.read()

@@ -43,8 +43,6 @@ faces = pytest.mark.parametrize("face", [EmbedwayEmbeddings, EmbedwayEmbedding])
 @faces
 def test_it_takes_what_the_client_takes(face):
     own = {"pace"}
-    if face is EmbedwayEmbedding:
-        own |= {"http_client", "http_async_client", "max_concurrency", "on_usage"}
     client = inspect.signature(Client.direct).parameters
     mine = inspect.signature(face.direct).parameters
 

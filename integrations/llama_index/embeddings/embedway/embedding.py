@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
-from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.callbacks import CallbackManager
-from llama_index.core.rate_limiter import BaseRateLimiter
-from llama_index.core.storage.kvstore.types import BaseKVStore
-from pydantic import Field, PrivateAttr, SecretStr
+from pydantic import SecretStr
 
 from embedway_client import Client, environment
+from llama_index.embeddings.embedway.calls import Calls
+from llama_index.embeddings.embedway.option import EmbeddingAliases, understood
 
 if TYPE_CHECKING:
+    import httpx
+    from llama_index.core.callbacks import CallbackManager
+    from llama_index.core.rate_limiter import BaseRateLimiter
+    from llama_index.core.storage.kvstore.types import BaseKVStore
+
     from embedway_client.deployment import EngineName, Invoke, PlatformName, Pooling
+    from embedway_client.local import Precision
+    from embedway_client.usage import OnUsage
 
 __all__ = ["EmbedwayEmbedding"]
 
 
-class EmbedwayEmbedding(BaseEmbedding):
+class EmbedwayEmbedding(Calls):
     """
     Embeds through an Embedway gateway, any server with OpenAI's contract, or in this process.
 
@@ -32,23 +37,11 @@ class EmbedwayEmbedding(BaseEmbedding):
     embedding methods raise `TypeError` and `ValueError` for what is not text, and an
     `embedway_upstream.EmbeddingError` for what goes wrong on the way.
 
-    `batch_size` and the framework's `embed_batch_size` are one setting. What `to_dict` gives has
-    neither the API key nor the headers, which may hold secrets; `from_dict` takes the key from
-    the environment.
+    `batch_size` is the framework's `embed_batch_size`, `max_concurrency` its `num_workers`; names
+    that other classes have are understood too. What `to_dict` gives has neither the API key nor
+    the headers, which may hold secrets; `from_dict` takes the key from the environment. Raises
+    `TypeError` for a keyword that is not understood, `ValueError` for what cannot work.
     """
-
-    model_name: str = Field(frozen=True)
-    base_url: str = Field(frozen=True)
-    api_key: SecretStr | None = Field(frozen=True, exclude=True, repr=False)
-    dimensions: int | None = Field(frozen=True)
-    timeout: float = Field(frozen=True)
-    max_retries: int = Field(frozen=True)
-    fallback: Literal["local"] | None = Field(frozen=True)
-    vector_space: str | None = Field(frozen=True)
-    default_headers: Mapping[str, str] = Field(frozen=True, exclude=True, repr=False)
-    insecure: bool = Field(frozen=True)
-
-    _client: Client = PrivateAttr()
 
     def __init__(
         self,
@@ -64,52 +57,80 @@ class EmbedwayEmbedding(BaseEmbedding):
         vector_space: str | None = None,
         default_headers: Mapping[str, str] | None = None,
         insecure: bool = False,
-        model_name: str | None = None,
-        embed_batch_size: int | None = None,
-        num_workers: int | None = 4,
+        precision: Precision = "fp32",
+        query_prompt: str = "",
+        document_prompt: str = "",
+        max_concurrency: int = 4,
+        on_usage: OnUsage | None = None,
+        http_client: httpx.Client | None = None,
+        http_async_client: httpx.AsyncClient | None = None,
         callback_manager: CallbackManager | None = None,
         embeddings_cache: BaseKVStore | None = None,
         rate_limiter: BaseRateLimiter | None = None,
+        **others: Unpack[EmbeddingAliases],
     ) -> None:
-        # `model_name` is what the framework calls it when it restores what `to_dict` gave.
-        name = model or model_name or ""
-        size = embed_batch_size or batch_size
-        key = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key
-        key = key or environment.api_key()
-        client = Client(
-            name,
-            base_url=base_url,
-            api_key=key,
-            dimensions=dimensions,
-            batch_size=size,
-            timeout=timeout,
-            max_retries=max_retries,
-            fallback=fallback,
-            vector_space=vector_space,
-            headers=default_headers,
-            insecure=insecure,
-        )
-        fields = {
-            "base_url": base_url or environment.base_url(),
-            "api_key": None if key is None else SecretStr(key),
+        own = {
+            "model": model,
+            "base_url": base_url,
+            "api_key": api_key,
             "dimensions": dimensions,
+            "batch_size": batch_size,
             "timeout": timeout,
             "max_retries": max_retries,
             "fallback": fallback,
             "vector_space": vector_space,
-            "default_headers": dict(default_headers or {}),
+            "default_headers": default_headers,
             "insecure": insecure,
+            "precision": precision,
+            "query_prompt": query_prompt,
+            "document_prompt": document_prompt,
+            "max_concurrency": max_concurrency,
+            "on_usage": on_usage,
+            "http_client": http_client,
+            "http_async_client": http_async_client,
+            "callback_manager": callback_manager,
+            "embeddings_cache": embeddings_cache,
+            "rate_limiter": rate_limiter,
         }
-        super().__init__(
-            model_name=name,
-            embed_batch_size=size,
-            num_workers=num_workers,
-            callback_manager=callback_manager or CallbackManager([]),
-            embeddings_cache=embeddings_cache,
-            rate_limiter=rate_limiter,
-            **fields,
+        given = understood(own, others, known=type(self).model_fields, owner=type(self).__name__)
+        super().__init__(**{"api_key": environment.api_key(), **given})
+        self._use(self._connected())
+
+    def _connected(self) -> Client:
+        key = self.api_key
+        return Client(
+            self.model_name,
+            base_url=self.base_url,
+            api_key=None if key is None else key.get_secret_value(),
+            dimensions=self.dimensions,
+            batch_size=self.embed_batch_size,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            fallback=self.fallback,
+            precision=self.precision,
+            vector_space=self.vector_space,
+            headers=self.default_headers,
+            http_client=self.http_client,
+            http_async_client=self.http_async_client,
+            insecure=self.insecure,
+            query_prompt=self.query_prompt,
+            document_prompt=self.document_prompt,
+            max_concurrency=self.num_workers or 1,
+            on_usage=self.on_usage,
         )
-        self._client = client
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """
+        One that is told by the environment: `EMBEDWAY_MODEL`, and every keyword that can be
+        written as a text, as `EMBEDWAY_BATCH_SIZE` is for `batch_size`.
+        """
+        fields = (name for name, item in cls.model_fields.items() if not item.exclude)
+        told = environment.keywords("model", "batch_size", "max_concurrency", "api_key", *fields)
+        if not {"model", "model_name"} & told.keys():
+            raise ValueError("EMBEDWAY_MODEL is not set; it names the model")
+        # The framework's validation makes numbers of them.
+        return cls(**told)  # type: ignore[arg-type]
 
     @classmethod
     def direct(
@@ -134,6 +155,10 @@ class EmbedwayEmbedding(BaseEmbedding):
         fallback: Literal["local"] | None = None,
         vector_space: str | None = None,
         insecure: bool = False,
+        http_client: httpx.Client | None = None,
+        http_async_client: httpx.AsyncClient | None = None,
+        max_concurrency: int = 4,
+        on_usage: OnUsage | None = None,
     ) -> Self:
         """
         One that signs and calls a deployment itself, with no gateway.
@@ -162,6 +187,19 @@ class EmbedwayEmbedding(BaseEmbedding):
         Raises `ValueError` for settings that cannot work, `TypeError` for credentials that are
         not understood, `ImportError` where signing needs a package. Does no I/O.
         """
+        told: dict[str, Any] = {
+            "dimensions": dimensions,
+            "query_prompt": query_prompt,
+            "document_prompt": document_prompt,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "fallback": fallback,
+            "vector_space": vector_space,
+            "insecure": insecure,
+            "http_client": http_client,
+            "http_async_client": http_async_client,
+            "on_usage": on_usage,
+        }
         client = Client.direct(
             model=model,
             url=url,
@@ -173,42 +211,12 @@ class EmbedwayEmbedding(BaseEmbedding):
             pooling=pooling,
             path=path,
             served_model=served_model,
-            dimensions=dimensions,
-            query_prompt=query_prompt,
-            document_prompt=document_prompt,
             batch_size=batch_size,
-            timeout=timeout,
-            max_retries=max_retries,
-            fallback=fallback,
-            vector_space=vector_space,
-            insecure=insecure,
+            max_concurrency=max_concurrency,
+            **told,
         )
-        return cls._over(
-            cls.__new__(cls),
-            client,
-            model_name=model,
-            embed_batch_size=batch_size,
-            base_url=url,
-            dimensions=dimensions,
-            timeout=timeout,
-            max_retries=max_retries,
-            fallback=fallback,
-            vector_space=vector_space,
-            insecure=insecure,
-        )
-
-    def _over(self, client: Client, **fields: Any) -> Self:
-        """Initialise, past our own constructor, which would connect to a gateway."""
-        always: dict[str, Any] = {"num_workers": 4, "api_key": None, "default_headers": {}}
-        BaseEmbedding.__init__(self, **{**always, **fields})
-        self._client = client
-        return self
-
-    def to_dict(self, **options: Any) -> dict[str, Any]:
-        """What `from_dict` takes: no key, no headers, no credentials."""
-        deployment = self._client.deployment
-        more = {} if deployment is None else {"direct": deployment.shown()}
-        return {**super().to_dict(**options), **more}
+        names = {"model_name": model, "embed_batch_size": batch_size}
+        return cls._over(client, base_url=url, num_workers=max_concurrency, **names, **told)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **more: Any) -> Self:
@@ -216,27 +224,12 @@ class EmbedwayEmbedding(BaseEmbedding):
         if "direct" not in data:
             return super().from_dict(data, **more)
         kept = ("dimensions", "timeout", "max_retries", "fallback", "vector_space")
-        return cls.direct(
-            model=data["model_name"],
-            batch_size=data["embed_batch_size"],
-            **{name: data[name] for name in kept},
-            **{**data["direct"], **more},
-        )
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
-        if self._client.deployment is None:
-            return super().__reduce_ex__(protocol)
-        # The framework would leave out a client that cannot be pickled, and restore another.
-        return _restored, (type(self), self._client, dict(self))
-
-    def model_copy(self, *, update: Mapping[str, object] | None = None, deep: bool = False) -> Self:
-        """A copy; with `update`, one that is checked and connects anew (not one of `direct`)."""
-        if not update:
-            return super().model_copy(deep=deep)
-        if self._client.deployment is not None:
-            raise TypeError("what direct() made is not changed in copying; call direct() again")
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**{**fields, **update})
+        named = {"batch_size": data["embed_batch_size"], "max_concurrency": data["num_workers"]}
+        told = {**{name: data[name] for name in kept}, **named, **data["direct"], **more}
+        store = told.pop("embeddings_cache", None)
+        made = cls.direct(model=data["model_name"], **told)
+        made.embeddings_cache = store
+        return made
 
     @classmethod
     def class_name(cls) -> str:
@@ -259,32 +252,4 @@ class EmbedwayEmbedding(BaseEmbedding):
         was made before: in this one, or else in whichever the next answer is in.
         """
         self._client.accept_vector_space(fingerprint)
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        vector: list[float] = self._client.embed([query], input_type="query")[0].tolist()
-        return vector
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        vectors = await self._client.aembed([query], input_type="query")
-        vector: list[float] = vectors[0].tolist()
-        return vector
-
-    def _get_text_embedding(self, text: str) -> list[float]:
-        return self._get_text_embeddings([text])[0]
-
-    async def _aget_text_embedding(self, text: str) -> list[float]:
-        return (await self._aget_text_embeddings([text]))[0]
-
-    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        vectors: list[list[float]] = self._client.embed(texts).tolist()
-        return vectors
-
-    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        vectors: list[list[float]] = (await self._client.aembed(texts)).tolist()
-        return vectors
-
-
-def _restored(
-    kind: type[EmbedwayEmbedding], client: Client, fields: dict[str, Any]
-) -> EmbedwayEmbedding:
-    return kind._over(kind.__new__(kind), client, **fields)  # noqa: SLF001
+        self._cache.settled = None

@@ -1,0 +1,1 @@
+"""The kinds of steps: how each is found again, made and removed."""

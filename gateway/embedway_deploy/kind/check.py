@@ -1,0 +1,128 @@
+"""Whether a deployment gives the model's vectors, asked the way in which the gateway will."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from embedway_deploy.error import WrongVectors
+from embedway_deploy.reference import embed_locally
+from embedway_deploy.run import Run
+from embedway_deploy.state import State
+from embedway_deploy.step import Check
+from embedway_gateway.config.schema import ModelConfig, UpstreamConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from embedway_upstream import EmbeddingResponse
+
+__all__ = ["TEXTS", "CheckKind", "cosines", "upstream"]
+
+TEXTS = (
+    "The car sped down the highway at an incredible speed.",
+    "Ein Fahrzeug raste die Autobahn entlang.",
+    "Two short words",
+    "子供が公園でボール遊びをしていた。",
+    "word " * 700,
+)
+"""Short, long, and in several scripts; the last one is longer than most models read."""
+_TRIES = 5
+_SECONDS = 55.0
+
+
+class CheckKind:
+    """A smoke test: cannot be found, only done."""
+
+    def problems(self, step: Check, run: Run) -> Iterator[str]:
+        """None: the model was read when the plan was made."""
+        return iter(())
+
+    def look(self, step: Check, run: Run) -> State:
+        """Unknown; where it would be asked."""
+        return State(status="unknown", words="is asked at the end of every run")
+
+    def make(self, step: Check, run: Run, state: State) -> State:
+        """Embed, and compare. Raises `WrongVectors`, or what the gateway's code raises."""
+        found = run.states[step.deployment]
+        run.report.say("embedding through the gateway's own code")
+        texts = TEXTS if step.max_tokens is not None else TEXTS[:-1]
+        # In a thread: in a notebook, where deployments are often made, an event loop runs already.
+        with ThreadPoolExecutor(1) as pool:
+            made = pool.submit(lambda: asyncio.run(_embedded(step, run, found, texts)))
+            response = made.result()
+        wanted = embed_locally(step.model, texts, max_tokens=step.max_tokens)
+        worst = float(cosines(response.vectors, wanted).min())
+        if worst < step.agreement:
+            raise WrongVectors(
+                f"{found.id} answers, but its vectors are not the model's: the worst cosine with "
+                f"the local runtime is {worst:.5f}, and {step.agreement} is needed. Nothing was "
+                "removed. Look at pooling, prompts and truncation of what was deployed"
+            )
+        words = f"{len(texts)} texts, worst cosine with the local runtime {worst:.6f}"
+        return State(status="present", words=words, facts={"cosine": f"{worst:.6f}"})
+
+    def remove(self, step: Check, run: Run) -> bool:
+        """There is nothing."""
+        return False
+
+    def log(self, step: Check, run: Run, lines: int) -> list[str]:
+        """None."""
+        return []
+
+
+def upstream(step: Check, found: State) -> UpstreamConfig:
+    """The deployment as an entry of the gateway's configuration."""
+    return UpstreamConfig(
+        name="oci",
+        engine=step.engine,
+        platform="oci",
+        url=found.facts["url"],
+        invoke=step.invoke,
+        model=step.served,
+        credentials="oci",
+        timeout=_SECONDS,
+    )
+
+
+def cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Of each pair of rows."""
+    import numpy as np
+
+    one, other = left.astype(np.float64), right.astype(np.float64)
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    found: NDArray[np.float64] = (one * other).sum(axis=1) / np.maximum(lengths, 1e-12)
+    return found
+
+
+async def _embedded(step: Check, run: Run, found: State, texts: Sequence[str]) -> EmbeddingResponse:
+    # Imported here: they bring the whole client of the gateway.
+    from embedway_gateway.layers.timeout import Timeout
+    from embedway_gateway.leaf import embedding_leaf
+    from embedway_gateway.wire import WireTransport
+    from embedway_upstream import EmbeddingError, EmbeddingRequest
+    from embedway_upstream.credentials.accept import credentials_from
+
+    item = upstream(step, found)
+    config = ModelConfig(name=run.plan.model, dimensions=step.dimensions, upstreams=(item,))
+    credentials = credentials_from(run.cloud.sign_in.signer)
+    transport = WireTransport()
+    try:
+        # The first call of a deployment may meet one that is active, but not warm.
+        for attempt in range(1, _TRIES + 1):
+            credentials.refresh()
+            leaf = embedding_leaf(item, config, {"oci": credentials}, transport)
+            service = Timeout(leaf.service, seconds=_SECONDS, upstream=item.name)
+            try:
+                return await service.send(EmbeddingRequest(config.name, tuple(texts)))
+            except EmbeddingError as error:
+                if attempt == _TRIES or not error.retryable:
+                    raise
+                run.report.say(f"not yet: {error}")
+                run.sleep(run.poll)
+        raise AssertionError
+    finally:
+        await transport.close()

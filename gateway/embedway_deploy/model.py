@@ -1,0 +1,57 @@
+"""The model that is to be deployed, read by the local runtime before anything is planned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedway_deploy.error import Refused
+from embedway_deploy.order import Order
+
+if TYPE_CHECKING:
+    from embedway_local import Pooling
+    from embedway_local.checkpoint import Checkpoint
+
+__all__ = ["deploy_home", "matryoshka_of", "read_model", "tag_of"]
+
+_LONGEST_TAG = 256
+
+
+def read_model(
+    order: Order, *, pooling: Pooling | None = None, max_tokens: int | None = None
+) -> Checkpoint:
+    """Found, downloaded where it is not here, and whole. Raises `Refused`."""
+    # Imported here: it brings numpy, and the store's parts.
+    from embedway_local import LocalError, Store
+    from embedway_local.source.find import find
+
+    store = Store(deploy_home(order).parent)
+    try:
+        return find(order.model, store, pooling=pooling, max_tokens=max_tokens)
+    except (LocalError, ValueError) as error:
+        raise Refused([str(error)]) from error
+
+
+def deploy_home(order: Order) -> Path:
+    """The folder for what is prepared, beside the model store."""
+    from embedway_local import embedway_home
+
+    return (order.home or embedway_home()) / "deploy"
+
+
+def matryoshka_of(order: Order) -> tuple[int, ...]:
+    """The smaller sizes that the model was trained for, as far as the catalogue knows."""
+    from embedway_local import known
+
+    listed = known(order.model)
+    return () if listed is None else listed.matryoshka
+
+
+def tag_of(order: Order, *, engine: str, dimensions: int, extra: str = "") -> dict[str, str]:
+    """The freeform tag that the gateway's discovery reads. Raises `Refused` for an odd name."""
+    value = f"{order.called}, engine={engine}, dimensions={dimensions}{extra}"
+    if "," in order.called or "=" in order.called or len(value) > _LONGEST_TAG:
+        raise Refused(
+            [f"the name {order.called!r} does not fit into a tag; give another with --served-name"]
+        )
+    return {"embedway": value}

@@ -1,0 +1,1 @@
+"""text-embeddings-inference in a container of one's own on OCI Data Science."""

@@ -1,0 +1,1 @@
+"""`embedway deploy`, one module an engine."""

@@ -1,0 +1,104 @@
+"""The commands of `embedway deploy` that take a plan which is there already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from embedway_gateway.cli.console import say
+from embedway_gateway.cli.deploy.option import Auth, ConfigFile, Kept, Profile, Yes
+
+if TYPE_CHECKING:
+    from embedway_deploy import Plan
+
+__all__ = ["apply", "destroy", "logs", "status", "verify"]
+
+# What deploys is imported in the functions: with pydantic it takes 0.3 s, which --help must not.
+
+
+def verify(
+    plan: Kept,
+    *,
+    python: Annotated[
+        str | None,
+        typer.Option("--python", help="Interpreter of an environment like the conda environment."),
+    ] = None,
+) -> None:
+    """
+    Run a plan's `score.py` on this machine, as the platform and ADS do, and compare its vectors.
+
+    Example: `embedway deploy verify onnx-all-minilm-l6-v2`
+    """
+    from embedway_gateway.cli.deploy.run import kept_plan, verify_plan
+
+    verify_plan(kept_plan(plan), python)
+
+
+def apply(
+    plan: Kept,
+    *,
+    yes: Yes = False,
+    auth: Auth = "api_key",
+    config_file: ConfigFile = "~/.oci/config",
+    profile: Profile = "DEFAULT",
+) -> None:
+    """Apply a plan that was kept: again, on another machine, or after an interruption."""
+    from embedway_gateway.cli.deploy.run import apply_plan, kept_plan
+
+    apply_plan(kept_plan(plan), (auth, config_file, profile), yes=yes)
+
+
+def status(
+    plan: Kept,
+    *,
+    auth: Auth = "api_key",
+    config_file: ConfigFile = "~/.oci/config",
+    profile: Profile = "DEFAULT",
+) -> None:
+    """Show what there is of a plan; the exit code is 1 unless all of it is there."""
+    from embedway_deploy import status as look
+    from embedway_gateway.cli.deploy.run import kept_plan, opened
+    from embedway_gateway.cli.deploy.show import show_states
+
+    found = look(opened(kept_plan(plan), (auth, config_file, profile)))
+    show_states(found)
+    if any(one.state.status not in {"present", "unknown"} for one in found):
+        raise typer.Exit(1)
+
+
+def logs(
+    plan: Kept,
+    *,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=1000)] = 100,
+    auth: Auth = "api_key",
+    config_file: ConfigFile = "~/.oci/config",
+    profile: Profile = "DEFAULT",
+) -> None:
+    """Print the last lines that the deployment has written; needs a log in the plan."""
+    from embedway_deploy import logs as read
+    from embedway_gateway.cli.deploy.run import kept_plan, opened
+
+    found = read(opened(kept_plan(plan), (auth, config_file, profile)), lines=lines)
+    if not found:
+        say("There is nothing: the plan names no log (--log-group-id, --log-id), or it is empty.")
+    for line in found:
+        typer.echo(line)
+
+
+def destroy(
+    plan: Kept,
+    *,
+    yes: Yes = False,
+    auth: Auth = "api_key",
+    config_file: ConfigFile = "~/.oci/config",
+    profile: Profile = "DEFAULT",
+) -> None:
+    """Remove the deployment, its models and its objects, earlier versions included."""
+    from embedway_deploy import destroy as remove
+    from embedway_gateway.cli.deploy.run import confirm, kept_plan, opened
+    from embedway_gateway.cli.deploy.show import show_removed
+
+    kept: Plan = kept_plan(plan)
+    confirm(f"Remove everything of {kept.name} in {kept.place.region}?", yes=yes)
+    show_removed(remove(opened(kept, (auth, config_file, profile))))

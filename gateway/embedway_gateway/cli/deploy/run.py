@@ -1,0 +1,119 @@
+"""Prepares, keeps, verifies and applies plans for the command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import typer
+
+from embedway_gateway.cli.console import say, terminal
+from embedway_gateway.cli.deploy.show import Shown, show_done, show_plan
+
+if TYPE_CHECKING:
+    from embedway_deploy import Plan, Run
+    from embedway_deploy.login import Auth
+
+__all__ = ["apply_plan", "confirm", "kept_plan", "opened", "prepare_plan", "verify_plan"]
+
+
+def prepare_plan(make: Callable[[], Plan]) -> Plan:
+    """The plan, while something is shown: a graph takes seconds to build."""
+    with terminal(error=True).status("reading the model and preparing its files"):
+        return make()
+
+
+def apply_plan(
+    plan: Plan,
+    login: tuple[str, str, str],
+    *,
+    dry: bool = False,
+    as_yaml: bool = False,
+    out: Path | None = None,
+    yes: bool = False,
+) -> None:
+    """Print or keep the plan; else ask, keep it under its name, and apply it."""
+    from embedway_deploy import apply
+
+    if out is not None:
+        out.write_text(plan.dump(), "utf-8")
+        say(f"The plan is in {out}; `embedway deploy apply {out}` applies it.")
+    if as_yaml:
+        typer.echo(plan.dump(), nl=False)
+    elif dry:
+        show_plan(plan)
+    if dry or as_yaml:
+        return
+    run = opened(plan, login)
+    if not yes:
+        show_plan(plan)
+    confirm(f"Apply {plan.name} in {plan.place.region}?", yes=yes)
+    _keep(plan)
+    show_done(plan, apply(run), login)
+
+
+def opened(plan: Plan, login: tuple[str, str, str]) -> Run:
+    """Signed in, and telling how it goes."""
+    from embedway_deploy import Cloud, Login, Run
+
+    auth, config_file, profile = login
+    who = Login(auth=cast("Auth", auth), config_file=config_file, profile=profile)
+    return Run(plan=plan, cloud=Cloud(who.open(), plan.place), report=Shown())
+
+
+def kept_plan(written: str) -> Plan:
+    """Of a file, or of the name that it was applied under."""
+    from embedway_deploy import Refused, load_plan
+
+    path = Path(written).expanduser()
+    if path.is_file():
+        return load_plan(path)
+    kept = _folder(written) / "plan.yaml" if path.name == written else path
+    if not kept.is_file():
+        raise Refused(
+            [
+                (
+                    f"{written!r} is neither a file nor a plan that was applied from here; write "
+                    "one with --out, or make it again"
+                )
+            ]
+        )
+    return load_plan(kept)
+
+
+def verify_plan(plan: Plan, python: str | None) -> None:
+    """Print how far the two agree; raises what the comparison raises."""
+    from embedway_deploy import Cloud, Refused, Run, SignIn, prove
+
+    # Nothing is asked of the cloud, so nobody signs in.
+    run = Run(plan=plan, cloud=Cloud(SignIn(None), plan.place), report=Shown(), python=python)
+    done = prove(run)
+    if not done:
+        raise Refused([f"nothing of {plan.name} can be run here: its server is a container"])
+    for one in done:
+        typer.echo(f"{one.step}: {one.state.words}")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask, unless told not to; where nobody can answer, say which option does."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        say("Nobody can be asked here: add --yes, or --dry-run to look only.")
+        raise typer.Exit(2)
+    typer.confirm(question, abort=True)
+
+
+def _keep(plan: Plan) -> None:
+    """So that `status`, `logs` and `destroy` find it by its name."""
+    folder = _folder(plan.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "plan.yaml").write_text(plan.dump(), "utf-8")
+
+
+def _folder(name: str) -> Path:
+    from embedway_local import embedway_home
+
+    return embedway_home() / "deploy" / name

@@ -1,0 +1,290 @@
+"""Bounds what a client may cost on the wire: connections, bytes of a head, and time for each."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum, auto
+from typing import ClassVar
+
+import httptools
+
+from embedway_gateway.config.schema import ServerConfig
+from embedway_gateway.web import refusal
+from embedway_gateway.web.crowd import Crowd
+from embedway_gateway.web.error import HTTPError
+from embedway_gateway.web.protocol import Protocol
+
+__all__ = ["Bounded", "bounded"]
+
+# More than any proxy adds; each costs a call of Python's.
+_MOST_HEADERS = 128
+# Of a body nobody waits for any more, until the connection goes with it.
+_REST = 5.0
+# For a client to read why it is refused: closed at once, what it still sends would reset it.
+_LINGER = 1.0
+
+
+class _Part(Enum):
+    """Of a request, the one that is being read."""
+
+    NONE = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+class _Refused(Exception):
+    """Ends the parser's work; whoever raises it has said why."""
+
+
+class Bounded(Protocol):
+    """
+    One connection. A head must be whole in time and in size, an answer must be taken, and trailers
+    are never taken for headers. What a body may cost is up to the route: `read_json_body`.
+
+    Of the busy path nothing is timed: a head that comes in one piece starts no clock.
+    """
+
+    bounds: ClassVar[ServerConfig]
+    crowd: ClassVar[Crowd[Bounded]]
+
+    _part = _Part.NONE
+    _deaf = False
+    _head = 0
+    """Bytes of a head that came before the piece that is being read."""
+    _piece = 0
+    """Bytes of that piece."""
+    _dry = 0
+    """Bytes after a head that held nothing of its body: chunks' sizes and trailers."""
+    _open = 0
+    """Requests that are not answered yet."""
+    _again = b""
+    """A head that is to be read once more."""
+    _last_words: HTTPError | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _writing: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Let it in, in somebody's place if need be, or refuse it."""
+        super().connection_made(transport)
+        if len(self.connections) > self.bounds.max_connections:
+            idle = self.crowd.longest_idle()
+            if idle is None:
+                self._refuse(refusal.full())
+                self.crowd.refuse(self.bounds.max_connections)
+                return
+            idle.leave()
+        self.crowd.rest(self)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self.crowd.wake(self)
+        self.crowd.leaving.discard(self)
+        self._stop_timer()
+        if self._writing is not None:
+            self._writing.cancel()
+        super().connection_lost(exc)
+
+    def leave(self) -> None:
+        """Close it now; it waits for a request."""
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Read a piece, of one request or of several."""
+        if self._deaf:
+            return
+        self.crowd.wake(self)
+        self._unset_keepalive_if_required()
+        self._piece = len(data)
+        self._dry += self._piece
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self._refuse(refusal.not_http())
+        if self._deaf:
+            return
+        if self._part is _Part.HEAD:
+            self._head += self._piece
+            if self._head > self.bounds.max_header_bytes:
+                self._refuse(refusal.too_large())
+                return
+        elif self._part is _Part.BODY:
+            if self._dry > self.bounds.max_header_bytes:
+                self._refuse(refusal.too_large())
+            return
+        if self._timer is None and (self._part is _Part.HEAD or not self._open):
+            self._await_head()
+
+    def _feed(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._again + data[upgrade.args[0] :]
+                self._again = b""
+                self._new_parser()
+            else:
+                return
+
+    def _new_parser(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        # As uvicorn sets it.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def _leave_unheard(self, version: str) -> None:
+        """
+        Begin the request again without its wish for another protocol, which RFC 9110 §7.8 allows.
+        The parser would take its body for that protocol; Java's client asks for h2c every time.
+        """
+        line = b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, version.encode())
+        kept = [b"%s: %s\r\n" % pair for pair in self.headers if pair[0] != b"upgrade"]
+        self._again = line + b"".join(kept) + b"\r\n"
+
+    def on_message_begin(self) -> None:
+        self._part = _Part.HEAD
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        most = self.bounds.max_header_bytes
+        if len(self.headers) > _MOST_HEADERS or (
+            self._head + self._piece > most
+            and len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > most
+        ):
+            self._refuse(refusal.too_large())
+            raise _Refused
+        version = self.parser.get_http_version()
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._leave_unheard(version)
+            return
+        if version not in {"1.1", "1.0"}:
+            self._refuse(refusal.not_http())
+            raise _Refused
+        self._stop_timer()
+        self._head = self._dry = 0
+        super().on_headers_complete()
+        # The request has its own; what comes from now on are trailers, for nobody.
+        self.headers = []
+        self._part = _Part.BODY
+        self._open += 1
+
+    def on_body(self, body: bytes) -> None:
+        self._dry = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._again:
+            return
+        self._part = _Part.NONE
+        self._stop_timer()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._open -= 1
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._watch_writing()
+        elif self._open:
+            return
+        elif self._last_words is not None:
+            self._say(self._last_words)
+        elif self._part is _Part.BODY:
+            self._stop_timer()
+            self._timer = self.loop.call_later(_REST, self.transport.abort)
+        elif self._part is _Part.NONE:
+            self.crowd.rest(self)
+
+    def timeout_keep_alive_handler(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_writing()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
+
+    def _watch_writing(self) -> None:
+        if self._writing is None:
+            self._look_again(self.transport.get_write_buffer_size())
+
+    def _look_again(self, left: int) -> None:
+        timeout = self.bounds.send_timeout
+        self._writing = self.loop.call_later(timeout, self._require_progress, left)
+
+    def _require_progress(self, before: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._writing = None
+        if left and left >= before:
+            self.transport.abort()
+        elif left:
+            self._look_again(left)
+
+    def _await_head(self) -> None:
+        self._timer = self.loop.call_later(self.bounds.header_timeout, self._late)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _late(self) -> None:
+        self._timer = None
+        if self._part is _Part.HEAD:
+            self._refuse(refusal.too_slow(self.bounds.header_timeout))
+        elif not self._open:
+            self.transport.abort()
+
+    def _refuse(self, error: HTTPError) -> None:
+        """Hear no more of it, and say why after all that is answered still."""
+        if self._deaf:
+            return
+        self._deaf = True
+        self._stop_timer()
+        self._unset_keepalive_if_required()
+        self.crowd.wake(self)
+        if self._part is _Part.BODY and not self._give_up_body():
+            return
+        if self._open:
+            self._last_words = error
+        else:
+            self._say(error)
+
+    def _give_up_body(self) -> bool:
+        """Whether a request whose body broke off can still be answered."""
+        cycle = self.cycle
+        if cycle.response_complete or cycle.response_started:
+            self.transport.abort()
+            return False
+        self._open -= 1
+        if self.pipeline and self.pipeline[0][0] is cycle:
+            self.pipeline.popleft()
+        else:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        return True
+
+    def _say(self, error: HTTPError) -> None:
+        self.connections.discard(self)
+        if not self.crowd.may_linger():
+            self.transport.abort()
+            return
+        self.crowd.leaving.add(self)
+        self.transport.write(refusal.written(error))
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER, self.transport.abort)
+
+    def eof_received(self) -> None:
+        """A client that has heard the refusal is let go at once."""
+        if self._deaf and not self._open:
+            self.transport.abort()
+
+
+def bounded(bounds: ServerConfig) -> type[Bounded]:
+    """The connections of one process, for uvicorn to make."""
+    return type("_Bounded", (Bounded,), {"bounds": bounds, "crowd": Crowd[Bounded]()})
