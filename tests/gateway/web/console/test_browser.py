@@ -61,7 +61,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     one = World(tmp_path_factory.mktemp("world"))
     with (
-        served(OpenAIUpstream()) as good,
+        served(OpenAIUpstream(length=2.5)) as good,
         served(OpenAIUpstream(salt="another model: ")) as stray,
         served(one.fragile) as fragile,
         served(RerankUpstream(tei=True)) as ranker,
