@@ -39,6 +39,7 @@ class World:
         self.passing = self.keys.make("passing")
         self.fragile = OpenAIUpstream()
         self.url = ""
+        self.config: Config
 
     def http(self) -> httpx.Client:
         headers = {"authorization": f"Bearer {self.admin}"}
@@ -86,8 +87,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             },
         ]
         cache = {"type": "memory", "max_bytes": 1_000_000}
-        config = Config.model_validate({"cache": cache, "models": models})
-        with served(create_app(one.keys.guard(config))) as one.url, one.http() as http:
+        one.config = Config.model_validate({"cache": cache, "models": models})
+        with served(create_app(one.keys.guard(one.config))) as one.url, one.http() as http:
             until(lambda: "org/m" in http.get("/readyz").json()["quarantined"])
             yield one
 
@@ -217,6 +218,22 @@ def test_a_key_that_is_revoked_ends_the_visit(page: Page, world: World) -> None:
     until(over)
     expect(page.get_by_role("alert")).to_contain_text("revoked")
     expect(page.get_by_label("API key")).to_be_visible()
+
+
+def test_a_list_that_is_open_is_shown_without_a_key(page: Page, world: World) -> None:
+    config = world.keys.guard(world.config, open_models=True)
+    with served(create_app(config)) as url:
+        page.goto(url)
+        expect(page.get_by_role("alert")).to_contain_text("asks for an API key")
+        expect(page.get_by_role("article")).to_have_count(4)
+        page.get_by_role("button", name="Compare").click()
+        expect(page.get_by_role("alert")).to_contain_text("asks for an API key")
+        expect(page.get_by_role("article")).to_have_count(4)
+        expect(page.get_by_role("heading", name="Usage")).to_be_hidden()
+        enter(page, world.admin)
+        expect(page.get_by_role("heading", name="Usage")).to_be_visible()
+        # Before its server is gone.
+        page.goto("about:blank")
 
 
 def test_models_and_upstreams_are_those_of_the_gateway(admitted: Page, world: World) -> None:

@@ -15,6 +15,8 @@ let who = null;
 let listed = [];
 let guarded = false;
 let shownAt = null;
+/** Why the last key was refused. */
+let ended = "";
 let timer;
 /** What is under way. Another key makes another one: answers to the old key are of no use then. */
 let asking = null;
@@ -67,16 +69,16 @@ function show(state) {
 
 /** Without a list of models there is nothing to be done. */
 function open(is) {
-  for (const section of ["playground", "rerank", "snippets", "usage"]) find(section).hidden = !is;
+  for (const section of ["playground", "rerank", "snippets"]) find(section).hidden = !is;
   document.querySelector("nav").hidden = !is;
 }
 
 /** A form without a model says so instead. */
 function lack(form, names, text) {
   const status = find(form.replace("form", "status"));
+  if (find(form).hidden === !names.length) return;
   find(form).hidden = !names.length;
-  if (!names.length) status.textContent = text;
-  else if (status.textContent === text) status.textContent = "";
+  status.textContent = names.length ? "" : text;
 }
 
 let written = "";
@@ -96,6 +98,7 @@ function admitted(state) {
   shownAt = Date.now();
   age();
   show(state);
+  find("usage").hidden = false;
   askForKey(state.guarded && !held);
   find("key-held").hidden = !held;
   const first = who === null || who.admin !== state.admin;
@@ -108,8 +111,9 @@ function refused(error) {
   if (error.status === 401) {
     guarded = true;
     const wrong = held;
+    if (wrong) ended = error.message;
     forget({ models: listed.length > 0 && !wrong });
-    alert("This gateway asks for an API key.", wrong ? error.message : "", [
+    alert("This gateway asks for an API key.", ended, [
       "Paste yours above. Whoever runs the gateway makes one with ",
       make("code", {}, "embedway keys create --name NAME"),
       "; with ",
@@ -151,6 +155,7 @@ function forget({ models }) {
   useKey("");
   asking = null;
   find("key-held").hidden = true;
+  find("usage").hidden = true;
   find("age").textContent = "";
   askForKey(true);
   endVisit();
@@ -172,9 +177,11 @@ find("key-form").addEventListener("submit", (event) => {
   asking = null;
   find("key").value = "";
   held = true;
+  ended = "";
   refresh().then(() => find(held ? "key-forget" : "key").focus());
 });
 find("key-forget").addEventListener("click", () => {
+  ended = "";
   forget({ models: false });
   find("alert").replaceChildren();
   find("key").focus();
