@@ -184,7 +184,11 @@ def test_gateway_page_names_every_route(gateway: GatewayProcess) -> None:
         for method in methods
     }
 
-    assert set(rows(section("gateway.md", "Routes"))) == {*served, "GET /openapi.json"}
+    assert set(rows(section("gateway.md", "Routes"))) == {
+        *served,
+        "GET /openapi.json",
+        "GET /",
+    }
 
 
 def test_observability_page_names_every_metric(gateway: GatewayProcess) -> None:

@@ -107,6 +107,7 @@ def test_there_is_nothing_else_in_it(names: list[str]) -> None:
         for name in names
         if ".dist-info/" not in name
         and not name.startswith("embedway_local/retrieval/")
+        and not name.startswith("embedway_gateway/web/console/static/")
         and name not in {"embedway_local/catalogue.json", *DEPLOYED}
         and not name.endswith((".py", "/py.typed"))
     ]
@@ -126,6 +127,14 @@ def test_the_retrieval_set_is_in_it(wheel: Path) -> None:
 
     for name in ("corpus.jsonl", "queries.jsonl", "qrels.tsv"):
         assert f"embedway_local/retrieval/{name}" in found
+
+
+def test_the_console_is_in_it(names: list[str]) -> None:
+    folder = "embedway_gateway/web/console/static"
+    files = {f"{folder}/{path.name}" for path in (ROOT / "gateway" / folder).iterdir()}
+
+    assert f"{folder}/index.html" in files
+    assert {name for name in names if name.startswith(folder)} == files
 
 
 def test_the_command_is_declared(wheel: Path) -> None:

@@ -52,6 +52,8 @@ class ServerConfig(Strict):
     """Whether the models may be listed without a key, as some clients do."""
     open_metrics: bool = False
     """Whether `/metrics` may be read without a key; else it takes one with admin rights."""
+    console: bool = True
+    """Whether there is a page at `/` to look at."""
     # After what it depends on.
     host: str = "127.0.0.1"
     """Where to listen; beyond a loopback address only with `keys` or `oidc`."""

@@ -26,6 +26,8 @@ from embedway_gateway.model_process.rank_out_of_process import RankOutOfProcess
 from embedway_gateway.runtimes import Makers
 from embedway_gateway.web.catalogue import catalogue_routes
 from embedway_gateway.web.chat import Chat
+from embedway_gateway.web.console.page import page_routes
+from embedway_gateway.web.console.state import state_routes
 from embedway_gateway.web.embeddings import Embeddings
 from embedway_gateway.web.envelope import Envelope
 from embedway_gateway.web.error import (
@@ -166,6 +168,8 @@ def create_app(
     app.include_router(catalogue_routes(intake))
     app.include_router(health_routes(intake, metrics))
     app.include_router(usage_routes(intake))
+    app.include_router(state_routes(intake, metrics))
+    app.include_router(page_routes(intake))
     describe(app)
     return gateway
 

@@ -28,7 +28,10 @@ BODIES: dict[str, Any] = {
     "/rerank": {"model": "ranker", "query": "q", "texts": ["d"]},
 }
 # Whatever else is served must ask for a key.
-OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json")}
+OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json")} | {
+    ("GET", "/"),
+    ("GET", "/console/{name}"),
+}
 ADMIN = {("GET", "/admin/usage"), ("GET", "/metrics")}
 
 

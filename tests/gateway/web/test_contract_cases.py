@@ -34,7 +34,7 @@ ABLE = {
 }
 
 ROUTES = [f"POST {path}" for path in ABLE]
-ROUTES += ["GET /v1/models", "GET /v1/models/{name}", "GET /admin/usage"]
+ROUTES += ["GET /v1/models", "GET /v1/models/{name}", "GET /admin/usage", "GET /console/state"]
 ROUTES += ["GET /healthz", "GET /readyz", "GET /metrics"]
 
 

@@ -1,0 +1,1 @@
+"""The page at `/`: what the gateway serves, how it is, and a place to try it."""
