@@ -88,24 +88,35 @@ def plan_infinity(order: NamedModel, place: AICorePlace, *, infinity: Infinity) 
         dimensions=checkpoint.hidden,
         place=place,
         steps=steps,
-        costs=(
-            (
-                f"{infinity.min_replicas} to {infinity.max_replicas} × resource plan "
-                f"{infinity.resource_plan}, by the hour while it runs, whether it is called or not"
-            ),
-            f"{source.bytes / 1e9:.2f} GB in your object store, by the month",
+        costs=_costs(infinity, source),
+        notes=_notes(infinity, source, written, artifact),
+    )
+
+
+def _costs(infinity: Infinity, source: Files) -> tuple[str, ...]:
+    return (
+        (
+            f"{infinity.min_replicas} to {infinity.max_replicas} × resource plan "
+            f"{infinity.resource_plan}, by the hour while it runs, whether it is called or not"
         ),
-        notes=(
-            (
-                f"build and push the image: docker build -t {infinity.image} {written.folder} && "
-                f"docker push {infinity.image}"
-            ),
-            f"commit {written.folder}/serving-template.yaml to the repository that AI Core reads",
-            (
-                f"put the files of {source.folder} to {artifact.url.removeprefix('ai://')} (secret "
-                f"{infinity.object_store}), as by `aws s3 cp --recursive`: AI Core cannot be asked "
-                "whether they are there, and takes no file above 100 MB itself"
-            ),
+        f"{source.bytes / 1e9:.2f} GB in your object store, by the month",
+    )
+
+
+def _notes(
+    infinity: Infinity, source: Files, written: Files, artifact: Artifact
+) -> tuple[str, ...]:
+    """What is done by hand, because the AI API does not do it."""
+    return (
+        (
+            f"build and push the image: docker build -t {infinity.image} {written.folder} && "
+            f"docker push {infinity.image}"
+        ),
+        f"commit {written.folder}/serving-template.yaml to the repository that AI Core reads",
+        (
+            f"put the files of {source.folder} to {artifact.url.removeprefix('ai://')} (secret "
+            f"{infinity.object_store}), as by `aws s3 cp --recursive`: AI Core cannot be asked "
+            "whether they are there, and takes no file above 100 MB itself"
         ),
     )
 

@@ -56,7 +56,7 @@ def template(
         f'              - name: {name}\n                value: "{_of(parameter)}"'
         for name, parameter in _VARIABLES.items()
     )
-    return f"""apiVersion: ai.sap.com/v1alpha1
+    head = f"""apiVersion: ai.sap.com/v1alpha1
 kind: ServingTemplate
 metadata:
   name: {executable}
@@ -75,7 +75,13 @@ spec:
 {parameters}
     artifacts:
       - name: {ARTIFACT}
-  template:
+"""
+    return head + _serving(secret, variables)
+
+
+def _serving(secret: str, variables: str) -> str:
+    """What KServe is to run."""
+    return f"""  template:
     apiVersion: "serving.kserve.io/v1beta1"
     metadata:
       annotations: |

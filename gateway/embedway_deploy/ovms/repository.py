@@ -98,46 +98,57 @@ def _put(converted: Path, folder: Path, *, model: str, tokens: str) -> None:
 def _converted(checkpoint: Checkpoint, layout: Layout, home: Path) -> Path:
     """The folder of the IR, made now if it is not there yet."""
     from embedway_local import LocalError
-    from embedway_local.file import alone, aside, digest
-    from embedway_local.graph.build import build_tokens
-    from embedway_local.graph.build import save as saved
-    from embedway_local.graph.cache import VERSION, weights_digest
+    from embedway_local.file import alone, aside
 
-    most = checkpoint.max_tokens if layout.truncate else None
     try:
-        facts = {
-            "export": _EXPORT,
-            "builder": VERSION,
-            "weights": weights_digest(checkpoint, home),
-            "config": digest(checkpoint.folder / "config.json"),
-            "tokenizer": digest(checkpoint.tokenizer),
-            "format": layout.weights,
-            "most": most,
-            "pad": checkpoint.pad,
-        }
-        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
-        folder = home / "openvino" / key
+        folder = home / "openvino" / _key(checkpoint, layout, home)
         with alone(folder):
             if (folder / "model.xml").is_file():
                 return folder
             with aside(folder) as made:
-                source = checkpoint.onnx
-                if source is None:
-                    source = made / "onnx" / "model.onnx"
-                    source.parent.mkdir()
-                    saved(build_tokens(checkpoint), source)
-                order = {
-                    "graph": str(source),
-                    "tokenizer": str(checkpoint.tokenizer),
-                    "pad": checkpoint.pad,
-                    "format": layout.weights,
-                    "max_tokens": most,
-                    "model": str(made / "model.xml"),
-                    "tokens": str(made / "tokens.xml"),
-                }
-                answer = answered("convert", order, layout.python)
-                shutil.rmtree(made / "onnx", ignore_errors=True)
-                (made / "versions.json").write_text(json.dumps(answer), "utf-8")
+                _convert(checkpoint, layout, made)
     except LocalError as error:
         raise Refused([str(error)]) from error
     return folder
+
+
+def _key(checkpoint: Checkpoint, layout: Layout, home: Path) -> str:
+    """Stands for all that the IR is made of."""
+    from embedway_local.file import digest
+    from embedway_local.graph.cache import VERSION, weights_digest
+
+    facts = {
+        "export": _EXPORT,
+        "builder": VERSION,
+        "weights": weights_digest(checkpoint, home),
+        "config": digest(checkpoint.folder / "config.json"),
+        "tokenizer": digest(checkpoint.tokenizer),
+        "format": layout.weights,
+        "most": checkpoint.max_tokens if layout.truncate else None,
+        "pad": checkpoint.pad,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _convert(checkpoint: Checkpoint, layout: Layout, made: Path) -> None:
+    """Write the IR of graph and tokenizer into a folder."""
+    from embedway_local.graph.build import build_tokens
+    from embedway_local.graph.build import save as saved
+
+    source = checkpoint.onnx
+    if source is None:
+        source = made / "onnx" / "model.onnx"
+        source.parent.mkdir()
+        saved(build_tokens(checkpoint), source)
+    order = {
+        "graph": str(source),
+        "tokenizer": str(checkpoint.tokenizer),
+        "pad": checkpoint.pad,
+        "format": layout.weights,
+        "max_tokens": checkpoint.max_tokens if layout.truncate else None,
+        "model": str(made / "model.xml"),
+        "tokens": str(made / "tokens.xml"),
+    }
+    answer = answered("convert", order, layout.python)
+    shutil.rmtree(made / "onnx", ignore_errors=True)
+    (made / "versions.json").write_text(json.dumps(answer), "utf-8")

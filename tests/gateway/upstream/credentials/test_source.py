@@ -223,6 +223,10 @@ def test_no_principal_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         principal.delegation(token="t", principal="resource")
     )
     assert "no OKE workload identity here" in complaint(principal.oke_workload())
+    # As where it is not installed.
+    for module in [name for name in sys.modules if name.partition(".")[0] == "ads"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "ads", None)
     with pytest.raises(CredentialsError, match="pip install oracle-ads"):
         principal.ads().refresh()
 
