@@ -284,7 +284,7 @@ async def test_a_stated_length_over_the_limit_is_413_before_reading(
         ("GET", "/v1/embeddings", 405, "method_not_allowed"),
         ("DELETE", "/v1/models", 405, "method_not_allowed"),
         ("GET", "/v2/nothing", 404, "unknown_route"),
-        ("POST", "/", 404, "unknown_route"),
+        ("POST", "/", 405, "method_not_allowed"),
         ("GET", "/v1/models/none", 404, "model_not_found"),
     ],
 )
