@@ -90,7 +90,23 @@ def _tokens_only(model: Any, graph: str) -> Any:
     inputs = {name for item in model.inputs for name in item.names}
     if not inputs <= wanted or not {"input_ids", "attention_mask"} <= inputs:
         raise SystemExit(f"{graph} has the inputs {sorted(inputs)}, the server gives {wanted}")
-    return openvino.Model([chosen], model.get_parameters(), "embedder")
+    return openvino.Model([chosen], _untyped(model), "embedder")
+
+
+def _untyped(model: Any) -> list[Any]:
+    """
+    The inputs without the kinds of tokens, which are all zero: not every tokenizer gives them, and
+    the server fills in ones where a request has ids.
+    """
+    from openvino import opset13  # pyright: ignore[reportMissingImports]
+
+    given = {name: item for item in model.get_parameters() for name in item.output(0).names}
+    if (kinds := given.get("token_type_ids")) is not None:
+        ids = given["input_ids"]
+        zeros = opset13.multiply(ids, opset13.constant(0, ids.get_element_type()))
+        whole = opset13.convert(zeros, kinds.get_element_type().to_string())
+        kinds.output(0).replace(whole.output(0))
+    return [given[name] for name in ("input_ids", "attention_mask")]
 
 
 def main() -> None:

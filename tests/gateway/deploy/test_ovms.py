@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from doubles.bert_export import export
 from doubles.oci_deployed import World, deploying
 from doubles.openvino_environment import openvino_python
 from doubles.tiny_bert import write_tiny_bert
@@ -107,6 +109,19 @@ def test_each_layout_is_run(world: World, first_token: str, tag: str, files: set
     assert {"mediapipe_config_list": listed, "model_config_list": []} == repository
     graph = (Path(source.folder) / "first" / "graph.pbtxt").read_text()
     assert (tag == "2025.3") == ("pooling: CLS" in graph and "truncate: true" in graph)
+
+
+def test_an_export_with_kinds_of_tokens_is_run_without_them(world: World, tmp_path: Path) -> None:
+    """Not every tokenizer gives them."""
+    other = tmp_path / "exported"
+    shutil.copytree(world.model, other)
+    (other / "onnx").mkdir()
+    export(other, other / "onnx" / "model.onnx")
+    (other / "model.safetensors").unlink()
+
+    made = plan(world, model=str(other))
+
+    assert compared(made, world).difference < 1e-4
 
 
 def test_the_server_reads_the_models_longest_text(world: World) -> None:
