@@ -46,12 +46,12 @@ class RayCluster:
             text=True,
         )
 
-    def workers(self) -> list[psutil.Process]:
-        """The processes of our actors that are there now."""
+    def workers(self, doing: str = "") -> list[psutil.Process]:
+        """The processes of our actors that are there now, and in this method."""
         found = []
         for process in psutil.Process(self._process.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if "".join(process.cmdline()).startswith("ray::Worker"):
+                if "".join(process.cmdline()).startswith(f"ray::Worker{doing}"):
                     found.append(process)
         return found
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from embedway_gateway.interruption import Interruption
+from embedway_gateway.layers.countdown import Countdown
 from embedway_upstream import DeadlineExceeded, Service, UpstreamTimeout
 
 __all__ = ["Timeout"]
@@ -23,7 +24,10 @@ Reply = TypeVar("Reply")
 
 
 class Timeout(Generic[Request, Reply]):
-    """An attempt ends after `seconds`, or at the request's deadline when that is sooner."""
+    """
+    An attempt ends after `seconds`, in which a pause of our own process is not counted, or at the
+    request's deadline when that is sooner.
+    """
 
     def __init__(
         self,
@@ -40,18 +44,18 @@ class Timeout(Generic[Request, Reply]):
 
     async def send(self, request: Request) -> Reply:
         """The reply; `UpstreamTimeout` when it did not come in time."""
-        seconds = self._seconds
-        if request.deadline is not None:
-            seconds = min(seconds, request.deadline - self._clock())
         loop = asyncio.get_running_loop()
         interruption = Interruption(loop)
-        timer = loop.call_later(seconds, interruption.make)
+        until = float("inf")
+        if request.deadline is not None:
+            until = loop.time() + request.deadline - self._clock()
+        timer = Countdown(loop, self._seconds, interruption.make, until=until)
         try:
             return await self._inner.send(request)
         except asyncio.CancelledError:
             if not interruption.end():
                 raise
-            if seconds < self._seconds:
+            if loop.time() >= until:
                 # Ours was up, not the upstream's, which may have begun late.
                 raise DeadlineExceeded("the request's deadline passed") from None
             raise UpstreamTimeout(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
@@ -112,7 +113,14 @@ def test_a_worker_that_is_killed_costs_no_text(
     options = ("--out", "out.parquet", "--id-field", "key", "--batch-size", "16")
     process = embed(cluster, tmp_path, "in.jsonl", *options, *RAY)
     wait_for(lambda: len(parts(out)) >= 4 and len(cluster.workers()) == 2, process)
-    cluster.workers()[0].kill()
+    # Not one that is still starting: it had no texts.
+    at_work: list[psutil.Process] = []
+    wait_for(lambda: at_work.extend(cluster.workers(doing=".encode")) or at_work, process)
+    victim = at_work[0]
+    # What it has begun it does not finish, however fast this machine is.
+    victim.suspend()
+    assert len(parts(out)) < 50
+    victim.kill()
     said = ended(process)
 
     assert "A worker died and was started again" in said

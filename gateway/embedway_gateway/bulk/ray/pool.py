@@ -144,6 +144,7 @@ class Pool:
                 f"{first.node}, {started.vector_space} on node {started.node}; every node must "
                 "have the same files of the model and the same version of embedway"
             )
+        self._process[actor] = started.process
         with self._change:
             self._free[actor] = _SEATS
             self._change.notify_all()
@@ -154,7 +155,7 @@ class Pool:
             self._change.notify_all()
 
     def _notice(self, actor: _Actor, process: int) -> None:
-        if self._process.setdefault(actor, process) != process:
+        if self._process[actor] != process:
             self._process[actor] = process
             self._say("A worker died and was started again; its chunks are computed anew.")
 

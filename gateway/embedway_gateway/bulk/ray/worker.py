@@ -36,6 +36,7 @@ class Started:
     """A worker that is ready."""
 
     node: str
+    process: int
     vector_space: str | None
     """Of the model in it; None where a gateway embeds."""
 
@@ -74,7 +75,7 @@ class Worker:
         """Load the model, if it is to be in this process."""
         with _named():
             local = self._encoder if isinstance(self._encoder, Local) else None
-            return Started(_node(), local.fingerprint if local else None)
+            return Started(_node(), os.getpid(), local.fingerprint if local else None)
 
     def encode(self, texts: Sequence[str], input_type: InputType) -> Answer:
         """One vector a text."""
