@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
 
 from doubles.gateway_process import GatewayProcess, running_gateway
 from embedway_local import DEFAULT_MODEL, Store, embedway_home, pull
+
+
+def pytest_collection_finish() -> None:
+    """
+    What thousands of tests are made of is not looked through again for garbage: each time took most
+    of a second, in which gateways and servers in this process stood still.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
