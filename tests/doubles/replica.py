@@ -37,11 +37,17 @@ class Replica:
         self.calls = 0
         self.url = ""
         self._slow = slow
-        self._port = 0
+        self._address = ("127.0.0.1", 0)
+        # Nobody else is given its port while it is gone: it is bound, and does not listen.
+        self._kept = socket.socket()
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.StreamWriter, asyncio.Task[Any]] = {}
 
     async def __aenter__(self) -> Self:
+        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._kept.bind(self._address)
+        self._address = self._kept.getsockname()
+        self.url = "http://{}:{}".format(*self._address)
         await self.listen()
         return self
 
@@ -53,6 +59,7 @@ class Replica:
         await asyncio.gather(*tasks, return_exceptions=True)
         for _ in range(4):
             await asyncio.sleep(0)  # for what is being accepted
+        self._kept.close()
 
     def always(self, fault: Fault | None) -> None:
         """Every call meets it, until another is set."""
@@ -61,9 +68,7 @@ class Replica:
     async def listen(self) -> None:
         """Be there, at the same address as before."""
         if self._server is None:
-            self._server = await asyncio.start_server(self._speak, "127.0.0.1", self._port)
-            self._port = self._server.sockets[0].getsockname()[1]
-            self.url = f"http://127.0.0.1:{self._port}"
+            self._server = await asyncio.start_server(self._speak, *self._address)
 
     async def refuse(self) -> None:
         """Be gone: what is open is reset, what comes is refused."""

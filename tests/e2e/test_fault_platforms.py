@@ -183,7 +183,7 @@ def _made(kind: type) -> tuple[Any, dict[str, str]]:
 
 
 def _upstream(replica: Any, url: str, name: str) -> Upstream:
-    upstream = {"name": name, "engine": "tei", "url": url, "timeout": "2s"}
+    upstream = {"name": name, "engine": "tei", "url": url, "timeout": "10s"}
     if isinstance(replica, OCIPlatform):
         upstream |= {"platform": "oci", "credentials": name, "url": f"{url}/ocid1.x"}
     if isinstance(replica, AICoreAPI):
