@@ -12,6 +12,7 @@ from embedway_gateway.config.cache import CacheConfig
 from embedway_gateway.config.contradiction import contradictions
 from embedway_gateway.config.credential import CredentialConfig
 from embedway_gateway.config.discovery import DiscoveryConfig
+from embedway_gateway.config.host import HostName
 from embedway_gateway.config.known import completed, listed
 from embedway_gateway.config.limits import LimitsConfig, MemoryLimitsConfig
 from embedway_gateway.config.oidc import OIDCConfig
@@ -59,6 +60,12 @@ class ServerConfig(Strict):
     """Where to listen; beyond a loopback address only with `keys` or `oidc`."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Where to listen; 0 chooses a free one, which the log names."""
+    allowed_hosts: tuple[HostName, ...] = ()
+    """
+    Further names that the gateway answers to, as `Host` states them, without port. Without keys it
+    answers to `localhost`, addresses and names without a dot; with keys to any name, unless names
+    are stated here: then to these, `localhost` and addresses.
+    """
     max_body_bytes: Size = 10 * 1024 * 1024
     """A larger body is refused with 413 while it is read."""
     request_timeout: Duration = 120.0

@@ -20,7 +20,7 @@ _log = logging.getLogger("embedway.gateway")
 # What a running gateway reads anew for each request, or when it stops.
 _LIVE = {
     *("max_body_bytes", "request_timeout", "body_timeout", "grace", "drain_delay"),
-    *("console", "open_models", "open_metrics"),
+    *("console", "open_models", "open_metrics", "allowed_hosts"),
 }
 
 

@@ -39,6 +39,7 @@ from embedway_gateway.web.error import (
 )
 from embedway_gateway.web.guard import Guard
 from embedway_gateway.web.health import health_routes
+from embedway_gateway.web.host import Hosts
 from embedway_gateway.web.intake import Intake
 from embedway_gateway.web.rerank import Rerank
 from embedway_gateway.web.schema import describe
@@ -163,7 +164,7 @@ def create_app(
         authentication=guard.authentication,
         till=guard.till,
     )
-    hot = _Hot(_routes(intake, metrics, tracing), app)
+    hot = _Hot(_routes(intake, metrics, tracing), app, Hosts(intake.server))
     gateway = Gateway(hot, fleet, transport, metrics, guard=guard, line=line, tracing=tracing)
     app.include_router(catalogue_routes(intake))
     app.include_router(health_routes(intake, metrics))
@@ -199,17 +200,21 @@ def _routes(intake: Intake, metrics: Metrics, tracing: Tracing | None) -> dict[s
 class _Hot:
     """Takes the busy routes past FastAPI, whose stack would cost more than all our layers."""
 
-    def __init__(self, routes: Mapping[str, ASGIApp], app: ASGIApp) -> None:
+    def __init__(self, routes: Mapping[str, ASGIApp], app: ASGIApp, hosts: Hosts) -> None:
         self._routes = routes
         self._app = app
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._routes.get(scope["path"]) if scope["type"] == "http" else None
-        if route is not None:
-            if scope["method"] != "POST":
-                raise wrong_method("POST")
-            await route(scope, receive, send)
-            return
+        if scope["type"] == "http":
+            # Uniform, and before any route: none has to think of it.
+            self._hosts.require(scope)
+            route = self._routes.get(scope["path"])
+            if route is not None:
+                if scope["method"] != "POST":
+                    raise wrong_method("POST")
+                await route(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
 

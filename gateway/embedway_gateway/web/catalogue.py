@@ -16,7 +16,7 @@ __all__ = ["catalogue_routes"]
 
 def catalogue_routes(intake: Intake) -> APIRouter:
     """OpenAI's list of what the caller may use, with what a client of embeddings wants to know."""
-    router = APIRouter(tags=["models"], responses=failures("401", "503"))
+    router = APIRouter(tags=["models"], responses=failures("401", "421", "503"))
     created = int(time.time())
 
     async def caller(request: Request) -> Caller:

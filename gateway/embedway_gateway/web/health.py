@@ -48,7 +48,7 @@ def health_routes(intake: Intake, metrics: Metrics) -> APIRouter:
         "/metrics",
         summary="Prometheus",
         response_class=Response,
-        responses=failures("401", "403", "503"),
+        responses=failures("401", "403", "421", "503"),
     )
     async def get_metrics(request: Request) -> Response:
         if not intake.server().open_metrics:

@@ -92,6 +92,7 @@ _STATUSES = {
     "408": "The body took too long to come",
     "413": "The body is too large",
     "415": "The body is not JSON",
+    "421": "The gateway does not answer to the name that Host states",
     "429": "Too many requests",
     "500": "A fault of the gateway",
     "502": "The upstream failed, or its reply was wrong",

@@ -50,7 +50,7 @@ def usage_routes(intake: Intake) -> APIRouter:
         "/admin/usage",
         summary="Usage by key, model and day; needs admin rights",
         response_class=Response,
-        responses=failures("400", "401", "403", "404", "503"),
+        responses=failures("400", "401", "403", "404", "421", "503"),
     )
     async def usage(
         *,

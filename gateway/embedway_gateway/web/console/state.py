@@ -31,7 +31,7 @@ def state_routes(intake: Intake, metrics: Metrics) -> APIRouter:
         "/console/state",
         summary="What the console shows; upstreams and totals for admins only",
         response_class=Response,
-        responses=failures("401", "404", "503"),
+        responses=failures("401", "404", "421", "503"),
     )
     async def state(request: Request) -> Response:
         caller = await intake.identify(request.scope)
