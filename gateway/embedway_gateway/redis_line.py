@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from embedway_gateway.cache.breaker import Breaker
 from embedway_gateway.cache.store import Unavailable
 
-__all__ = ["RedisLine"]
+__all__ = ["RedisLine", "make_pool"]
 
 _log = logging.getLogger("embedway.gateway")
 
@@ -47,7 +47,7 @@ class RedisLine:
         self._again = again
         self._count = failed
         self._breaker = Breaker(clock=clock)
-        self.redis = Redis.from_pool(_pool(url, timeout, connections))
+        self.redis = Redis.from_pool(make_pool(url, timeout, connections))
 
     async def call(self, operation: str, command: Callable[[], Awaitable[T]]) -> T:
         """What the server answers, or `Unavailable`: nothing else is raised."""
@@ -80,7 +80,8 @@ class RedisLine:
         self._breaker.failed(turn)
 
 
-def _pool(url: str, timeout: float, connections: int) -> BlockingConnectionPool:
+def make_pool(url: str, timeout: float, connections: int) -> BlockingConnectionPool:
+    """Connections as the gateway makes them; `timeout` is in seconds. Nothing is connected yet."""
     options: dict[str, object] = {}
     if urlsplit(url).scheme == "rediss":
         # Not the default of all versions.

@@ -59,10 +59,14 @@ class KeysFile:
             with self.path.open("rb") as file:
                 mode = os.fstat(file.fileno()).st_mode
                 content = file.read(_MOST_BYTES + 1)
-        except OSError as error:
+        except FileNotFoundError as error:
             raise KeysError(
                 f"{self.path}: {error.strerror}; `embedway keys create --name NAME --file "
                 f"{self.path}` makes a first key"
+            ) from None
+        except OSError as error:
+            raise KeysError(
+                f"{self.path}: {error.strerror}; it must be a file that the gateway's user may read"
             ) from None
         if os.name == "posix" and mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise KeysError(

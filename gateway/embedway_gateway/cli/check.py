@@ -48,11 +48,13 @@ def check(
     ] = None,
 ) -> None:
     """
-    Validate the configuration, reach every upstream, and compare their vector spaces.
+    Validate the configuration, reach every upstream, and compare their vector spaces. The file of
+    keys is looked through, and every Redis server connected to.
 
     The exit code is 0 when all is well, notes in yellow included, and 1 when the file has a
     mistake, an upstream cannot be reached or refuses what the gateway sends, or one gives vectors
-    of another space. Without --config it checks what `embedway serve` would do without one.
+    of another space, and so for keys and Redis. Without --config it checks what `embedway serve`
+    would do without one.
 
     With --local nothing is asked but this machine: which ONNX Runtime, CUDA, driver and provider,
     which of them really ran the model, and why not the card. The exit code is then 1 only when

@@ -1,4 +1,4 @@
-"""What was found of one upstream."""
+"""What was found of one upstream, or of what stands beside them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ __all__ = ["Finding"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """
-    One upstream of a model, or a place where discovery looks, which has no model.
+    One upstream of a model; or, without a model, a place where discovery looks, the file of keys,
+    one of its keys, or a Redis server.
 
     What an upstream told of itself is None or empty where it told nothing.
     """

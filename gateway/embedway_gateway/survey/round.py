@@ -16,7 +16,9 @@ from embedway_gateway.precision import needed
 from embedway_gateway.survey.discovery import look
 from embedway_gateway.survey.examine import Examined, examine
 from embedway_gateway.survey.finding import Finding
+from embedway_gateway.survey.key import look_at_keys
 from embedway_gateway.survey.means import Means
+from embedway_gateway.survey.store import look_at_stores
 from embedway_gateway.wire import make_transport
 from embedway_upstream.gather import gather
 
@@ -34,7 +36,8 @@ async def survey(
     watch: Watch | None = None,
 ) -> list[Finding]:
     """
-    One finding an upstream, in the order of the configuration, then those of discovery.
+    One finding an upstream, in the order of the configuration, then those of discovery, of the file
+    of keys and of Redis servers.
 
     A call takes at most so many seconds, or the upstream's own `timeout`. `watch` is told how many
     upstreams are done, of how many.
@@ -52,7 +55,9 @@ async def survey(
     for model in models:
         ours = [next(examined) for _ in model.upstreams]
         findings += _compared(model, ours)
-    return findings + failures
+    findings += failures
+    findings += look_at_keys(config, models)
+    return findings + await look_at_stores(config, seconds=seconds)
 
 
 async def _examine_all(
