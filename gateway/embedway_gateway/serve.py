@@ -18,7 +18,7 @@ from types import FrameType
 import prometheus_client
 import uvicorn
 
-from embedway_gateway.access.file import KeysFile
+from embedway_gateway.access.watch import KeysWatch
 from embedway_gateway.config.schema import Config
 from embedway_gateway.config.tracing import require_extra
 from embedway_gateway.config.watch import Watch
@@ -48,9 +48,8 @@ def serve(config: Config, *, workers: int = 1, watch: Watch | None = None) -> No
     _prepare(config)
     if watch is not None:
         watch.warn(config)
-    if config.server.keys is not None:
-        # Now, so that a mistake in it is told once and not by each worker.
-        KeysFile(config.server.keys).read()
+    # Now, so that a mistake in it is told once and not by each worker.
+    keys = None if config.server.keys is None else KeysWatch(config.server.keys)
     require_extra(config.tracing)
     if workers > 1 and config.server.guarded and config.limits.type == "memory":
         _log.warning(
@@ -68,7 +67,7 @@ def serve(config: Config, *, workers: int = 1, watch: Watch | None = None) -> No
             return
         with _shared_metrics(), _beside() as (keeper, path):
             work = partial(_worker, models=path)
-            supervise(work, config, listener, workers, watch=watch, keeper=keeper)
+            supervise(work, config, listener, workers, watch=watch, keeper=keeper, keys=keys)
 
 
 def try_out(config: Config) -> None:
@@ -104,13 +103,20 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _worker(config: Config, listener: socket.socket, line: Connection, *, models: str) -> None:
+def _worker(
+    config: Config,
+    listener: socket.socket,
+    line: Connection,
+    *,
+    models: str,
+    keys: bytes | None = None,
+) -> None:
     _prepare(config)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     # Blocked by the supervisor until now.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
-    _work(config, listener, FromSupervisor(line), models=models)
+    _work(config, listener, FromSupervisor(line), models=models, keys=keys)
 
 
 def _prepare(config: Config) -> None:
@@ -155,6 +161,7 @@ def _work(
     source: FromFile | FromSupervisor | None,
     *,
     models: str | None = None,
+    keys: bytes | None = None,
 ) -> None:
     """`models` is the socket of the model process; None is to compute them here."""
     # Imported here: a supervisor of several workers needs none of it.
@@ -163,7 +170,7 @@ def _work(
     from embedway_gateway.web.bounded import bounded
     from embedway_gateway.web.crowd import make_room
 
-    gateway = create_app(config, models=models)
+    gateway = create_app(config, models=models, keys=keys)
     make_room(config.server.max_connections)
     options = uvicorn.Config(
         gateway,

@@ -16,6 +16,8 @@ from types import FrameType
 
 from prometheus_client.multiprocess import mark_process_dead
 
+from embedway_gateway.access.file import KeysError
+from embedway_gateway.access.watch import KeysWatch
 from embedway_gateway.config.schema import Config
 from embedway_gateway.config.watch import News, Watch
 from embedway_gateway.model_process.keeper import Keeper
@@ -27,7 +29,8 @@ _log = logging.getLogger("embedway.gateway")
 # How soon a signal is noticed.
 _GLANCE = 0.2
 
-Work = Callable[[Config, socket.socket, Connection], None]
+# With the configuration, the listener and the line, and `keys=` where keys are asked for.
+Work = Callable[..., None]
 
 
 class WorkersFail(Exception):
@@ -63,16 +66,19 @@ def supervise(
     watch: Watch | None = None,
     patience: Patience = Patience(),
     keeper: Keeper | None = None,
+    keys: KeysWatch | None = None,
 ) -> None:
     """
     Run `work(config, listener, line)` in `count` processes until SIGTERM or SIGINT, which is
     passed on to them; returns when all have finished. `work` must be picklable. What `watch` finds
     is sent to all of them, over `line`; SIGHUP asks it, and without it ends them. `keeper` keeps
-    a process beside them, which ends after the last of them.
+    a process beside them, which ends after the last of them. With `keys`, each is also given
+    `keys=`, what the file of keys held when it was last good: a worker that dies while it is not
+    must not end the gateway.
 
     Raises `WorkersFail` after too many died early.
     """
-    crew = _Crew(work, config, listener, count, patience)
+    crew = _Crew(work, config, listener, count, patience, keys)
     orders = _Orders()
     look = time.monotonic()
     try:
@@ -81,6 +87,7 @@ def supervise(
                 keeper.look(crew.config)
             crew.fill()
             wait([*crew.sentinels, *(keeper.sentinels if keeper else ())], timeout=_GLANCE)
+            crew.look_at_keys()
             crew.bury()
             asked, orders.asked = orders.asked, False
             if watch is None:
@@ -115,7 +122,13 @@ class _Crew:
     """The workers, and the configuration that new ones start with: the last good one."""
 
     def __init__(
-        self, work: Work, config: Config, listener: socket.socket, count: int, patience: Patience
+        self,
+        work: Work,
+        config: Config,
+        listener: socket.socket,
+        count: int,
+        patience: Patience,
+        keys: KeysWatch | None,
     ) -> None:
         # Spawned, not forked: threads and event loops do not survive a fork.
         self._context = multiprocessing.get_context("spawn")
@@ -124,6 +137,7 @@ class _Crew:
         self._listener = listener
         self._count = count
         self._patience = patience
+        self._keys = keys
         self._early = 0
         self._died_at = 0.0
         self._again_at = 0.0
@@ -142,7 +156,10 @@ class _Crew:
     def _started(self) -> _Worker:
         theirs, ours = self._context.Pipe(duplex=False)
         process = self._context.Process(
-            target=self._work, args=(self.config, self._listener, theirs), name="embedway-worker"
+            target=self._work,
+            args=(self.config, self._listener, theirs),
+            kwargs={} if self._keys is None else {"keys": self._keys.good},
+            name="embedway-worker",
         )
         # They reach the whole process group from a terminal, but are for the supervisor alone.
         # A worker starts with them blocked, until it ignores them.
@@ -153,6 +170,17 @@ class _Crew:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
         theirs.close()
         return _Worker(process, ours, time.monotonic())
+
+    def look_at_keys(self) -> None:
+        """
+        Oftener than workers do: nothing that one of them took over, as that a key was revoked, may
+        be missing from what its successor is given.
+        """
+        if self._keys is None:
+            return
+        # They tell of it themselves.
+        with contextlib.suppress(KeysError):
+            self._keys.look()
 
     def bury(self) -> None:
         """Take leave of the dead. Raises `WorkersFail`."""

@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -108,6 +108,53 @@ def test_a_new_worker_asks_for_keys_though_the_configuration_no_longer_does(
                     # Each of them on a connection of its own.
                     headers = {"connection": "close"}
                     assert http.get("/models", headers=headers).status_code == 401
+
+
+def status(gateway: GatewayProcess, secret: str = "") -> int:
+    """On a connection of its own, of whichever worker takes it."""
+    headers = {"connection": "close"} | ({"x-api-key": secret} if secret else {})
+    return httpx.get(f"{gateway.base_url}/models", headers=headers, timeout=60).status_code
+
+
+def until(gateway: GatewayProcess, secret: str, wanted: int) -> None:
+    """Every worker answers so."""
+    end = time.monotonic() + 30
+    while {status(gateway, secret) for _ in range(12)} != {wanted}:
+        assert time.monotonic() < end, "".join(gateway.log)
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.write_text("keys: [{"), Path.unlink])
+def test_workers_are_replaced_while_the_file_of_keys_is_wrong(
+    tmp_path: Path, upstream: OpenAIUpstream, spoil: Callable[[Path], object]
+) -> None:
+    keys = Keys(tmp_path)
+    good, gone = keys.make("app"), keys.make("gone")
+    path = tmp_path / "embedway.yaml"
+    with served(upstream) as url:
+        path.write_text(
+            f"models: [{{name: m, dimensions: 8, upstreams: [{{name: up, engine: openai, "
+            f"url: '{url}'}}]}}]\nserver: {{keys: '{keys.path}'}}\n"
+        )
+        with running_gateway("--workers", "2", "--config", str(path)) as gateway:
+            gateway.wait_ready()
+            keys.revoke("gone")
+            until(gateway, gone, 401)
+            kept = keys.path.read_bytes()
+            spoil(keys.path)
+            told(gateway, "the new keys are refused, the old ones stay", 2)
+            for worker in workers_of(gateway):
+                worker.kill()
+            told(gateway, "this worker starts with the 2 keys that were last good", 2)
+
+            assert [200, 401, 401] == [status(gateway, one) for one in (good, gone, "")]
+            # Right again, and followed as before.
+            keys.path.write_bytes(kept)
+            keys.path.chmod(0o600)
+            late = keys.make("late")
+            until(gateway, late, 200)
+            assert sum("starting another" in line for line in gateway.log) == 2
+            assert not any(secret in line for secret in (good, gone) for line in gateway.log)
 
 
 def told(gateway: GatewayProcess, words: str, times: int) -> None:

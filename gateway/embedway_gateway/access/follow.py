@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from pathlib import Path
 
-from embedway_gateway.access.file import KeysError, KeysFile
+from embedway_gateway.access.file import KeysError
 from embedway_gateway.access.key import Key
 from embedway_gateway.access.keyring import Keyring
+from embedway_gateway.access.watch import KeysWatch
 
 __all__ = ["FollowedKeys"]
 
@@ -23,23 +23,29 @@ class FollowedKeys:
     """
     A keyring, and the file that it is filled from. A file that cannot be used changes nothing,
     and one that is gone closes nobody out: the keys that were read stay.
-
-    As with the configuration it is the content that is compared, and it counts once it is the same
-    in two looks.
     """
 
-    def __init__(self, path: Path, *, every: float = _SECONDS) -> None:
-        """Read it for the first time. Raises `KeysError`."""
-        self._file = KeysFile(path)
+    def __init__(self, path: Path, *, last: bytes | None = None, every: float = _SECONDS) -> None:
+        """
+        Read it for the first time. Raises `KeysError`, unless `last` is what was in it when it was
+        last good, as the worker knew that this one replaces.
+        """
+        self._watch = KeysWatch(path, last=last)
         self._every = every
-        content = self._file.content()
-        self._taken = self._seen = _digest(content)
-        keys = self._file.read(content)
+        keys = self._watch.keys
         self.ring = Keyring(keys)
         self._task: asyncio.Task[None] | None = None
+        if self._watch.refused is not None:
+            _log.error(
+                "this worker starts with the %d keys that were last good, until the file of keys "
+                "is right again: %s",
+                len(keys),
+                self._watch.refused,
+            )
+            return
         if not keys:
             _log.warning("%s holds no keys: every caller is refused", path)
-        if self._file.exposed:
+        if self._watch.file.exposed:
             _log.warning("%s can be read by everyone on this machine: chmod 600 %s", path, path)
 
     def start(self) -> None:
@@ -55,16 +61,7 @@ class FollowedKeys:
     def look(self) -> tuple[Key, ...] | None:
         """What is new; None when nothing is."""
         try:
-            content = self._file.content()
-            digest = _digest(content)
-        except KeysError as error:
-            content, digest = b"", str(error).encode()
-        stable, self._seen = digest == self._seen, digest
-        if digest == self._taken or not stable:
-            return None
-        self._taken = digest
-        try:
-            return self._file.read(content or None)
+            return self._watch.look()
         except KeysError as error:
             _log.error("the new keys are refused, the old ones stay: %s", error)
             return None
@@ -83,7 +80,3 @@ class FollowedKeys:
                 # There too: of 5,000 keys with globs it takes a quarter of a second.
                 await asyncio.to_thread(self.ring.replace, keys)
                 _log.info("the keys were read anew: %d", len(keys))
-
-
-def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()

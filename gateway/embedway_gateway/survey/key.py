@@ -63,7 +63,8 @@ def _of_key(key: Key, problem: str, notes: tuple[str, ...]) -> Finding:
 
 def _in_a_line(error: KeysError) -> str:
     head, *mistakes = str(error).split("\n  ")
-    return f"{head} {'; '.join(mistakes)}".rstrip()
+    more = [f"and {len(mistakes) - _SHOWN} more"] if len(mistakes) > _SHOWN else []
+    return f"{head} {'; '.join([*mistakes[:_SHOWN], *more])}".rstrip()
 
 
 def _told(

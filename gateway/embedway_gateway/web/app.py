@@ -128,13 +128,15 @@ def create_app(
     *,
     metrics: Metrics | None = None,
     models: str | None = None,
+    keys: bytes | None = None,
     tracing: Tracing | None = None,
 ) -> Gateway:
     """
     The application that a configuration describes; nothing is loaded before it starts.
 
-    `models` is the socket of the process that has the local models; None is this one. `tracing`
-    is instead of what the configuration says.
+    `models` is the socket of the process that has the local models; None is this one. `keys` is
+    what the file of keys held when it was last good, for a start while it is not. `tracing` is
+    instead of what the configuration says.
     """
     metrics = metrics or Metrics()
     tracing = tracing or make_tracing(config.tracing)
@@ -157,7 +159,7 @@ def create_app(
             Exception: _on_fault,
         },
     )
-    guard = Guard(config, transport, metrics)
+    guard = Guard(config, transport, metrics, keys=keys)
     intake = Intake(
         models=fleet.models,
         config=lambda: fleet.config,

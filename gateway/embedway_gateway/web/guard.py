@@ -18,19 +18,27 @@ __all__ = ["Guard"]
 class Guard:
     """
     Of one process, from its first configuration: another file of keys, issuer, or place of limits
-    or usage needs a restart. Raises `KeysError` for a file of keys that cannot be used.
+    or usage needs a restart. Raises `KeysError` for a file of keys that cannot be used, unless
+    `keys` is what was in it when it was last good.
     """
 
-    def __init__(self, config: Config, transport: StreamTransport, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        config: Config,
+        transport: StreamTransport,
+        metrics: Metrics,
+        *,
+        keys: bytes | None = None,
+    ) -> None:
         server = config.server
-        keys = None if server.keys is None else FollowedKeys(server.keys)
+        followed = None if server.keys is None else FollowedKeys(server.keys, last=keys)
         tokens = None
         if server.oidc is not None:
             # Imported here: it is an extra of its own.
             from embedway_gateway.access.token import Tokens
 
             tokens = Tokens(server.oidc, transport)
-        self.authentication = Authentication(keys, tokens, metrics)
+        self.authentication = Authentication(followed, tokens, metrics)
         usage = usage_of(config)
         tally = None if usage is None else Tally(make_book(usage, server.keys, metrics), metrics)
         self.till = Till(make_quota(config.limits, metrics), metrics, tally)
