@@ -1,13 +1,32 @@
-"""Groups texts of like length, so that little of a batch is padding."""
+"""Groups texts: by number and size as they come, and by like length so that little is padding."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-__all__ = ["even_share", "plan"]
+__all__ = ["even_share", "plan", "take"]
 
 # Below it a batch costs a tenth more a token, as the weights are read for too few of them.
 _FEW = 128
+
+
+def take(texts: Iterator[str], count: int, characters: int, *, beside: int = 0) -> list[str]:
+    """
+    The next `count` texts, or fewer: no further one once they have `characters` characters.
+
+    `beside` is how many characters come with each of them. Empty when there are no more texts.
+    """
+    taken: list[str] = []
+    size = 0
+    while len(taken) < count and size < characters:
+        try:
+            text = next(texts)
+        except StopIteration:
+            break
+        taken.append(text)
+        # What is no string is refused later, where its place is known.
+        size += beside + (len(text) if isinstance(text, str) else 0)
+    return taken
 
 
 def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from embedway_local.gpu.compute import Compute
     from embedway_local.provider import Loaded
-    from embedway_local.tokenise import Tokeniser
+    from embedway_local.tokenise import Tokeniser, Tokens
     from embedway_local.work import Workers
 
 __all__ = ["WINDOW", "Call", "LocalEmbedding", "never"]
@@ -82,7 +82,7 @@ class Call:
             self.workers.each(jobs())
         return LocalEmbedding(vectors, tokens, truncated)
 
-    def _tokenise(self, texts: Sequence[str], start: int) -> tuple[list[list[int]], int]:
+    def _tokenise(self, texts: Sequence[str], start: int) -> tuple[list[Tokens], int]:
         return self.tokeniser.encode(texts, prompt=self.prompt, first=self.first + start)
 
     def _for_one(self) -> Compute:
@@ -98,6 +98,6 @@ class Call:
 
 
 def _run(
-    session: Compute, ids: list[list[int]], batch: list[int], rows: NDArray[np.float32]
+    session: Compute, ids: Sequence[Sequence[int]], batch: list[int], rows: NDArray[np.float32]
 ) -> None:
     rows[batch] = session.run([ids[index] for index in batch])

@@ -22,7 +22,7 @@ from embedway_local.scoring import read_scoring
 from embedway_local.session import Session
 from embedway_local.source.find import find
 from embedway_local.store import Store
-from embedway_local.tokenise import Tokeniser
+from embedway_local.tokenise import Tokeniser, Tokens
 from embedway_local.work import Workers
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _open(
 
 def _run(
     loaded: Loaded,
-    pairs: tuple[list[list[int]], list[list[int]]],
+    pairs: tuple[list[Tokens], list[Tokens]],
     batch: list[int],
     rows: NDArray[np.float32],
 ) -> None:

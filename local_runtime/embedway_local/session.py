@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -38,7 +38,7 @@ class Session:
         self.dimensions: int = size
 
     def run(
-        self, ids: list[list[int]], types: list[list[int]] | None = None
+        self, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None
     ) -> NDArray[np.float32]:
         """
         One vector for each list of token ids: float32 (n, dimensions).
@@ -50,13 +50,10 @@ class Session:
         # A tokenizer without special tokens makes nothing of an empty text.
         padded = np.full((len(ids), max(1, int(lengths.max()))), self._pad, dtype=np.int32)
         kinds = np.zeros_like(padded)
-        try:
-            for row, item in enumerate(ids):
-                padded[row, : len(item)] = item
-                if types is not None:
-                    kinds[row, : len(item)] = types[row]
-        except OverflowError as error:
-            raise ModelCorrupt(f"the tokenizer made a token of no vocabulary ({error})") from error
+        for row, item in enumerate(ids):
+            padded[row, : len(item)] = item
+            if types is not None:
+                kinds[row, : len(item)] = types[row]
         feeds = {
             name: feed(padded, lengths, kinds).astype(kind, copy=False)
             for name, (feed, kind) in self._feeds.items()

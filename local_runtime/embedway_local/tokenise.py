@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from tokenizers import Tokenizer
 
+from embedway_local.batch import take
 from embedway_local.error import LocalError, ModelCorrupt, NoRoom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tokenizers import Encoding
+
     from embedway_local.checkpoint import Checkpoint
 
-__all__ = ["Tokeniser"]
+__all__ = ["Tokeniser", "Tokens"]
+
+Tokens: TypeAlias = "array[int]"
+"""The ids, or the types, of one text's tokens."""
 
 # The largest in use, of vocabularies of 256,000 tokens, are 35 MB.
 _MAX_BYTES = 256 * 1024 * 1024
+# What the library is given at once. It makes some hundred bytes of each token, those included that
+# are cut, of which we keep four: all of a window's at once would be hundreds of megabytes.
+_TEXTS = 256
+_CHARACTERS = 64 * 1024
 
 
 class Tokeniser:
@@ -46,7 +57,7 @@ class Tokeniser:
 
     def encode(
         self, texts: Sequence[str], *, prompt: str = "", first: int = 0
-    ) -> tuple[list[list[int]], int]:
+    ) -> tuple[list[Tokens], int]:
         """
         The ids of each text after `prompt`, special tokens included, and how many texts were cut.
 
@@ -54,21 +65,15 @@ class Tokeniser:
         form; both count the texts from `first`.
         """
         _require_texts(texts, "text", first)
-        prepared = [prompt + text for text in texts] if prompt else list(texts)
-        if self._lowercase:
-            prepared = [text.lower() for text in prepared]
-        try:
-            with self._corrupt():
-                encodings = self._tokenizer.encode_batch_fast(prepared)
-        except LocalError:
-            _require_unicode(texts, first)
-            raise
-        cut = sum(1 for encoding in encodings if encoding.overflowing)
-        return [encoding.ids for encoding in encodings], cut
+        found = [
+            (_packed(encoding.ids), bool(encoding.overflowing))
+            for encoding in self._encoded(texts, "text", first, prompt=prompt)
+        ]
+        return [ids for ids, _ in found], sum(cut for _, cut in found)
 
     def pairs(
         self, query: str, documents: Sequence[str], *, first: int = 0
-    ) -> tuple[list[list[int]], list[list[int]], int]:
+    ) -> tuple[list[Tokens], list[Tokens], int]:
         """
         The ids and the types of the query with each document, and how many pairs were cut.
 
@@ -77,23 +82,49 @@ class Tokeniser:
         """
         _require_texts([query], "query")
         _require_texts(documents, "document", first)
-        texts = [query, *documents]
-        if self._lowercase:
-            texts = [text.lower() for text in texts]
-        try:
-            with self._corrupt():
-                encodings = self._tokenizer.encode_batch_fast(
-                    [(texts[0], document) for document in texts[1:]]
-                )
-        except LocalError:
-            _require_unicode([query], 0, "query")
-            _require_unicode(documents, first, "document")
-            raise
-        cut = sum(1 for encoding in encodings if encoding.overflowing)
-        ids = [encoding.ids for encoding in encodings]
-        if not self._typed:
-            return ids, [[0] * len(item) for item in ids], cut
-        return ids, [encoding.type_ids for encoding in encodings], cut
+        ids: list[Tokens] = []
+        types: list[Tokens] = []
+        cut = 0
+        for encoding in self._encoded(documents, "document", first, query=query):
+            item = _packed(encoding.ids)
+            ids.append(item)
+            types.append(_packed(encoding.type_ids if self._typed else [0] * len(item)))
+            cut += bool(encoding.overflowing)
+        return ids, types, cut
+
+    def _encoded(
+        self,
+        texts: Sequence[str],
+        noun: str,
+        first: int,
+        *,
+        prompt: str = "",
+        query: str | None = None,
+    ) -> Iterator[Encoding]:
+        """What the library makes of each text, or of the query with it, few of them at a time."""
+        place, rest = first, iter(texts)
+        before = prompt if query is None else query
+        while part := take(rest, _TEXTS, _CHARACTERS, beside=len(before)):
+            prepared = [self._cased(prompt + text) for text in part]
+            try:
+                with self._corrupt():
+                    encodings = self._tokenizer.encode_batch_fast(
+                        prepared
+                        if query is None
+                        else [(self._cased(query), text) for text in prepared]
+                    )
+            except LocalError:
+                if query is not None:
+                    _require_unicode([query], 0, "query")
+                _require_unicode(part, place, noun)
+                raise
+            yield from encodings
+            place += len(part)
+            # Not kept while the next are made.
+            del encodings
+
+    def _cased(self, text: str) -> str:
+        return text.lower() if self._lowercase else text
 
     def require_room(self) -> None:
         """Raise `ValueError` when a pair's own special tokens leave it no token of each text."""
@@ -113,6 +144,14 @@ class Tokeniser:
         # Of a damaged file it raises bare Exception, and BaseException where Rust panicked.
         except BaseException as error:
             raise ModelCorrupt(f"{self._source}: {error}") from error
+
+
+def _packed(numbers: list[int]) -> Tokens:
+    """In 4 bytes each, where a list takes 40."""
+    try:
+        return array("i", numbers)
+    except OverflowError as error:
+        raise ModelCorrupt(f"the tokenizer made a token of no vocabulary ({error})") from error
 
 
 def _require_texts(texts: Sequence[str], noun: str, first: int = 0) -> None:

@@ -69,6 +69,26 @@ def test_no_more_texts_are_drawn_than_the_vectors_need(
     vectors.close()
 
 
+def test_of_long_texts_fewer_are_drawn() -> None:
+    numbers = itertools.count()
+    long = "x" * 500_000
+
+    def embed(texts: list[str], _first: int, _stopped: Callable[[], bool]) -> np.ndarray:
+        return np.zeros((len(texts), 3), dtype=np.float32)
+
+    vectors = stream((long for _ in numbers), embed, window=2048)
+    for _ in range(50):
+        next(vectors)
+
+    # Up to three windows ahead of their own, each of some two million characters.
+    assert next(numbers) <= 50 + 4 * 5
+    vectors.close()
+
+
+def test_a_vector_that_is_kept_keeps_no_other(small: LocalEmbedder) -> None:
+    assert all(vector.base is None for vector in small.embed_iter(many(300)))
+
+
 def test_the_texts_are_drawn_in_the_thread_that_asks(small: LocalEmbedder) -> None:
     threads = set()
 
@@ -207,6 +227,9 @@ def peak():
     return int(status.split("VmHWM:")[1].split()[0])
 
 with LocalEmbedder(sys.argv[1], home=Path(sys.argv[2])) as made:
+    {use}
+"""
+_STREAM = """
     texts = (f"a b c d e {number}" for number in itertools.count())
     vectors = made.embed_iter(texts)
     for _ in itertools.islice(vectors, 20_000):
@@ -216,14 +239,28 @@ with LocalEmbedder(sys.argv[1], home=Path(sys.argv[2])) as made:
         pass
     print(peak() - before)
 """
+_LONG = """
+    made.embed(["a b " * 500] * 16)
+    before = peak()
+    made.embed(["a b " * 500] * 1000)
+    print(peak() - before)
+"""
+
+
+def grown(use: str, folder: Path, home: Path) -> int:
+    """By how many KiB the most memory that a process has had grows in the second part of `use`."""
+    command = [sys.executable, "-c", _MEMORY.format(use=use.strip()), str(folder), str(home)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(done.stdout)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_memory_does_not_grow_with_the_stream(tiny: Callable, home: Path) -> None:
-    folder = tiny().folder
-    command = [sys.executable, "-c", _MEMORY, str(folder), str(home)]
-
-    grown = subprocess.run(command, check=True, capture_output=True, text=True)
-
     # 60,000 vectors and their texts would be 12 MB.
-    assert int(grown.stdout) < 4096
+    assert grown(_STREAM, tiny().folder, home) < 4096
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_what_is_cut_of_long_texts_takes_no_memory(tiny: Callable, home: Path) -> None:
+    # A million tokens would be more than 100 MB, were they all there at once.
+    assert grown(_LONG, tiny().folder, home) < 32 * 1024

@@ -6,7 +6,9 @@ import pytest
 
 from embedway_local import ModelCorrupt
 from embedway_local.checkpoint import read_checkpoint
-from embedway_local.tokenise import Tokeniser
+from embedway_local.tokenise import Tokeniser, Tokens
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @pytest.fixture
@@ -14,14 +16,44 @@ def tokeniser(tiny: Callable) -> Tokeniser:
     return Tokeniser(read_checkpoint(tiny().folder, max_tokens=5))
 
 
+def lists(many: list[Tokens]) -> list[list[int]]:
+    return [list(one) for one in many]
+
+
 def test_texts_are_cut_at_the_maximum_and_counted(tokeniser: Tokeniser) -> None:
-    assert ([[1, 2], [1, 4, 5, 6, 2], [1, 4, 5, 6, 2]], 1) == tokeniser.encode(
-        ["", "a b c", "a b c d e f g h i j"]
-    )
+    ids, cut = tokeniser.encode(["", "a b c", "a b c d e f g h i j"])
+
+    assert [[1, 2], [1, 4, 5, 6, 2], [1, 4, 5, 6, 2]] == lists(ids)
+    assert 1 == cut
 
 
 def test_a_prompt_stands_before_each_text(tokeniser: Tokeniser) -> None:
-    assert ([[1, 29, 4, 2]], 0) == tokeniser.encode(["a"], prompt="z ")
+    ids, cut = tokeniser.encode(["a"], prompt="z ")
+
+    assert ([[1, 29, 4, 2]], 0) == (lists(ids), cut)
+
+
+def test_many_texts_are_those_of_each_alone_in_order(tokeniser: Tokeniser) -> None:
+    """The library is given some of them at a time, by number and by size."""
+    texts = [LETTERS[index % 26] for index in range(600)]
+    texts[10] = texts[20] = "b " * 50_000
+
+    ids, cut = tokeniser.encode(texts)
+
+    assert [lists(tokeniser.encode([text])[0])[0] for text in texts] == lists(ids)
+    assert 2 == cut
+
+
+def test_many_pairs_are_those_of_each_alone_in_order(tokeniser: Tokeniser) -> None:
+    documents = [LETTERS[index % 26] for index in range(600)]
+    documents[10] = "b " * 50_000
+
+    ids, types, cut = tokeniser.pairs("q", documents)
+
+    alone = [tokeniser.pairs("q", [document]) for document in documents]
+    assert [list(one[0]) for one, _, _ in alone] == lists(ids)
+    assert [list(one[0]) for _, one, _ in alone] == lists(types)
+    assert sum(one for _, _, one in alone) == cut > 0
 
 
 @pytest.mark.parametrize("wrong", [3, None, b"bytes", ("a", "pair"), ["a", "list"], 1.5])
@@ -36,6 +68,15 @@ def test_anything_but_a_string_is_named(tokeniser: Tokeniser, wrong: object) -> 
 def test_a_lone_surrogate_is_named_and_the_cure_too(tokeniser: Tokeniser, prompt: str) -> None:
     with pytest.raises(ValueError, match=r"text 1 .* at character 2.*errors='replace'"):
         tokeniser.encode(["fine", "ab\udc80"], prompt=prompt)
+
+
+def test_a_lone_surrogate_far_behind_is_named(tokeniser: Tokeniser) -> None:
+    with pytest.raises(ValueError, match="text 907 has a lone surrogate"):
+        tokeniser.encode(["fine"] * 900 + ["\udc80"], first=7)
+    with pytest.raises(ValueError, match="document 907 has a lone surrogate"):
+        tokeniser.pairs("q", ["fine"] * 900 + ["\udc80"], first=7)
+    with pytest.raises(ValueError, match="query 0 has a lone surrogate"):
+        tokeniser.pairs("\udc80", ["fine"])
 
 
 def test_what_the_tokenizers_file_says_of_padding_and_length_is_put_aside(tiny: Callable) -> None:
@@ -57,9 +98,9 @@ def test_what_the_tokenizers_file_says_of_padding_and_length_is_put_aside(tiny: 
     }
     (folder / "tokenizer.json").write_text(json.dumps(values))
 
-    assert ([[1, 4, 5, 6, 2], [1, 2]], 0) == Tokeniser(read_checkpoint(folder)).encode(
-        ["a b c", ""]
-    )
+    ids, cut = Tokeniser(read_checkpoint(folder)).encode(["a b c", ""])
+
+    assert ([[1, 4, 5, 6, 2], [1, 2]], 0) == (lists(ids), cut)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"model": {"type": "no"}}', "\x00"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -116,7 +116,7 @@ class Bound:
         for _ in range(CALLERS):
             self._slots.put(Slot(session, kind=kind, card=card, allocate=allocate))
 
-    def run(self, ids: list[list[int]], /) -> NDArray[np.float32]:
+    def run(self, ids: Sequence[Sequence[int]], /) -> NDArray[np.float32]:
         """One vector for each list of token ids: float32 (n, dimensions)."""
         feeds = self._feed(ids)
         with self._slot() as slot:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -60,11 +61,11 @@ class Captured:
             self.close()
             raise LocalError(f"capture failed: {error}") from error
 
-    def takes(self, ids: list[list[int]]) -> bool:
+    def takes(self, ids: Sequence[Sequence[int]]) -> bool:
         """Is it one text that is short enough?"""
         return len(ids) == 1 and bool(self._lengths) and len(ids[0]) <= self._lengths[-1]
 
-    def run(self, ids: list[list[int]], /) -> NDArray[np.float32]:
+    def run(self, ids: Sequence[Sequence[int]], /) -> NDArray[np.float32]:
         """The vectors, one text after the other; each must be short enough."""
         try:
             return self._thread.submit(self._each, ids).result()
@@ -92,7 +93,7 @@ class Captured:
             shapes[length] = shape
         return shapes
 
-    def _each(self, ids: list[list[int]]) -> NDArray[np.float32]:
+    def _each(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         rows = []
         for item in ids:
             length = next((length for length in self._lengths if length >= len(item)), None)
@@ -139,7 +140,7 @@ class _Shape:
         self._output = value([1, int(output.shape[-1])], np.float32, kind, card)
         self._binding.bind_ortvalue_output(output.name, self._output)
 
-    def run(self, ids: list[int]) -> NDArray[np.float32]:
+    def run(self, ids: Sequence[int]) -> NDArray[np.float32]:
         for name, item in self._feed([ids]).items():
             self._views[name][...] = item
         self._there.update_inplace(self._here)

@@ -28,7 +28,7 @@ class Cards:
             for card in cards:
                 self._free.put(card)
 
-    def run(self, ids: list[list[int]], /) -> NDArray[np.float32]:
+    def run(self, ids: Sequence[Sequence[int]], /) -> NDArray[np.float32]:
         """One vector for each list of token ids."""
         card = self._free.get()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -17,6 +18,6 @@ class Compute(Protocol):
     @property
     def dimensions(self) -> int: ...
 
-    def run(self, ids: list[list[int]], /) -> NDArray[np.float32]:
+    def run(self, ids: Sequence[Sequence[int]], /) -> NDArray[np.float32]:
         """One vector for each list of token ids; raises `LocalError` where the device fails."""
         ...

@@ -74,7 +74,7 @@ class CudaCard:
         """Numbers of a vector."""
         return self.batches.dimensions
 
-    def run(self, ids: list[list[int]], /) -> NDArray[np.float32]:
+    def run(self, ids: Sequence[Sequence[int]], /) -> NDArray[np.float32]:
         """
         One vector for each list of token ids.
 

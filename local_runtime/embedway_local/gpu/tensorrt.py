@@ -115,6 +115,6 @@ class _Cut:
         self._inner = inner
         self.dimensions: int = inner.dimensions
 
-    def run(self, ids: list[list[int]], /) -> NDArray[np.float32]:
+    def run(self, ids: Sequence[Sequence[int]], /) -> NDArray[np.float32]:
         parts = [self._inner.run(ids[at : at + ROWS]) for at in range(0, len(ids), ROWS)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
