@@ -78,7 +78,7 @@ def supervise(
 
     Raises `WorkersFail` after too many died early.
     """
-    crew = _Crew(work, config, listener, count, patience, keys)
+    crew = _Crew(work, config, listener, count, patience, keys=keys)
     orders = _Orders()
     look = time.monotonic()
     try:
@@ -128,6 +128,7 @@ class _Crew:
         listener: socket.socket,
         count: int,
         patience: Patience,
+        *,
         keys: KeysWatch | None,
     ) -> None:
         # Spawned, not forked: threads and event loops do not survive a fork.
