@@ -83,7 +83,7 @@ def _value(item: Any) -> str:
     if get_origin(annotation) is list:
         return _named(get_args(annotation)[0]) + ", several"
     bounds = [
-        f"{sign} {bound:g}"
+        f"{sign} {bound:.10g}"
         for sign, bound in (("≥", item.min), ("≤", item.max))
         if bound is not None
     ]

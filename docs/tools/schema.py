@@ -122,6 +122,16 @@ def linked(place: str, meaning: str) -> str:
     return meaning
 
 
+def _of_optional(annotation: object) -> Iterator[object]:
+    """What is said of a value that may also be absent."""
+    members = get_args(annotation)
+    if type(None) not in members:
+        return
+    for member in members:
+        for item in getattr(member, "__metadata__", ()):
+            yield from item.metadata if isinstance(item, FieldInfo) else (item,)
+
+
 def kind(field: FieldInfo) -> str:
     """What a value may be, in words."""
     for item in field.metadata:
@@ -131,8 +141,8 @@ def kind(field: FieldInfo) -> str:
         if name == "_listed":
             return "text, or a list"
     bounds = [
-        f"{sign} {getattr(item, name):g}"
-        for item in field.metadata
+        f"{sign} {getattr(item, name):.10g}"
+        for item in [*field.metadata, *_of_optional(field.annotation)]
         for name, sign in _BOUNDS.items()
         if getattr(item, name, None) is not None
     ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from embedway_gateway.cli.console import say, terminal
+from embedway_gateway.quota.allowance import MOST
 
 if TYPE_CHECKING:
     from embedway_gateway.access.key import Key
@@ -50,11 +51,13 @@ def create(
         list[str] | None,
         typer.Option(help="Which models, as names, aliases or globs; again for more. All."),
     ] = None,
-    rpm: Annotated[int | None, typer.Option(min=1, help="Requests a minute.")] = None,
-    tpm: Annotated[int | None, typer.Option(min=1, help="Tokens a minute.")] = None,
-    texts_per_minute: Annotated[int | None, typer.Option(min=1, help="Texts a minute.")] = None,
+    rpm: Annotated[int | None, typer.Option(min=1, max=MOST, help="Requests a minute.")] = None,
+    tpm: Annotated[int | None, typer.Option(min=1, max=MOST, help="Tokens a minute.")] = None,
+    texts_per_minute: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="Texts a minute.")
+    ] = None,
     max_concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Requests under way at once.")
+        int | None, typer.Option(min=1, max=MOST, help="Requests under way at once.")
     ] = None,
     expires: Expires = None,
     admin: Annotated[

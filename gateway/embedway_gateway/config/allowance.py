@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from embedway_gateway.config.strict import Strict
+from embedway_gateway.config.value import Amount
 from embedway_gateway.quota.allowance import Allowance
 
 __all__ = ["AllowanceConfig"]
@@ -13,13 +12,13 @@ __all__ = ["AllowanceConfig"]
 class AllowanceConfig(Strict):
     """Limits; what is absent has none."""
 
-    rpm: int | None = Field(default=None, ge=1)
+    rpm: Amount | None = None
     """Requests a minute, of which a minute's worth may come at once."""
-    tpm: int | None = Field(default=None, ge=1)
+    tpm: Amount | None = None
     """Tokens a minute."""
-    texts_per_minute: int | None = Field(default=None, ge=1)
+    texts_per_minute: Amount | None = None
     """Texts a minute; documents of a rerank request are texts."""
-    max_concurrency: int | None = Field(default=None, ge=1)
+    max_concurrency: Amount | None = None
     """Requests under way at once."""
 
     @property

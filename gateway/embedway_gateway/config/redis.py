@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import SecretStr, model_validator
 
 from embedway_gateway.config.strict import Strict
-from embedway_gateway.config.value import Duration
+from embedway_gateway.config.value import Amount, Duration
 
 __all__ = ["RedisAddress"]
 
@@ -23,7 +23,7 @@ class RedisAddress(Strict):
     """
     timeout: Duration = 0.05
     """For one round trip, connecting included."""
-    connections: int = Field(default=16, ge=1)
+    connections: Amount = 16
     """At once, at most, of each worker."""
 
     @model_validator(mode="after")

@@ -21,7 +21,7 @@ from embedway_gateway.config.strict import Strict
 from embedway_gateway.config.tracing import TracingConfig
 from embedway_gateway.config.upstream import UpstreamConfig, require_address
 from embedway_gateway.config.usage import UsageConfig
-from embedway_gateway.config.value import Duration, Pause, Size
+from embedway_gateway.config.value import Amount, Duration, Pause, Size
 from embedway_upstream.loopback import is_loopback
 
 __all__ = [
@@ -70,7 +70,7 @@ class ServerConfig(Strict):
     """A larger body is refused with 413 while it is read."""
     request_timeout: Duration = 120.0
     """A request's deadline, retries included."""
-    max_connections: int = Field(default=4096, ge=1)
+    max_connections: Amount = 4096
     """Of each worker. Over it the one that was idle longest is closed, or the new one gets 503."""
     max_header_bytes: Size = 32 * 1024
     """The request line and all headers."""

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from embedway_gateway.config.strict import Strict
-from embedway_gateway.config.value import Duration
+from embedway_gateway.config.value import Amount, Duration
 from embedway_gateway.precision import Precision
 from embedway_upstream.loopback import is_loopback
 
@@ -71,13 +71,13 @@ class UpstreamConfig(Strict):
     """Lower first; the next serves when none of a better one can."""
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Share of the traffic within a priority."""
-    max_inputs: int | None = Field(default=None, ge=1)
+    max_inputs: Amount | None = None
     """
     Texts in one call; none is the engine's own limit, 32 for `tei` and `onnx`, 4 for `onnx`
     with `pooling: cls`, whose answers are long. Larger requests are cut into pieces, as are
     bodies beyond what engine or platform takes (2 MB for `tei`, 10 MB on `oci`).
     """
-    max_concurrency: int = Field(default=32, ge=1)
+    max_concurrency: Amount = 32
     """Calls at once; up to 32 times as many wait, and more are refused with 429."""
     timeout: Duration = 55.0
     """For one attempt."""

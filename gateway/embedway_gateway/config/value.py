@@ -1,13 +1,22 @@
-"""Values with units in the configuration: durations and sizes."""
+"""Values in the configuration that have units or bounds: durations, sizes and amounts."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 
-__all__ = ["Duration", "Pause", "Size"]
+from embedway_gateway.quota.allowance import MOST
+
+__all__ = ["Amount", "Duration", "Pause", "Size"]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -62,3 +71,17 @@ Size = Annotated[
     int, BeforeValidator(_size), Field(gt=0), _written(_BYTES, {"exclusiveMinimum": 0})
 ]
 """Bytes, written as `10MiB`, `500kB` or a plain number."""
+
+
+def _amount(value: object, checked: ValidatorFunctionWrapHandler) -> int:
+    # One sentence for what is no number, none that is whole, not finite, too small or too large.
+    try:
+        # In YAML `yes` is a 1, too.
+        amount: int = checked(None if isinstance(value, bool) else value)
+    except ValidationError:
+        raise ValueError(f"must be a whole number from 1 to {MOST}, or be left out") from None
+    return amount
+
+
+Amount = Annotated[int, Field(ge=1, le=MOST), WrapValidator(_amount)]
+"""How many of something are allowed."""

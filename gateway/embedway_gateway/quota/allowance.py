@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Allowance"]
+__all__ = ["MOST", "Allowance"]
+
+MOST = 1_000_000_000
+"""What is beyond is a mistake: no limit is written by leaving it out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
