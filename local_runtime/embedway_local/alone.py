@@ -20,7 +20,8 @@ class Alone:
 
     So a program that embeds one text does not pay for it, nor one that embeds many at once. It is
     given up before a fork, because in the child its threads are missing, for which it would wait
-    when it ends; parent and child make it again.
+    when it ends; parent and child make it again. So it is for a long stream, beside which no text
+    is alone.
     """
 
     def __init__(self, make: Callable[[], Session]) -> None:
@@ -42,8 +43,9 @@ class Alone:
         return made[1] if made is not None and made[0] == os.getpid() else None
 
     def give_up(self) -> None:
-        """Give the memory back; it is made again when it is wanted."""
+        """Give the memory back; it is made again when a second text comes from now on."""
         self._made = None
+        self._asked = False
 
     def close(self) -> None:
         """Give the memory back for good."""

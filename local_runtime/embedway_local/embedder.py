@@ -164,6 +164,10 @@ class LocalEmbedder:
         prompt = self._prompt(texts, input_type)
 
         def part(block: list[str], first: int, stopped: Callable[[], bool]) -> NDArray[np.float32]:
+            alone = self._opened.loaded.alone
+            if alone is not None and first >= WINDOW:
+                # Beside a long stream no text is alone.
+                alone.give_up()
             return self._call(prompt, first, stopped).run(block).vectors
 
         return stream(texts, part, window=WINDOW)

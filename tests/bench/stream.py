@@ -1,11 +1,12 @@
 """
 Whether a stream of any length stays in constant memory: texts of mixed length through `embed_iter`.
 
-    python stream.py [--texts 1000000] [--words 6] [--minutes 10] [--json FILE]
+    python stream.py [--texts 1000000] [--words 3] [--minutes 10] [--json FILE]
 
-The texts are the bench's passages, of 5 to 256 tokens, each cut at another word, with `--words` at
-most so many words long, and with a number, so that no two are the same. A process of its own makes
-them, so that this one has nothing but the runtime in it. `--minutes` ends the stream early. Told
+The texts are the bench's passages, of 5 to 256 tokens, each cut at another word and with a number,
+so that no two are the same. With `--words` they are at most so many words long, the last of which
+is a number below 1,000. A process of its own makes them, so that this one has nothing but the
+runtime in it. `--minutes` ends the stream early. Told
 are the memory at 1, 10, 50 and 100 % of the texts, the most that the system has seen, and how it
 grew over the second half, by a line through a thousand samples: about 0 when it is flat.
 """
@@ -39,11 +40,15 @@ def texts(count: int, words: int | None) -> Iterator[str]:
     from passages import passages
 
     found = passages(Store(embedway_home()).folder(DEFAULT_MODEL) / "tokenizer.json", 1000)
-    passages_words = [passage.split()[:words] for passage in found]
+    words_of = [passage.split() for passage in found]
     dice = random.Random(11)
     for index in range(count):
-        some = dice.choice(passages_words)
-        yield f"{' '.join(some[: dice.randint(1, len(some))])} {index}"
+        some = dice.choice(words_of)
+        if words is None:
+            yield f"{' '.join(some[: dice.randint(1, len(some))])} {index}"
+        else:
+            # Below 1,000 a number is one token.
+            yield " ".join([*some[: dice.randint(0, words - 1)], str(index % 1000)])
 
 
 def write(count: int, words: int | None) -> None:
@@ -117,11 +122,13 @@ def memory(samples: list[tuple[int, float]]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--texts", type=int, default=1_000_000)
-    parser.add_argument("--words", type=int, help="of a text at most, beside its number")
+    parser.add_argument("--words", type=int, help="of a text at most, a number included")
     parser.add_argument("--minutes", type=float, help="end the stream after so many")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--write", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.words is not None and options.words < 1:
+        parser.error("--words: at least 1")
     if options.texts < 3 * _WARM:
         parser.error(f"--texts: at least {3 * _WARM}, of which the first {_WARM} do not count")
     if options.write:

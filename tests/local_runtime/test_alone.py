@@ -51,6 +51,25 @@ def test_the_second_lone_text_gets_a_session_of_its_own(
     assert fourth is first
 
 
+def test_a_long_stream_gets_the_memory_of_the_second_session(
+    small: LocalEmbedder, ran: list[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedway_local.embedder.WINDOW", 5)
+    for _ in range(2):
+        small.embed(["a"])
+    shared, made = ran
+    list(small.embed_iter(["a b"] * 5))
+    small.embed(["a"])
+    assert ran[-1] is made
+
+    list(small.embed_iter(["a b"] * 30))
+    for _ in range(2):
+        small.embed(["a"])
+
+    assert ran[-2] is shared
+    assert all(ran[-1] is not earlier for earlier in (shared, made))
+
+
 def test_it_runs_in_the_thread_that_asks(
     small: LocalEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

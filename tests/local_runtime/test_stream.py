@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -76,13 +77,12 @@ def test_of_long_texts_fewer_are_drawn() -> None:
     def embed(texts: list[str], _first: int, _stopped: Callable[[], bool]) -> np.ndarray:
         return np.zeros((len(texts), 3), dtype=np.float32)
 
-    vectors = stream((long for _ in numbers), embed, window=2048)
-    for _ in range(50):
-        next(vectors)
+    with closing(stream((long for _ in numbers), embed, window=2048)) as vectors:
+        for _ in range(50):
+            next(vectors)
 
     # Up to three windows ahead of their own, each of some two million characters.
     assert next(numbers) <= 50 + 4 * 5
-    vectors.close()
 
 
 def test_a_vector_that_is_kept_keeps_no_other(small: LocalEmbedder) -> None:
