@@ -157,9 +157,9 @@ class LocalEmbedder:
         Like `embed` for any number of texts, in constant memory: one vector a text, in order.
 
         Each is float32 (dimensions,). `texts` is drawn from in the thread that asks for vectors,
-        up to some 6,000 ahead of them, and no further while none is asked for. Closing the
-        iterator, or dropping it, drops what has not been computed. Errors are those of `embed`,
-        and end it.
+        up to some 6,000 or 6 million characters ahead of them, and no further while none is asked
+        for. Closing the iterator, or dropping it, drops what has not been computed. Errors are
+        those of `embed`, and end it.
         """
         prompt = self._prompt(texts, input_type)
 
