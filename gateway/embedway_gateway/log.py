@@ -108,6 +108,9 @@ class _Gathering(logging.StreamHandler[TextIO]):
 
 
 class _Json(logging.Formatter):
+    _second = -1
+    _moment = ""
+
     def format(self, record: logging.LogRecord) -> str:
         facts = dict(getattr(record, "facts", {}))
         if record.exc_info:
@@ -115,7 +118,12 @@ class _Json(logging.Formatter):
         return self.line(record.created, record.levelname.lower(), record.getMessage(), facts)
 
     def line(self, created: float, level: str, message: str, facts: dict[str, object]) -> str:
-        moment = datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
+        second = int(created)
+        if second != self._second:
+            # Of thousands in a second, one need be put into words.
+            moment = datetime.fromtimestamp(second, UTC).isoformat(timespec="seconds")
+            self._second, self._moment = second, moment.removesuffix("+00:00")
+        moment = f"{self._moment}.{int((created - second) * 1000):03d}+00:00"
         return _encode({"time": moment, "level": level, "message": message, **facts}).decode()
 
 

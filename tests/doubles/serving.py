@@ -46,6 +46,9 @@ async def serving(app: Any) -> AsyncIterator[str]:
             ws="none",
             log_config=None,
             access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
         )

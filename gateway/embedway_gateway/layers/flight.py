@@ -157,23 +157,21 @@ class Caller:
 
     def _whole(self, vectors: NDArray[np.float32]) -> EmbeddingResponse:
         answers, inputs = self._answers, self.request.inputs
-        # A response to its texts and no others counts their tokens; shares of one are guessed.
-        own = len(answers) == 1 and len(answers[0].vectors) == len(inputs) == len(self.texts)
+        one = answers[0]
+        if len(answers) == 1:
+            # A response to its texts and no others counts their tokens; shares of one are guessed.
+            own = len(one.vectors) == len(inputs) == len(self.texts)
+            guessed = one.usage.estimated or (len(one.vectors) > 1 and not own)
+        else:
+            guessed = any(each.usage.estimated or len(each.vectors) > 1 for each in answers)
+            # One name, because it labels metrics: of a fallback, if there is one.
+            one = next((each for each in answers if each.fallback), one)
         return EmbeddingResponse(
             model=self.request.model,
             vectors=vectors,
-            usage=Usage(
-                self._tokens,
-                self._tokens,
-                estimated=any(
-                    one.usage.estimated or (len(one.vectors) > 1 and not own) for one in answers
-                ),
-            ),
-            # One name, because it labels metrics: of a fallback, if there is one.
-            served_by=next(
-                (one.served_by for one in answers if one.fallback), answers[0].served_by
-            ),
-            fallback=any(one.fallback for one in answers),
+            usage=Usage(self._tokens, self._tokens, estimated=guessed),
+            served_by=one.served_by,
+            fallback=one.fallback,
         )
 
 

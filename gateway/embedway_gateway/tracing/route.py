@@ -52,8 +52,8 @@ class TracedRoute:
 
         async def noting(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            # Of a body's pieces there is none.
+            status = message.get("status", status)
             await send(message)
 
         try:

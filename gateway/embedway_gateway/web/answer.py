@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from starlette.types import Scope, Send
 
 from embedway_gateway.model import Model
+from embedway_gateway.web.whole import Head, whole
 from embedway_upstream import EmbeddingResponse, RerankResponse
 
 __all__ = ["send_answer"]
@@ -25,26 +28,30 @@ async def send_answer(
 
     `space` is the vector space of the vectors in the body, None where there is none to tell.
     """
-    served_by = response.served_by.encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"x-embedway-upstream", served_by),
-    ]
-    if space is not None:
-        headers.append((b"x-embedway-vector-space", space.encode()))
+    cached = None
     if model.witness is not None and isinstance(response, EmbeddingResponse):
-        headers.append((b"x-embedway-cache", _cached(response)))
-    if response.fallback:
-        headers.append((b"x-embedway-fallback", served_by))
+        cached = _cached(response)
     scope["embedway.facts"] = {
         "model": model.name,
         "upstream": response.served_by,
         "texts": texts,
         "tokens": response.usage.total_tokens,
     }
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send(whole(_head(response.served_by, space, cached, response.fallback), body))
+
+
+# As many as a large configuration has upstreams, and each as it answers from the cache.
+@lru_cache(maxsize=1024)
+def _head(served_by: str, space: str | None, cached: bytes | None, fallback: bool) -> Head:
+    upstream = served_by.encode()
+    headers = [(b"content-type", b"application/json"), (b"x-embedway-upstream", upstream)]
+    if space is not None:
+        headers.append((b"x-embedway-vector-space", space.encode()))
+    if cached is not None:
+        headers.append((b"x-embedway-cache", cached))
+    if fallback:
+        headers.append((b"x-embedway-fallback", upstream))
+    return Head(headers)
 
 
 def _cached(response: EmbeddingResponse) -> bytes:

@@ -8,14 +8,16 @@ from embedway_gateway.web.error import HTTPError
 
 __all__ = ["header", "read_json_body"]
 
+_KNOWN = "embedway.known_headers"
+
 
 def header(scope: Scope, name: bytes) -> bytes | None:
     """The first header of that lower-case name."""
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
-    for key, value in headers:
-        if key == name:
-            return value
-    return None
+    known: dict[bytes, bytes] | None = scope.get(_KNOWN)
+    if known is None:
+        # Six are asked for in a request, and clients send up to twenty.
+        known = scope[_KNOWN] = dict(reversed(scope["headers"]))
+    return known.get(name)
 
 
 async def read_json_body(scope: Scope, receive: Receive, most: int) -> bytes:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from embedway_gateway.log import report
 from embedway_gateway.web.body import header
 from embedway_gateway.web.error import HTTPError, Reply, error_reply, from_embedding_error
+from embedway_gateway.web.whole import WHOLE, send_whole
 from embedway_upstream import EmbeddingError
 
 __all__ = ["Envelope"]
@@ -129,17 +130,25 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         """Pass on, with the request's id in the headers."""
+        if message["type"] == WHOLE:
+            self._status = message["status"]
+            more = self._headers()
+            await send_whole(self._scope, self._send, message, more, last=self._is_last())
+            return
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            message["headers"] = [
-                *message.get("headers", ()),
-                *self._scope.get("embedway.headers", ()),
-                (b"x-request-id", self._id),
-            ]
-            if self._envelope.leaving or self._envelope.draining:
-                # So that the caller's next request goes elsewhere, and none meets the end.
+            message["headers"] = [*message.get("headers", ()), *self._headers()]
+            if self._is_last():
                 message["headers"].append((b"connection", b"close"))
         await self._send(message)
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        """What every answer gets."""
+        return [*self._scope.get("embedway.headers", ()), (b"x-request-id", self._id)]
+
+    def _is_last(self) -> bool:
+        """Whether the caller's next request is to go elsewhere, so that none meets the end."""
+        return self._envelope.leaving or self._envelope.draining
 
     async def _refuse(self, error: HTTPError) -> None:
         if self._status:

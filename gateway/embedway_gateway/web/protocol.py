@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["Protocol"]
+__all__ = ["CONNECTION", "Protocol"]
+
+CONNECTION = "embedway.connection"
+"""What a scope names its connection by."""
 
 # Up to here one copy is cheaper than a second buffer for the system call.
 _SMALL = 64 * 1024
@@ -18,6 +23,39 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin with a connection."""
         super().connection_made(_Joined(transport, asyncio.get_running_loop()))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]
+
+    def write_whole(self, scope: Scope, head: bytes, body: bytes) -> bool:
+        """
+        Answer a request with the bytes of a whole response, of which `head` has no `connection`
+        and states the body's length; false, and nothing is done, where more is to be thought of.
+        uvicorn's own way, of two messages and a search through each header, takes a tenth of all
+        that a request takes.
+        """
+        cycle = self.cycle
+        if (
+            cycle.scope is not scope
+            or cycle.response_started
+            or cycle.disconnected
+            or cycle.default_headers
+            or not cycle.keep_alive
+            or self.flow.write_paused
+            or scope["method"] == "HEAD"
+        ):
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        transport = self.transport
+        if len(body) < _SMALL:
+            transport.write(head + body)
+        else:
+            transport.writelines((head, body))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
 
 class _Joined(asyncio.Transport):
@@ -47,6 +85,11 @@ class _Joined(asyncio.Transport):
             self._loop.call_soon(self._flush)
         else:
             self._transport.write(data)
+
+    def writelines(self, pieces: Iterable[bytes | bytearray | memoryview[int]]) -> None:
+        """Write several pieces, none of them the head of what follows."""
+        self._flush()
+        self._transport.writelines(pieces)
 
     def close(self) -> None:
         """Write what is left and close."""
