@@ -17,6 +17,8 @@ __all__ = ["DrainingServer"]
 
 _log = logging.getLogger("embedway.gateway")
 
+_GLANCE = 0.02
+
 
 class DrainingServer(uvicorn.Server):
     """
@@ -95,4 +97,12 @@ class DrainingServer(uvicorn.Server):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(server.grace):
                 await self._gateway.idle.wait()
+                # Given is not taken: what a client has not read yet would be cut off with its
+                # connection. Nobody tells when it has.
+                while self._unread():  # noqa: ASYNC110
+                    await asyncio.sleep(_GLANCE)
         self.should_exit = True
+
+    def _unread(self) -> bool:
+        """Whether an answer, or a part of one, still waits for its client to read."""
+        return any(one.transport.get_write_buffer_size() for one in self.server_state.connections)

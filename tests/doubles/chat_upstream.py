@@ -36,8 +36,8 @@ def events() -> list[bytes]:
 class ChatUpstream:
     """
     An ASGI application. A fault is a status with a body, or one of the words `html`, `whole`
-    (no stream although one was asked for), `break` (after two events), `hang` (before the head)
-    and `still` (after two events).
+    (no stream although one was asked for), `break` (within the third event), `hang` (before the
+    head) and `still` (after two events).
 
     With `held` events are sent one for each `release()`.
     """
@@ -106,11 +106,14 @@ class ChatUpstream:
         await send({"type": "http.response.start", "status": 200, "headers": kind})
         for index, event in enumerate(events()):
             if index == 2 and fault == "break":
+                half = event[: len(event) // 2]
+                await send({"type": "http.response.body", "body": half, "more_body": True})
                 raise ConnectionAbortedError
             if index == 2 and fault == "still":
                 await asyncio.sleep(3600)
             if self.held:
-                await asyncio.to_thread(self._permits.acquire, timeout=30)
+                while not self._permits.acquire(blocking=False):  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
             await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 

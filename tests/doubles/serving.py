@@ -36,20 +36,24 @@ def served(app: Any) -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[str]:
+async def serving(
+    app: Any, *, bounds: ServerConfig | None = None, keep_alive: float = 75
+) -> AsyncIterator[str]:
     """As `served`, in the running event loop, with what `embedway serve` sets."""
+    bounds = bounds or (app.config.server if isinstance(app, Gateway) else ServerConfig())
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             app,
-            http=bounded(app.config.server if isinstance(app, Gateway) else ServerConfig()),
+            http=bounded(bounds),
             ws="none",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            timeout_keep_alive=75,
+            # uvicorn's type says whole seconds, its code does not ask for them.
+            timeout_keep_alive=keep_alive,  # type: ignore[arg-type]
             timeout_graceful_shutdown=1,
         )
         config.load()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,10 +24,10 @@ def url() -> Iterator[str]:
         yield url
 
 
-def configured(tmp_path: Path, url: str, server: str = "{}") -> str:
+def configured(tmp_path: Path, url: str, server: str = "{}", *, dimensions: int = 8) -> str:
     path = tmp_path / "embedway.yaml"
     path.write_text(
-        f"models: [{{name: m, dimensions: 8, upstreams: "
+        f"models: [{{name: m, dimensions: {dimensions}, upstreams: "
         f"[{{name: up, engine: openai, url: '{url}'}}]}}]\nserver: {server}\n"
     )
     return str(path)
@@ -46,6 +48,33 @@ def test_nothing_that_was_accepted_is_lost(
         assert callers.wrong == []
         assert len(callers.served_by) > 16
         assert [name for name in callers.lost if name in accepted] == []
+
+
+def test_an_answer_that_is_being_read_is_read_to_its_end(tmp_path: Path) -> None:
+    """It has left the gateway's hands long before its client has it."""
+    body = json.dumps({"model": "m", "input": [f"text {n}" for n in range(700)]}).encode()
+    ask = b"POST /v1/embeddings HTTP/1.1\r\nhost: g\r\ncontent-type: application/json\r\n"
+    ask += b"content-length: %d\r\n\r\n" % len(body) + body
+    with served(OpenAIUpstream(dimensions=1024)) as url:
+        config = configured(tmp_path, url, dimensions=1024)
+        with running_gateway("--config", config) as gateway, socket.socket() as client:
+            gateway.wait_ready()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+            client.settimeout(30)
+            client.connect(("127.0.0.1", int(gateway.root.rpartition(":")[2])))
+            client.sendall(ask)
+            said = client.recv(4096)
+            gateway.process.send_signal(signal.SIGTERM)
+            # Longer than uvicorn itself waits for connections.
+            time.sleep(2)
+            while piece := client.recv(1 << 20):
+                said += piece
+            code = gateway.process.wait(10)
+
+    head, _, answer = said.partition(b"\r\n\r\n")
+    assert f"content-length: {len(answer)}".encode() in head
+    assert len(json.loads(answer)["data"]) == 700
+    assert code == 0
 
 
 def test_during_the_delay_all_is_served_and_sent_elsewhere(tmp_path: Path, url: str) -> None:

@@ -150,6 +150,8 @@ def create_app(
         # FastAPI's page loads its scripts from elsewhere; the schema itself stays.
         docs_url=None,
         redoc_url=None,
+        # To where the request says that it was sent, over http, whatever stands before us.
+        redirect_slashes=False,
         lifespan=_life(lambda: gateway),
         exception_handlers={
             HTTPException: _on_wrong_route,

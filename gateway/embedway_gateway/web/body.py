@@ -9,6 +9,7 @@ from embedway_gateway.web.error import HTTPError
 __all__ = ["header", "read_json_body"]
 
 _KNOWN = "embedway.known_headers"
+_DIGITS = 18
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
@@ -29,8 +30,11 @@ async def read_json_body(scope: Scope, receive: Receive, most: int) -> bytes:
     """
     _require_json(scope)
     stated = header(scope, b"content-length")
-    if stated is not None and stated.isdigit() and int(stated) > most:
-        raise _too_large(most)
+    if stated is not None and stated.isdigit():
+        # Python reads no number of thousands of digits, be they zeros.
+        digits = stated.lstrip(b"0")
+        if len(digits) > _DIGITS or int(digits or b"0") > most:
+            raise _too_large(most)
     chunks: list[bytes] = []
     size = 0
     while True:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum, auto
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import httptools
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from embedway_gateway.config.schema import ServerConfig
 from embedway_gateway.web import refusal
 from embedway_gateway.web.crowd import Crowd
 from embedway_gateway.web.error import HTTPError
 from embedway_gateway.web.protocol import Protocol
+from embedway_gateway.web.queued import queued
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 __all__ = ["Bounded", "bounded"]
 
@@ -24,6 +29,8 @@ _MOST_AT_ONCE = 128
 _REST = 5.0
 # For a client to read why it is refused: closed at once, what it still sends would reset it.
 _LINGER = 1.0
+# How soon it is seen that a client has taken all that was written.
+_GLANCE = 1.0
 
 
 class _Part(Enum):
@@ -64,6 +71,12 @@ class Bounded(Protocol):
     _last_words: HTTPError | None = None
     _timer: asyncio.TimerHandle | None = None
     _writing: asyncio.TimerHandle | None = None
+    _left = 0
+    """Bytes that the client had not taken when it was last seen to take some."""
+    _since = 0.0
+    """When that was."""
+    _running: RequestResponseCycle | None = None
+    """The request that is worked on; uvicorn knows only the one that was read last."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let it in, in somebody's place if need be, or refuse it."""
@@ -83,8 +96,13 @@ class Bounded(Protocol):
         self.crowd.wake(self)
         self.crowd.leaving.discard(self)
         self._stop_timer()
-        if self._writing is not None:
-            self._writing.cancel()
+        self._stop_watching()
+        running, self._running = self._running, None
+        if running is not None and not running.response_complete:
+            # The caller is gone from it as much as from those that it asked for after.
+            running.disconnected = True
+            running.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def leave(self) -> None:
@@ -144,6 +162,9 @@ class Bounded(Protocol):
         self._again = line + b"".join(kept) + b"\r\n"
 
     def on_message_begin(self) -> None:
+        if self._writing is not None and not self.flow.write_paused:
+            # Its answer will add to what is left, which would look as if none were taken.
+            self._stop_watching()
         self._part = _Part.HEAD
         # What of this piece is its own is not known; the piece may end another request's body.
         self._head = -self._piece
@@ -186,8 +207,13 @@ class Bounded(Protocol):
         self._stop_timer()
         super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
         self._open -= 1
+        self._running = None
         super().on_response_complete()
         if self.transport.is_closing():
             self._watch_writing()
@@ -198,13 +224,12 @@ class Bounded(Protocol):
         elif self._part is _Part.BODY:
             self._stop_timer()
             self._timer = self.loop.call_later(_REST, self.transport.abort)
+        elif self.transport.get_write_buffer_size():
+            # Given, but not taken yet: it is not idle, and may be long in reading.
+            self._unset_keepalive_if_required()
+            self._watch_writing()
         elif self._part is _Part.NONE:
             self.crowd.rest(self)
-
-    def timeout_keep_alive_handler(self) -> None:
-        if not self.transport.is_closing() and self.transport.get_write_buffer_size():
-            self.transport.abort()
-        super().timeout_keep_alive_handler()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -212,25 +237,54 @@ class Bounded(Protocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        if self._open and not self.transport.is_closing():
+            self._stop_watching()
+        # Otherwise until all is taken: nothing will be written that would pause it again.
+
+    def _watch_writing(self) -> None:
+        """Require that the client goes on reading, until it has all."""
+        self._stop_watching()
+        self._left, self._since = self._untaken(), self.loop.time()
+        self._look_again()
+
+    def _stop_watching(self) -> None:
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
 
-    def _watch_writing(self) -> None:
-        if self._writing is None:
-            self._look_again(self.transport.get_write_buffer_size())
+    def _look_again(self) -> None:
+        soon = min(_GLANCE, self.bounds.send_timeout)
+        self._writing = self.loop.call_later(soon, self._require_progress)
 
-    def _look_again(self, left: int) -> None:
-        timeout = self.bounds.send_timeout
-        self._writing = self.loop.call_later(timeout, self._require_progress, left)
-
-    def _require_progress(self, before: int) -> None:
-        left = self.transport.get_write_buffer_size()
+    def _require_progress(self) -> None:
         self._writing = None
-        if left and left >= before:
+        left, now = self._untaken(), self.loop.time()
+        if not self.transport.get_write_buffer_size():
+            if self._part is _Part.NONE and not self._open and not self.transport.is_closing():
+                self._keep()
+            return
+        if left < self._left:
+            self._left, self._since = left, now
+        elif now - self._since >= self.bounds.send_timeout:
             self.transport.abort()
-        elif left:
-            self._look_again(left)
+            return
+        self._look_again()
+
+    def _untaken(self) -> int:
+        """
+        Bytes that wait for the client. The system holds megabytes of them, and asks for more only
+        when a third of those are gone: of a slow reader ours alone would stand still for minutes.
+        """
+        theirs = queued(self.transport.get_extra_info("socket"))
+        return self.transport.get_write_buffer_size() + theirs
+
+    def _keep(self) -> None:
+        """Wait for the next request of a client that took its time to read the last answer."""
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+        self.crowd.rest(self)
 
     def _await_head(self) -> None:
         self._timer = self.loop.call_later(self.bounds.header_timeout, self._late)

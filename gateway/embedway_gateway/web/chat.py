@@ -109,11 +109,11 @@ class _Passage:
         except EmbeddingError as error:
             self._facts["broke"] = f"{type(error).__name__}: {error.message}"
             error.upstream = self._reply.served_by
-            return passing.end() + _event(error)
+            return passing.break_off() + _event(error)
         return passing.end()
 
 
 def _event(error: EmbeddingError) -> bytes:
     """As an event of the stream, in the form that the openai clients raise."""
     _, _, body = error_reply(from_embedding_error(error))
-    return b"\n\ndata: " + body + b"\n\n"
+    return b"data: " + body + b"\n\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from fastapi import APIRouter, Request, Response
@@ -53,6 +54,12 @@ def health_routes(intake: Intake, metrics: Metrics) -> APIRouter:
     async def get_metrics(request: Request) -> Response:
         if not intake.server().open_metrics:
             await intake.require_admin(request.scope)
-        return Response(generate_latest(metrics.collected()), media_type=CONTENT_TYPE_LATEST)
+        registry = metrics.collected()
+        if registry is metrics.registry:
+            content = generate_latest(registry)
+        else:
+            # It reads the files of all workers, and requests go first.
+            content = await asyncio.to_thread(generate_latest, registry)
+        return Response(content, media_type=CONTENT_TYPE_LATEST)
 
     return router

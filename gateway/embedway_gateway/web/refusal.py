@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from embedway_gateway.log import report
 from embedway_gateway.web.error import HTTPError, error_reply
 
 __all__ = ["full", "not_http", "too_large", "too_many", "too_slow", "written"]
 
 
 def written(error: HTTPError) -> bytes:
-    """The whole answer, which ends the connection."""
+    """The whole answer, which ends the connection; the log has a line for it, as for any other."""
     status, headers, body = error_reply(error)
+    request = uuid4().hex
+    report({"request_id": request, "status": status, "refused": error.code})
+    headers = [*headers, (b"x-request-id", request.encode())]
     lines = [name + b": " + value + b"\r\n" for name, value in headers]
     return b"".join([STATUS_LINE[status], *lines, b"connection: close\r\n\r\n", body])
 

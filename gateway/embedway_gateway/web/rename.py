@@ -92,6 +92,14 @@ class Events:
         rest, self._rest = self._rest, b""
         return self._line(rest)
 
+    def break_off(self) -> bytes:
+        """
+        What ends the event that was begun, when no more comes of it: the half of a line is nothing
+        that a client could read, and is dropped.
+        """
+        self._rest = b""
+        return b"\n\n"
+
     def _line(self, line: bytes) -> bytes:
         if not line.startswith(b"data:") or b'"model"' not in line:
             return line

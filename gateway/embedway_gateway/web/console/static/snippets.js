@@ -25,11 +25,21 @@ const openai = (base, guarded, ...call) =>
     ...call,
   ].join("\n");
 
+/** Our classes send no key over plain http beyond this machine unless they are told to. */
+const exposed = (base, guarded) => {
+  const { protocol, hostname } = new URL(base);
+  const near = /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+  return guarded && protocol === "http:" && !near;
+};
+const place = (model, base, guarded) =>
+  `model=${quoted(model)}, base_url=${quoted(base)}` +
+  (exposed(base, guarded) ? ", insecure=True" : "");
+
 const TEXT = "The Danube flows into the Black Sea.";
 const QUERY = "Where does the Danube end?";
 
 function embedding(model, base, guarded) {
-  const ours = `model=${quoted(model)}, base_url=${quoted(base)}`;
+  const ours = place(model, base, guarded);
   return {
     curl: curl(base, "embeddings", { model, input: [TEXT] }, guarded),
     openai: openai(
@@ -59,7 +69,7 @@ function reranking(model, base, guarded) {
     "LangChain, rerank": [
       "from langchain_embedway import EmbedwayRerank",
       "",
-      `reranker = EmbedwayRerank(model=${quoted(model)}, base_url=${quoted(base)})`,
+      `reranker = EmbedwayRerank(${place(model, base, guarded)})`,
       `print(reranker.rerank([${quoted(TEXT)}], ${quoted(QUERY)}))`,
     ].join("\n"),
   };
@@ -88,9 +98,13 @@ export function showSnippets(model, guarded) {
     {},
     ...(model?.capabilities ?? []).map((kind) => KINDS[kind]?.(model.id, base, guarded)),
   );
-  find("snippet-note").textContent = guarded
+  let note = guarded
     ? "Each takes the key from the environment variable EMBEDWAY_API_KEY."
     : "This gateway asks for no key.";
+  if (exposed(base, guarded)) {
+    note += " This address is plain http, so the key can be read on its way: prefer https.";
+  }
+  find("snippet-note").textContent = note;
   find("snippet-list").replaceChildren(...Object.entries(found).map(snippet));
 }
 
