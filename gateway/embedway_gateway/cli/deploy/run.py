@@ -81,15 +81,22 @@ def aicore_sign_in() -> SignIn:
 
 
 def aicore_place(
-    api_url: str | None, resource_group: str | None, scenario_id: str, *, offline: bool
+    api_url: str | None,
+    resource_group: str | None,
+    scenario_id: str,
+    *,
+    offline: bool,
+    written: bool = False,
 ) -> AICorePlace:
     """
     What is not said is the service key's. Raises `Refused` where neither says it, and for an
-    address that a token must not be sent to; `offline`, a plan may do without an address.
+    address that a token must not be sent to; `offline`, a plan may do without a login, and one that
+    is not `written` without an address.
     """
     from pydantic import ValidationError
 
     from embedway_deploy import AICorePlace, Refused
+    from embedway_deploy.aicore.place import UNKNOWN_ADDRESS
     from embedway_upstream.platforms.aicore_login import address_of, group_of
 
     if api_url is None or resource_group is None:
@@ -100,9 +107,11 @@ def aicore_place(
             api_url = api_url or address_of(credentials)
             resource_group = resource_group or group_of(credentials)
         except (Refused, ValueError) as error:
-            if not offline:
-                raise Refused(getattr(error, "problems", [str(error)])) from None
-            api_url, resource_group = api_url or "https://AI_API_URL", resource_group or "default"
+            if not offline or (written and api_url is None):
+                problems = getattr(error, "problems", [str(error)])
+                cure = ["or say it with --api-url, AI_API_URL of the key"] if offline else []
+                raise Refused([*problems, *cure]) from None
+            api_url, resource_group = api_url or UNKNOWN_ADDRESS, resource_group or "default"
     try:
         return AICorePlace(api_url=api_url, resource_group=resource_group, scenario_id=scenario_id)
     except ValidationError as error:
