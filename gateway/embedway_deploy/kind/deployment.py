@@ -111,6 +111,11 @@ class DeploymentKind:
                 _gone(run, one.id)
         return bool(found)
 
+    def found(self, step: Deployment, run: Run) -> list[str]:
+        """Every one that bears the plan's name, with its state."""
+        with told(run.plan, "listing model deployments"):
+            return [f"{one.display_name}, {one.lifecycle_state}  {one.id}" for one in _listed(run)]
+
     def log(self, step: Deployment, run: Run, lines: int) -> list[str]:
         """What it has printed, the oldest first."""
         with told(run.plan, "reading the log"):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedway_deploy.client import Begun, ObjectStorage
+from embedway_deploy.client import Begun, Item, ObjectStorage
 from embedway_deploy.error import DeployError
 from embedway_deploy.file import File
 from embedway_deploy.prefix import EARLIER, kind_of_prefix, own_root
@@ -79,6 +79,16 @@ class UploadKind:
             raise DeployError(_stays(run, step))
         with told(run.plan, f"removing objects from bucket {step.bucket}"):
             return _remove(run.cloud.object_storage, step, root)
+
+    def found(self, step: Upload, run: Run) -> list[str]:
+        """How many objects; none where `remove` refuses."""
+        root = own_root(run.plan, step)
+        if root is None:
+            return []
+        with told(run.plan, f"looking into bucket {step.bucket}"):
+            names = {item.name for item in _versions(run.cloud.object_storage, step, root)}
+        where = f"oci://{step.bucket}@{step.namespace}/{root}"
+        return [f"{len(names)} objects under {where}"] if names else []
 
     def log(self, step: Upload, run: Run, lines: int) -> list[str]:
         """None."""
@@ -192,19 +202,27 @@ def _stays(run: Run, step: Upload) -> str:
 
 
 def _remove(client: ObjectStorage, step: Upload, root: str) -> bool:
-    # Only what is in the folder of a version: anything else was put there by somebody else.
-    ours = re.compile(rf"{re.escape(root)}[0-9a-f]{{12}}/.+")
-    begun = [one for one in _begun(client, step, root) if ours.fullmatch(one.object)]
+    begun = [one for one in _begun(client, step, root) if _is_version(one.object, root)]
     for one in begun:
         client.abort_multipart_upload(step.namespace, step.bucket, one.object, one.upload_id)
-    found, page = bool(begun), None
+    found = bool(begun)
+    for item in _versions(client, step, root):
+        found = True
+        client.delete_object(step.namespace, step.bucket, item.name, version_id=item.version_id)
+    return found
+
+
+def _versions(client: ObjectStorage, step: Upload, root: str) -> Iterator[Item]:
+    """Of all objects that this plan, or an earlier one of its name and compartment, has put."""
+    page = None
     while True:
         reply = client.list_object_versions(step.namespace, step.bucket, prefix=root, page=page)
-        for item in reply.data.items:
-            if ours.fullmatch(item.name) is None:
-                continue
-            found = True
-            client.delete_object(step.namespace, step.bucket, item.name, version_id=item.version_id)
+        yield from (item for item in reply.data.items if _is_version(item.name, root))
         page = reply.headers.get("opc-next-page")
         if not page:
-            return found
+            return
+
+
+def _is_version(name: str, root: str) -> bool:
+    """In the folder of a version; anything else under the root was put there by somebody else."""
+    return re.fullmatch(rf"{re.escape(root)}[0-9a-f]{{12}}/.+", name) is not None
