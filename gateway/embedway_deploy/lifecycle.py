@@ -5,6 +5,7 @@ from __future__ import annotations
 from embedway_deploy.error import Refused
 from embedway_deploy.kind.kind import Removing
 from embedway_deploy.kind.registry import kind_of
+from embedway_deploy.reference import unreadable
 from embedway_deploy.run import Run
 from embedway_deploy.state import Done, State
 
@@ -13,7 +14,8 @@ __all__ = ["apply", "destroy", "logs", "problems", "prove", "remains", "status"]
 
 def problems(run: Run) -> list[str]:
     """Why the plan cannot be applied, one sentence each; only reads."""
-    return [problem for step in run.plan.steps for problem in kind_of(step).problems(step, run)]
+    found = [problem for step in run.plan.steps for problem in kind_of(step).problems(step, run)]
+    return [*found, *unreadable(run.plan)]
 
 
 def apply(run: Run) -> list[Done]:

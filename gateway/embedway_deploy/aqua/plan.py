@@ -88,6 +88,7 @@ def plan_aqua(order: Order, *, aqua: Aqua) -> Plan:
             bucket=order.bucket.name,
             container=aqua.container == "tei",
             logged=order.log is not None,
+            networked=order.shape.subnet_id is not None,
         ),
         costs=costs(order.shape, stored=source.bytes, logged=order.log is not None),
         notes=(

@@ -72,7 +72,9 @@ def plan_onnx(
             region=order.place.region,
             bucket=order.bucket.name if large and order.bucket else None,
             exported=large,
+            conda=conda.bucket,
             logged=order.log is not None,
+            networked=order.shape.subnet_id is not None,
         ),
         costs=costs(order.shape, stored=source.bytes, logged=order.log is not None),
         notes=(

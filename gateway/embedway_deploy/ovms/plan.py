@@ -89,6 +89,7 @@ def plan_ovms(order: Order, *, ovms: OVMS) -> Plan:
             bucket=order.bucket.name,
             container=True,
             logged=order.log is not None,
+            networked=order.shape.subnet_id is not None,
         ),
         costs=costs(order.shape, stored=source.bytes, logged=order.log is not None),
         notes=tuple(_notes(ovms, checkpoint)),

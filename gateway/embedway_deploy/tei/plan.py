@@ -73,6 +73,7 @@ def plan_tei(order: Order, *, tei: TEI) -> Plan:
             bucket=order.bucket.name,
             container=True,
             logged=order.log is not None,
+            networked=order.shape.subnet_id is not None,
         ),
         costs=costs(order.shape, stored=stored, logged=order.log is not None),
         notes=tuple(_notes(checkpoint, tei)),

@@ -49,7 +49,12 @@ def apply(
     config_file: ConfigFile = "~/.oci/config",
     profile: Profile = "DEFAULT",
 ) -> None:
-    """Apply a plan that was kept: again, on another machine, or after an interruption."""
+    """
+    Apply a plan that was kept: again, or after an interruption.
+
+    The files that it names must be where they were, with what was in them. On another machine make
+    the plan again: what is there already is found.
+    """
     from embedway_gateway.cli.deploy.keep import kept_plan
     from embedway_gateway.cli.deploy.run import apply_plan
 
