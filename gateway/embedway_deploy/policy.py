@@ -56,28 +56,17 @@ def statements(
             f"Allow service objectstorage-{region} to manage object-family {only}",
         ]
     if conda is not None:
-        only = f"in compartment <conda-compartment> where target.bucket.name = '{conda}'"
-        found += [
-            _stands_for("conda", f"bucket {conda}, of the conda environment,", where),
-            f"{machines} to read objects {only}",
-            f"{machines} to read buckets {only}",
-        ]
+        found += _packed(machines, conda=conda, home=where)
     if container:
         only = "in compartment <repository-compartment>"
-        found += [
-            _stands_for("repository", "the image's repository", where),
-            f"{people} to read repos {only}",
-            f"{machines} to read repos {only}",
-        ]
+        note = _stands_for("repository", "the image's repository", where)
+        found += [note, f"{people} to read repos {only}", f"{machines} to read repos {only}"]
     if logged:
         found += _logged(people, compartment_id, home=where)
     if networked:
         only = "to use virtual-network-family in compartment <network-compartment>"
-        found += [
-            _stands_for("network", "the subnet", where),
-            f"{people} {only}",
-            f"Allow service datascience {only}",
-        ]
+        note = _stands_for("network", "the subnet", where)
+        found += [note, f"{people} {only}", f"Allow service datascience {only}"]
     return tuple(found)
 
 
@@ -94,6 +83,15 @@ def _stored(people: str, machines: str, *, bucket: str, home: str) -> list[str]:
         _stands_for("bucket", f"bucket {bucket}", home),
         f"{people} to manage objects {only}",
         f"{people} to read buckets {only}",
+        f"{machines} to read objects {only}",
+        f"{machines} to read buckets {only}",
+    ]
+
+
+def _packed(machines: str, *, conda: str, home: str) -> list[str]:
+    only = f"in compartment <conda-compartment> where target.bucket.name = '{conda}'"
+    return [
+        _stands_for("conda", f"bucket {conda}, of the conda environment,", home),
         f"{machines} to read objects {only}",
         f"{machines} to read buckets {only}",
     ]
