@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from embedway_deploy.cloud import Cloud
     from embedway_deploy.error import DeployError, Refused
     from embedway_deploy.infinity.plan import Infinity, plan_infinity
-    from embedway_deploy.lifecycle import apply, destroy, logs, problems, prove, status
+    from embedway_deploy.lifecycle import apply, destroy, logs, problems, prove, remains, status
     from embedway_deploy.login import Login, SignIn
     from embedway_deploy.onnx.artifact import Conda
     from embedway_deploy.onnx.plan import plan_onnx
@@ -59,6 +59,7 @@ __all__ = [
     "plan_tei",
     "problems",
     "prove",
+    "remains",
     "status",
     "verify_onnx",
     "verify_ovms",
@@ -98,6 +99,7 @@ _PLACES = {
     "plan_tei": "tei.plan",
     "problems": "lifecycle",
     "prove": "lifecycle",
+    "remains": "lifecycle",
     "status": "lifecycle",
     "verify_onnx": "onnx.verify",
     "verify_ovms": "ovms.verify",

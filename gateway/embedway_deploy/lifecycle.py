@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from embedway_deploy.error import Refused
+from embedway_deploy.kind.kind import Removing
 from embedway_deploy.kind.registry import kind_of
+from embedway_deploy.reference import unreadable
 from embedway_deploy.run import Run
 from embedway_deploy.state import Done, State
 
-__all__ = ["apply", "destroy", "logs", "problems", "prove", "status"]
+__all__ = ["apply", "destroy", "logs", "problems", "prove", "remains", "status"]
 
 
 def problems(run: Run) -> list[str]:
     """Why the plan cannot be applied, one sentence each; only reads."""
-    return [problem for step in run.plan.steps for problem in kind_of(step).problems(step, run)]
+    found = [problem for step in run.plan.steps for problem in kind_of(step).problems(step, run)]
+    return [*found, *unreadable(run.plan)]
 
 
 def apply(run: Run) -> list[Done]:
@@ -55,6 +58,17 @@ def status(run: Run) -> list[Done]:
     for step in run.plan.steps:
         state = run.states[step.name] = kind_of(step).look(step, run)
         found.append(Done(step=step.name, kind=step.kind, changed=False, state=state))
+    return found
+
+
+def remains(run: Run) -> list[tuple[str, list[str]]]:
+    """What `destroy` would remove: steps, and words with an id for each thing; only reads."""
+    found = []
+    for step in reversed(run.plan.steps):
+        kind = kind_of(step)
+        # Only some remove anything; their `found` takes what their `remove` takes.
+        if isinstance(kind, Removing):
+            found.append((step.name, kind.found(step, run)))
     return found
 
 

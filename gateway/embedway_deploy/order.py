@@ -47,6 +47,12 @@ class NamedModel:
     served: str | None = None
     home: Path | None = None
 
+    def __post_init__(self) -> None:
+        # A plan may be applied from another folder, and its last step reads the model.
+        folder = Path(self.model).expanduser()
+        if folder.is_dir():
+            object.__setattr__(self, "model", str(folder.resolve()))
+
     @property
     def called(self) -> str:
         """What clients call the model."""

@@ -109,7 +109,13 @@ class Plan(Strict):
         return tuple(source for source in found if source is not None)
 
     def dump(self) -> str:
-        """As YAML, to be kept, read by people, and applied again."""
+        """
+        As YAML, to be kept, read by people, and applied again.
+
+        Raises `Refused` for a plan on AI Core that has no address.
+        """
+        if isinstance(self.place, AICorePlace):
+            self.place.demand_address()
         values = self.model_dump(mode="json", exclude_none=True)
         text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
         return text

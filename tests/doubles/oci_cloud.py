@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 from doubles.oci_bucket import Answer, ObjectStorage
 from doubles.oci_identity import KEY_ID, private_key
 from doubles.oci_platform import OCIPlatform, Refusal
+from doubles.oci_update import merged, refusal
 from doubles.openai_upstream import _lifespan
 
 PROJECT = "ocid1.datascienceproject.oc1.iad.p"
@@ -159,6 +160,8 @@ class OCICloud:
         if method == "POST" and token and token in self._tokens:
             return self._tokens[token]
         answer = self._data_science(kind, rest, method, headers, body)
+        if method == "GET" and not rest and kind in {"models", "modelDeployments"}:
+            answer = _of_compartment(answer, asked["compartmentId"])
         if method == "POST" and token:
             self._tokens[token] = answer
         return answer
@@ -243,17 +246,27 @@ class OCICloud:
                     self.deployments[key]["lifecycleState"] = self._next.pop(key)
                 return _json(self.deployments[key])
             case "PUT", [key]:
-                self.deployments[key] |= json.loads(body)
-                self._apps.pop(key, None)
-                answer = self._move(key, "UPDATING", "ACTIVE")
-                if self.stuck:
-                    self.failures[answer[2]["opc-work-request-id"]] = self.stuck
-                return answer
+                return self._updated(key, json.loads(body))
             case "DELETE", [key]:
                 return self._move(key, "DELETING", "DELETED")
-            case "POST", [key, "actions", "activate"]:
-                return self._move(key, "UPDATING", "ACTIVE")
+            case "POST", [key, "actions", "activate" | "deactivate" as action]:
+                before, after = ("INACTIVE", "ACTIVE")[:: 1 if action == "activate" else -1]
+                if (state := self.deployments[key]["lifecycleState"]) != before:
+                    return _wrong(409, f"the deployment is {state}")
+                return self._move(key, "UPDATING", after)
         return _wrong(404, "not there")
+
+    def _updated(self, key: str, asked: dict[str, Any]) -> Answer:
+        found = self.deployments[key]
+        if words := refusal(found, asked):
+            return _wrong(409, words)
+        if not self.stuck:
+            self.deployments[key] = merged(found, asked)
+            self._apps.pop(key, None)
+        answer = self._move(key, "UPDATING", found["lifecycleState"])
+        if self.stuck:
+            self.failures[answer[2]["opc-work-request-id"]] = self.stuck
+        return answer
 
     def _deployed(self, body: bytes) -> Answer:
         status, content, _ = self._made(
@@ -336,6 +349,13 @@ def _time(number: int) -> str:
 
 def _entry(line: str) -> dict[str, Any]:
     return {"logContent": {"time": "2026-01-01T00:00:00Z", "data": {"message": line}}}
+
+
+def _of_compartment(answer: Answer, compartment: str) -> Answer:
+    """A list as one compartment has it; those within are not looked into."""
+    status, body, headers = answer
+    items = [one for one in json.loads(body) if one["compartmentId"] == compartment]
+    return status, json.dumps(items).encode(), headers
 
 
 def _json(value: Any) -> Answer:

@@ -34,7 +34,8 @@ _SAFE = {429, 503}
 
 class AICoreAPI:
     """
-    One resource group, as one client. Every method raises a `DeployError`.
+    One resource group, as one client. Every method raises a `DeployError`; a place whose address is
+    not known is `Refused`.
 
     What only reads is tried again after a broken line and a 5xx; what changes only where AI Core
     said that it did nothing.
@@ -47,6 +48,7 @@ class AICoreAPI:
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        place.demand_address()
         self._base = place.api_url.rstrip("/").removesuffix("/v2") + "/v2/lm"
         self._group = place.resource_group
         self._credentials = credentials

@@ -67,6 +67,10 @@ class ServingKind:
             _gone(run, identity)
         return bool(found)
 
+    def found(self, step: Serving, run: Run) -> list[str]:
+        """Every deployment of the plan's configurations, with its state."""
+        return [f"{text(one.get('status'))}  {text(one.get('id'))}" for one in _listed(run)]
+
     def log(self, step: Serving, run: Run, lines: int) -> list[str]:
         """What it has printed, the oldest first."""
         state = self.look(step, run)

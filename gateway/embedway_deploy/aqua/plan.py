@@ -19,6 +19,7 @@ from embedway_deploy.model import deploy_home, read_model, tag_of
 from embedway_deploy.order import Bucket, Order, plan_name
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
+from embedway_deploy.prefix import prefix_of
 from embedway_deploy.step import Check, Container, Deployment, Model, Shape, Upload
 from embedway_deploy.tei.plan import TEI
 from embedway_deploy.tei.plan import command as tei_command
@@ -87,6 +88,7 @@ def plan_aqua(order: Order, *, aqua: Aqua) -> Plan:
             bucket=order.bucket.name,
             container=aqua.container == "tei",
             logged=order.log is not None,
+            networked=order.shape.subnet_id is not None,
         ),
         costs=costs(order.shape, stored=source.bytes, logged=order.log is not None),
         notes=(
@@ -154,7 +156,7 @@ def _prepared(order: Order, aqua: Aqua, checkpoint: Checkpoint, parameters: str)
 def _steps(
     order: Order, bucket: Bucket, aqua: Aqua, *, checkpoint: Checkpoint, source: Files
 ) -> list[Step]:
-    prefix = f"{bucket.prefix}embedway/{plan_name(order, 'aqua')}/{source.digest[:12]}/"
+    prefix = prefix_of(bucket.prefix, plan_name(order, "aqua"), order.place, source.digest)
     upload = Upload(namespace=bucket.namespace, bucket=bucket.name, prefix=prefix, source=source)
     return [
         upload,

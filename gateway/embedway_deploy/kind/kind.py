@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from embedway_deploy.run import Run
 from embedway_deploy.state import State
 
-__all__ = ["Kind"]
+__all__ = ["Kind", "Removing"]
 
 S_contra = TypeVar("S_contra", contravariant=True)
 
@@ -37,4 +37,13 @@ class Kind(Protocol[S_contra]):
 
     def log(self, step: S_contra, run: Run, lines: int) -> list[str]:
         """The last lines that it has written; none where it writes none."""
+        ...
+
+
+@runtime_checkable
+class Removing(Protocol):
+    """A kind whose `remove` removes something, and that can say what before it does."""
+
+    def found(self, step: Any, run: Run) -> list[str]:
+        """Everything that `remove` would remove, in words with its id. Only reads."""
         ...

@@ -68,6 +68,11 @@ class ModelKind:
                 run.cloud.data_science.delete_model(model.id)
         return bool(found)
 
+    def found(self, step: Model, run: Run) -> list[str]:
+        """Every version of it."""
+        with told(run.plan, "listing models"):
+            return [f"{model.display_name}  {model.id}" for model in _listed(run)]
+
     def log(self, step: Model, run: Run, lines: int) -> list[str]:
         """None."""
         return []

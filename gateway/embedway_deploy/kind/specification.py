@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from embedway_deploy.plan import DIGEST_TAG
 from embedway_deploy.run import Run
-from embedway_deploy.step import Deployment
+from embedway_deploy.step import Deployment, Log
 
 if TYPE_CHECKING:
     from oci.data_science.models import (
         CategoryLogDetails,
         CreateModelDeploymentDetails,
         InstanceConfiguration,
+        LogDetails,
         ModelDeploymentEnvironmentConfigurationDetails,
+        UpdateCategoryLogDetails,
         UpdateModelDeploymentDetails,
     )
 
-__all__ = ["create_details", "tag_details", "update_details"]
+__all__ = ["Group", "create_details", "group_details", "tag_details", "update_details"]
+
+Group: TypeAlias = Literal["model", "machines", "bandwidth", "logs"]
+"""What OCI changes of an active deployment in one request."""
 
 
 def create_details(step: Deployment, run: Run) -> CreateModelDeploymentDetails:
@@ -33,7 +38,7 @@ def create_details(step: Deployment, run: Run) -> CreateModelDeploymentDetails:
         category_log_details=_logs(step),
         model_deployment_configuration_details=models.SingleModelDeploymentConfigurationDetails(
             model_configuration_details=models.ModelConfigurationDetails(
-                model_id=run.states[step.model].id,
+                model_id=_model_id(step, run),
                 instance_configuration=_instance(step),
                 scaling_policy=models.FixedSizeScalingPolicy(instance_count=step.shape.replicas),
                 bandwidth_mbps=step.shape.bandwidth_mbps,
@@ -43,18 +48,37 @@ def create_details(step: Deployment, run: Run) -> CreateModelDeploymentDetails:
     )
 
 
+def group_details(step: Deployment, run: Run, group: Group) -> UpdateModelDeploymentDetails:
+    """Of an active one; what is left out stays as it is."""
+    from oci.data_science import models
+
+    if group == "logs":
+        return models.UpdateModelDeploymentDetails(category_log_details=_updated_logs(step))
+    facts: dict[str, object] = {"model_id": _model_id(step, run)}
+    if group == "machines":
+        facts["instance_configuration"] = _instance(step)
+        facts["scaling_policy"] = models.FixedSizeScalingPolicy(instance_count=step.shape.replicas)
+    if group == "bandwidth":
+        facts["bandwidth_mbps"] = step.shape.bandwidth_mbps
+    return models.UpdateModelDeploymentDetails(
+        model_deployment_configuration_details=models.UpdateSingleModelDeploymentConfigurationDetails(
+            model_configuration_details=models.UpdateModelConfigurationDetails(**facts)
+        )
+    )
+
+
 def update_details(step: Deployment, run: Run, *, digest: str) -> UpdateModelDeploymentDetails:
-    """Of one that is there, made from something else, which `digest` stands for; it keeps that."""
+    """Of an inactive one, made from something else, which `digest` stands for; it keeps that."""
     from oci.data_science import models
 
     return models.UpdateModelDeploymentDetails(
         display_name=step.display_name,
         description=step.description,
         freeform_tags={**run.plan.tags(step), DIGEST_TAG: digest},
-        category_log_details=_logs(step),
+        category_log_details=_updated_logs(step),
         model_deployment_configuration_details=models.UpdateSingleModelDeploymentConfigurationDetails(
             model_configuration_details=models.UpdateModelConfigurationDetails(
-                model_id=run.states[step.model].id,
+                model_id=_model_id(step, run),
                 instance_configuration=_instance(step),
                 scaling_policy=models.FixedSizeScalingPolicy(instance_count=step.shape.replicas),
                 bandwidth_mbps=step.shape.bandwidth_mbps,
@@ -65,10 +89,20 @@ def update_details(step: Deployment, run: Run, *, digest: str) -> UpdateModelDep
 
 
 def tag_details(step: Deployment, run: Run) -> UpdateModelDeploymentDetails:
-    """The tags alone."""
+    """Names and tags alone, which OCI takes in any state."""
     from oci.data_science import models
 
-    return models.UpdateModelDeploymentDetails(freeform_tags=run.plan.tags(step))
+    return models.UpdateModelDeploymentDetails(
+        display_name=step.display_name,
+        description=step.description,
+        freeform_tags=run.plan.tags(step),
+    )
+
+
+def _model_id(step: Deployment, run: Run) -> str:
+    """Empty where it is not registered yet: then a deployment is only looked at."""
+    found = run.states.get(step.model)
+    return found.id if found is not None else ""
 
 
 def _instance(step: Deployment) -> InstanceConfiguration:
@@ -134,11 +168,20 @@ def _container(step: Deployment) -> dict[str, object]:
 def _logs(step: Deployment) -> CategoryLogDetails | None:
     from oci.data_science import models
 
-    log = step.log
-    if log is None:
-        return None
-    access, predict = (
-        None if one is None else models.LogDetails(log_id=one, log_group_id=log.group_id)
-        for one in (log.access_id, log.predict_id)
-    )
-    return models.CategoryLogDetails(access=access, predict=predict)
+    return None if step.log is None else models.CategoryLogDetails(**_categories(step.log))
+
+
+def _updated_logs(step: Deployment) -> UpdateCategoryLogDetails | None:
+    """In a class of its own, for the SDK refuses the other one in an update."""
+    from oci.data_science import models
+
+    return None if step.log is None else models.UpdateCategoryLogDetails(**_categories(step.log))
+
+
+def _categories(log: Log) -> dict[str, LogDetails | None]:
+    from oci.data_science import models
+
+    return {
+        category: None if one is None else models.LogDetails(log_id=one, log_group_id=log.group_id)
+        for category, one in (("access", log.access_id), ("predict", log.predict_id))
+    }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedway_deploy.client import Begun, ObjectStorage
+from embedway_deploy.client import Begun, Item, ObjectStorage
+from embedway_deploy.error import DeployError
 from embedway_deploy.file import File
+from embedway_deploy.prefix import EARLIER, kind_of_prefix, own_root
 from embedway_deploy.run import Run
 from embedway_deploy.state import State
 from embedway_deploy.step import Upload
@@ -34,8 +37,13 @@ class UploadKind:
     """An object carries its file's SHA-256 as metadata; the same digest is not sent again."""
 
     def problems(self, step: Upload, run: Run) -> Iterator[str]:
-        """No bucket, one that keeps no versions, or files that were changed."""
+        """No bucket, one that keeps no versions, files that were changed, or a place of others."""
         yield from step.source.changed()
+        if kind_of_prefix(run.plan, step) is None:
+            yield (
+                f"{step.uri} is no place of this plan's files, and `destroy` would leave them "
+                "there; make the plan again, and give the folder in the bucket by --bucket"
+            )
         with told(run.plan, f"reading bucket {step.bucket}"):
             bucket = run.cloud.object_storage.get_bucket(step.namespace, step.bucket).data
         if step.versioned and bucket.versioning != "Enabled":
@@ -61,9 +69,26 @@ class UploadKind:
         return self.look(step, run)
 
     def remove(self, step: Upload, run: Run) -> bool:
-        """All versions of all objects that this plan has put under its own prefix."""
+        """
+        All versions of all objects that this plan has put under its own prefix.
+
+        Raises `DeployError`, and touches nothing, where the prefix is not this plan's alone.
+        """
+        root = own_root(run.plan, step)
+        if root is None:
+            raise DeployError(_stays(run, step))
         with told(run.plan, f"removing objects from bucket {step.bucket}"):
-            return _remove(run.cloud.object_storage, step, _root(step))
+            return _remove(run.cloud.object_storage, step, root)
+
+    def found(self, step: Upload, run: Run) -> list[str]:
+        """How many objects; none where `remove` refuses."""
+        root = own_root(run.plan, step)
+        if root is None:
+            return []
+        with told(run.plan, f"looking into bucket {step.bucket}"):
+            names = {item.name for item in _versions(run.cloud.object_storage, step, root)}
+        where = f"oci://{step.bucket}@{step.namespace}/{root}"
+        return [f"{len(names)} objects under {where}"] if names else []
 
     def log(self, step: Upload, run: Run, lines: int) -> list[str]:
         """None."""
@@ -158,21 +183,46 @@ def _is_there(run: Run, step: Upload, item: _Object) -> bool:
     return reply.headers.get(_DIGEST) == item.sha256
 
 
-def _root(step: Upload) -> str:
-    """The plan's own part of the prefix, behind which the digests of its versions are."""
-    return step.prefix.rstrip("/").rpartition("/")[0] + "/"
+def _stays(run: Run, step: Upload) -> str:
+    """Why objects are not removed, and how they are by hand."""
+    cure = (
+        "look what else uses them, and remove them by hand: oci os object bulk-delete-versions "
+        f"--namespace {step.namespace} --bucket-name {step.bucket} --prefix {step.prefix}"
+    )
+    if kind_of_prefix(run.plan, step) == EARLIER:
+        return (
+            f"the objects under {step.uri} stay: they were put there by an earlier Embedway, which "
+            "gave deployments of one name the same place, whatever their compartments; the "
+            f"deployment and its models are removed without them. Then {cure}"
+        )
+    return (
+        f"the objects under {step.uri} stay: that is no place of this plan's files, which end up "
+        f"in embedway/{run.plan.name}/; if they are yours, {cure}"
+    )
 
 
-def _remove(client: ObjectStorage, step: Upload, prefix: str) -> bool:
-    begun = _begun(client, step, prefix)
+def _remove(client: ObjectStorage, step: Upload, root: str) -> bool:
+    begun = [one for one in _begun(client, step, root) if _is_version(one.object, root)]
     for one in begun:
         client.abort_multipart_upload(step.namespace, step.bucket, one.object, one.upload_id)
-    found, page = bool(begun), None
+    found = bool(begun)
+    for item in _versions(client, step, root):
+        found = True
+        client.delete_object(step.namespace, step.bucket, item.name, version_id=item.version_id)
+    return found
+
+
+def _versions(client: ObjectStorage, step: Upload, root: str) -> Iterator[Item]:
+    """Of all objects that this plan, or an earlier one of its name and compartment, has put."""
+    page = None
     while True:
-        reply = client.list_object_versions(step.namespace, step.bucket, prefix=prefix, page=page)
-        for item in reply.data.items:
-            found = True
-            client.delete_object(step.namespace, step.bucket, item.name, version_id=item.version_id)
+        reply = client.list_object_versions(step.namespace, step.bucket, prefix=root, page=page)
+        yield from (item for item in reply.data.items if _is_version(item.name, root))
         page = reply.headers.get("opc-next-page")
         if not page:
-            return found
+            return
+
+
+def _is_version(name: str, root: str) -> bool:
+    """In the folder of a version; anything else under the root was put there by somebody else."""
+    return re.fullmatch(rf"{re.escape(root)}[0-9a-f]{{12}}/.+", name) is not None

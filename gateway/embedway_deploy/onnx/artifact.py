@@ -34,6 +34,13 @@ class Conda:
         """The last part of the path."""
         return self.path.rstrip("/").rpartition("/")[2]
 
+    @property
+    def bucket(self) -> str | None:
+        """The bucket that a deployment reads it from; None where that is Oracle's, open to all."""
+        if _pack_type(self.path) == "data_science":
+            return None
+        return self.path.removeprefix("oci://").partition("/")[0].partition("@")[0]
+
 
 def prepare(
     checkpoint: Checkpoint,

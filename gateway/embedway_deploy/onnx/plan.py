@@ -13,6 +13,7 @@ from embedway_deploy.onnx.artifact import Conda, prepare
 from embedway_deploy.order import Bucket, Order, plan_name
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
+from embedway_deploy.prefix import prefix_of
 from embedway_deploy.step import Check, Deployment, Model, Proof, Upload
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def plan_onnx(
             region=order.place.region,
             bucket=order.bucket.name if large and order.bucket else None,
             exported=large,
+            conda=conda.bucket,
             logged=order.log is not None,
+            networked=order.shape.subnet_id is not None,
         ),
         costs=costs(order.shape, stored=source.bytes, logged=order.log is not None),
         notes=(
@@ -86,7 +89,7 @@ def _steps(
     title, size, most = f"{order.called} (ONNX)", checkpoint.hidden, checkpoint.max_tokens
     steps: list[Step] = [Proof(source=source, model=order.model, max_tokens=most)]
     if large and order.bucket is not None:
-        steps.append(_archived(order.bucket, name, source))
+        steps.append(_archived(order, order.bucket, name, source))
     return [
         *steps,
         Model(
@@ -113,11 +116,11 @@ def _agreed(step: Step, least: float | None) -> Step:
     return step.model_copy(update={"agreement": least})
 
 
-def _archived(bucket: Bucket, name: str, source: Files) -> Upload:
+def _archived(order: Order, bucket: Bucket, name: str, source: Files) -> Upload:
     return Upload(
         namespace=bucket.namespace,
         bucket=bucket.name,
-        prefix=f"{bucket.prefix}embedway/{name}/{source.digest[:12]}/",
+        prefix=prefix_of(bucket.prefix, name, order.place, source.digest),
         source=source,
         archive="artifact.zip",
         versioned=False,

@@ -19,6 +19,7 @@ from embedway_deploy.ovms.repository import Layout, WeightFormat, prepare
 from embedway_deploy.ovms.version import version_of
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
+from embedway_deploy.prefix import prefix_of
 from embedway_deploy.step import Check, Container, Deployment, Endpoint, Model, Proof, Upload
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def plan_ovms(order: Order, *, ovms: OVMS) -> Plan:
             bucket=order.bucket.name,
             container=True,
             logged=order.log is not None,
+            networked=order.shape.subnet_id is not None,
         ),
         costs=costs(order.shape, stored=source.bytes, logged=order.log is not None),
         notes=tuple(_notes(ovms, checkpoint)),
@@ -98,7 +100,7 @@ def _steps(
     order: Order, bucket: Bucket, ovms: OVMS, checkpoint: Checkpoint, source: Files
 ) -> list[Step]:
     title, most = f"{order.called} (OVMS)", checkpoint.max_tokens
-    prefix = f"{bucket.prefix}embedway/{plan_name(order, 'ovms')}/{source.digest[:12]}/"
+    prefix = prefix_of(bucket.prefix, plan_name(order, "ovms"), order.place, source.digest)
     agreement = AGREEMENT[ovms.weights]
     return [
         Proof(

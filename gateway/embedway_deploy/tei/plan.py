@@ -14,6 +14,7 @@ from embedway_deploy.model import deploy_home, read_model, tag_of
 from embedway_deploy.order import Bucket, Order, plan_name
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
+from embedway_deploy.prefix import prefix_of
 from embedway_deploy.step import Check, Container, Deployment, Model, Upload
 from embedway_deploy.tei.folder import prepare
 
@@ -72,6 +73,7 @@ def plan_tei(order: Order, *, tei: TEI) -> Plan:
             bucket=order.bucket.name,
             container=True,
             logged=order.log is not None,
+            networked=order.shape.subnet_id is not None,
         ),
         costs=costs(order.shape, stored=stored, logged=order.log is not None),
         notes=tuple(_notes(checkpoint, tei)),
@@ -106,7 +108,7 @@ def version_of(image: str) -> tuple[int, ...]:
 def _steps(order: Order, bucket: Bucket, tei: TEI, checkpoint: Checkpoint) -> list[Step]:
     name = plan_name(order, "tei")
     source = prepare(checkpoint, deploy_home(order) / name / "model")
-    prefix = f"{bucket.prefix}embedway/{name}/{source.digest[:12]}/"
+    prefix = prefix_of(bucket.prefix, name, order.place, source.digest)
     return [
         Upload(namespace=bucket.namespace, bucket=bucket.name, prefix=prefix, source=source),
         Model(

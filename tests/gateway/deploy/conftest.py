@@ -9,7 +9,7 @@ import pytest
 
 from doubles.oci_deployed import Plans, World, deploying, plan_of
 from doubles.tiny_bert import write_tiny_bert
-from embedway_local import LocalEmbedder
+from embedway_local import LocalEmbedder, embedway_home
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +19,19 @@ def embedder(model_in_store: str) -> Iterator[LocalEmbedder]:
 
 
 @pytest.fixture
-def real(tmp_path: Path, model_in_store: str, embedder: LocalEmbedder) -> Iterator[World]:
-    """With the default model; score.py has a Python of its own."""
+def real(
+    tmp_path: Path,
+    model_in_store: str,
+    embedder: LocalEmbedder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[World]:
+    """With the default model; score.py has a Python of its own. Plans are the test's alone."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for path in embedway_home().iterdir():
+        if path.name != "deploy":
+            (home / path.name).symlink_to(path)
+    monkeypatch.setenv("EMBEDWAY_HOME", str(home))
     with deploying(tmp_path, model_in_store, embedder) as made:
         yield made
 

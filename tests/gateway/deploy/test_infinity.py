@@ -367,6 +367,46 @@ def test_the_command_and_what_the_gateway_finds(
     assert 0 == run("status", "infinity-tiny").exit_code
 
 
+@pytest.mark.parametrize("kept", [["--dry-run", "--out"], ["--yaml", "--out"], ["--yaml"]])
+def test_a_plan_without_an_address_is_shown_but_never_written(
+    group: Group, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kept: list[str]
+) -> None:
+    monkeypatch.setenv("EMBEDWAY_HOME", str(group.folder / "home"))
+    options = ["infinity", group.model, "--image", "registry/infinity:1", "--object-store", "store"]
+    path = tmp_path / "plan.yaml"
+    kept = [*kept, str(path)] if "--out" in kept else kept
+
+    done = run(*options, *kept)
+
+    assert 1 == done.exit_code
+    assert not path.exists()
+    assert "AI_API_URL" not in done.stdout
+    assert "AICORE_SERVICE_KEY" in done.stderr
+    assert 0 == run(*options, *kept, "--api-url", group.cloud.url).exit_code
+    assert "--api-url" in run(*options, *kept).stderr
+    assert "https://AI_API_URL" in run(*options, "--dry-run").stdout
+
+
+@pytest.mark.parametrize("written", ["https://AI_API_URL", "https://ai_api_url/v2"])
+def test_nothing_is_sent_to_an_address_that_stands_for_another(
+    group: Group, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    """Of a plan that was written before."""
+    plan = group.plan()
+    kept = group.folder / "plan.yaml"
+    kept.write_text(plan.dump().replace(group.cloud.url, written), "utf-8")
+    old = load_plan(kept)
+    asked = len(group.cloud.seen)
+    monkeypatch.setattr(httpx.Client, "stream", lambda *_more, **_options: pytest.fail("sent"))
+
+    with pytest.raises(Refused, match=r"names no address of AI Core.*--api-url"):
+        status(group.run(old))
+    with pytest.raises(Refused, match=r"names no address of AI Core"):
+        old.dump()
+
+    assert asked == len(group.cloud.seen)
+
+
 async def discovered(group: Group) -> list[tuple[str, str]]:
     login = Login(
         token_url=f"{group.cloud.url}/oauth/token",

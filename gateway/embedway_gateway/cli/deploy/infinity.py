@@ -80,7 +80,14 @@ def infinity(
     from embedway_deploy import Infinity, NamedModel, plan_infinity
     from embedway_gateway.cli.deploy.run import aicore_place, apply_plan, prepare_plan
 
-    place = aicore_place(api_url, resource_group, scenario_id, offline=dry_run or as_yaml)
+    place = aicore_place(
+        api_url,
+        resource_group,
+        scenario_id,
+        offline=dry_run or as_yaml,
+        # A plan that is written down is applied one day, and must say where.
+        written=as_yaml or out is not None,
+    )
     named = NamedModel(model=model, name=name, served=served_name)
     server = Infinity(
         image=image,

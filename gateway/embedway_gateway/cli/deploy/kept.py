@@ -34,7 +34,8 @@ def verify(
 
     Example: `embedway deploy verify onnx-all-minilm-l6-v2`
     """
-    from embedway_gateway.cli.deploy.run import kept_plan, verify_plan
+    from embedway_gateway.cli.deploy.keep import kept_plan
+    from embedway_gateway.cli.deploy.run import verify_plan
 
     verify_plan(kept_plan(plan), python)
 
@@ -48,8 +49,14 @@ def apply(
     config_file: ConfigFile = "~/.oci/config",
     profile: Profile = "DEFAULT",
 ) -> None:
-    """Apply a plan that was kept: again, on another machine, or after an interruption."""
-    from embedway_gateway.cli.deploy.run import apply_plan, kept_plan
+    """
+    Apply a plan that was kept: again, or after an interruption.
+
+    The files that it names must be where they were, with what was in them. On another machine make
+    the plan again: what is there already is found.
+    """
+    from embedway_gateway.cli.deploy.keep import kept_plan
+    from embedway_gateway.cli.deploy.run import apply_plan
 
     apply_plan(kept_plan(plan), (auth, config_file, profile), yes=yes, python=python)
 
@@ -63,7 +70,8 @@ def status(
 ) -> None:
     """Show what there is of a plan; the exit code is 1 unless all of it is there."""
     from embedway_deploy import status as look
-    from embedway_gateway.cli.deploy.run import kept_plan, opened
+    from embedway_gateway.cli.deploy.keep import kept_plan
+    from embedway_gateway.cli.deploy.run import opened
     from embedway_gateway.cli.deploy.show import show_states
 
     found = look(opened(kept_plan(plan), (auth, config_file, profile)))
@@ -82,7 +90,8 @@ def logs(
 ) -> None:
     """Print the last lines that the deployment has written; needs a log in the plan."""
     from embedway_deploy import logs as read
-    from embedway_gateway.cli.deploy.run import kept_plan, opened
+    from embedway_gateway.cli.deploy.keep import kept_plan
+    from embedway_gateway.cli.deploy.run import opened
 
     found = read(opened(kept_plan(plan), (auth, config_file, profile)), lines=lines)
     if not found:
@@ -101,9 +110,14 @@ def destroy(
 ) -> None:
     """Remove the deployment, its models and its objects, earlier versions included."""
     from embedway_deploy import destroy as remove
-    from embedway_gateway.cli.deploy.run import confirm, kept_plan, opened
+    from embedway_deploy import remains
+    from embedway_gateway.cli.deploy.before import place_of, say_removals
+    from embedway_gateway.cli.deploy.keep import kept_plan
+    from embedway_gateway.cli.deploy.run import confirm, opened
     from embedway_gateway.cli.deploy.show import show_removed
 
     kept: Plan = kept_plan(plan)
-    confirm(f"Remove everything of {kept.name}?", yes=yes)
-    show_removed(remove(opened(kept, (auth, config_file, profile))))
+    run = opened(kept, (auth, config_file, profile))
+    say_removals(kept, remains(run))
+    confirm(f"Remove everything of {kept.name} in {place_of(kept.place)}?", yes=yes)
+    show_removed(remove(run))

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, cast
 import typer
 
 from embedway_gateway.cli.console import say, terminal
+from embedway_gateway.cli.deploy.before import place_of, say_changes
+from embedway_gateway.cli.deploy.keep import keep
 from embedway_gateway.cli.deploy.show import Shown, show_done, show_plan
 
 if TYPE_CHECKING:
     from embedway_deploy import AICorePlace, Plan, Run, SignIn
     from embedway_deploy.login import Auth
 
-__all__ = ["apply_plan", "confirm", "kept_plan", "opened", "prepare_plan", "verify_plan"]
+__all__ = ["apply_plan", "confirm", "opened", "prepare_plan", "verify_plan"]
 
 
 def prepare_plan(make: Callable[[], Plan]) -> Plan:
@@ -35,8 +37,8 @@ def apply_plan(
     yes: bool = False,
     python: str | None = None,
 ) -> None:
-    """Print or keep the plan; else ask, keep it, and apply it. `python` runs its proof."""
-    from embedway_deploy import apply
+    """Print or keep the plan; else look, ask, keep and apply it. `python` runs its proof."""
+    from embedway_deploy import apply, status
 
     if out is not None:
         out.write_text(plan.dump(), "utf-8")
@@ -50,8 +52,9 @@ def apply_plan(
     run = opened(plan, login, python=python)
     if not yes:
         show_plan(plan)
-    confirm(f"Apply {plan.name} in {_where(plan)}?", yes=yes)
-    _keep(plan)
+    say_changes(plan, status(run))
+    confirm(f"Apply {plan.name} in {place_of(plan.place)}?", yes=yes)
+    keep(plan)
     show_done(plan, apply(run), login)
 
 
@@ -81,15 +84,22 @@ def aicore_sign_in() -> SignIn:
 
 
 def aicore_place(
-    api_url: str | None, resource_group: str | None, scenario_id: str, *, offline: bool
+    api_url: str | None,
+    resource_group: str | None,
+    scenario_id: str,
+    *,
+    offline: bool,
+    written: bool = False,
 ) -> AICorePlace:
     """
     What is not said is the service key's. Raises `Refused` where neither says it, and for an
-    address that a token must not be sent to; `offline`, a plan may do without an address.
+    address that a token must not be sent to; `offline`, a plan may do without a login, and one that
+    is not `written` without an address.
     """
     from pydantic import ValidationError
 
     from embedway_deploy import AICorePlace, Refused
+    from embedway_deploy.aicore.place import UNKNOWN_ADDRESS
     from embedway_upstream.platforms.aicore_login import address_of, group_of
 
     if api_url is None or resource_group is None:
@@ -100,9 +110,11 @@ def aicore_place(
             api_url = api_url or address_of(credentials)
             resource_group = resource_group or group_of(credentials)
         except (Refused, ValueError) as error:
-            if not offline:
-                raise Refused(getattr(error, "problems", [str(error)])) from None
-            api_url, resource_group = api_url or "https://AI_API_URL", resource_group or "default"
+            if not offline or (written and api_url is None):
+                problems = getattr(error, "problems", [str(error)])
+                cure = ["or say it with --api-url, AI_API_URL of the key"] if offline else []
+                raise Refused([*problems, *cure]) from None
+            api_url, resource_group = api_url or UNKNOWN_ADDRESS, resource_group or "default"
     try:
         return AICorePlace(api_url=api_url, resource_group=resource_group, scenario_id=scenario_id)
     except ValidationError as error:
@@ -116,26 +128,6 @@ def told(error: ValueError) -> str:
     if isinstance(error, ValidationError):
         return str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")
     return str(error)
-
-
-def kept_plan(written: str) -> Plan:
-    """Of a file, or of the name that it was applied under."""
-    from embedway_deploy import Refused, load_plan
-
-    path = Path(written).expanduser()
-    if path.is_file():
-        return load_plan(path)
-    kept = _folder(written) / "plan.yaml" if path.name == written else path
-    if not kept.is_file():
-        raise Refused(
-            [
-                (
-                    f"{written!r} is neither a file nor a plan that was applied from here; write "
-                    "one with --out, or make it again"
-                )
-            ]
-        )
-    return load_plan(kept)
 
 
 def verify_plan(plan: Plan, python: str | None) -> None:
@@ -159,25 +151,3 @@ def confirm(question: str, *, yes: bool) -> None:
         say("Nobody can be asked here: add --yes, or --dry-run to look only.")
         raise typer.Exit(2)
     typer.confirm(question, abort=True)
-
-
-def _where(plan: Plan) -> str:
-    from embedway_deploy import AICorePlace
-
-    place = plan.place
-    if isinstance(place, AICorePlace):
-        return f"resource group {place.resource_group}"
-    return place.region
-
-
-def _keep(plan: Plan) -> None:
-    """So that `status`, `logs` and `destroy` find it by its name."""
-    folder = _folder(plan.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "plan.yaml").write_text(plan.dump(), "utf-8")
-
-
-def _folder(name: str) -> Path:
-    from embedway_local import embedway_home
-
-    return embedway_home() / "deploy" / name
