@@ -10,6 +10,7 @@ from embedway_deploy.file import Files
 from embedway_gateway.config.strict import Strict
 
 __all__ = [
+    "NAME",
     "Check",
     "Container",
     "Deployment",
@@ -27,8 +28,11 @@ _MOST_ENVIRONMENT = 2048
 _LONGEST_NAME = 31
 _RESERVED_PORTS = frozenset({24224, 8446, 8447})
 
+NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
+"""Of a plan and of a step: it becomes a tag, a part of objects' names, and a folder."""
+
 Port = Annotated[int, Field(ge=1024, le=65535)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class Upload(Strict):

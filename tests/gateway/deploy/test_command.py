@@ -148,6 +148,27 @@ def test_several_endpoints(world: World) -> None:
     assert any(path.endswith("/predict/v1/embeddings") for _, path in world.cloud.seen)
 
 
+@pytest.mark.parametrize("engine", ["onnx", "tei", "ovms", "aqua", "infinity"])
+def test_a_name_is_never_a_path(world: World, tmp_path: Path, engine: str) -> None:
+    """What was under `--name` plus the folder that is prepared was removed, even by --dry-run."""
+    project = tmp_path / "project"
+    for folder in ("model", "models", "artifact", "aicore"):
+        (project / folder).mkdir(parents=True)
+        (project / folder / "mine.txt").write_text("mine", "utf-8")
+    asked = options(world, engine)
+    if engine == "infinity":
+        asked = [engine, world.model, "--image", "registry.example.com/infinity:0.0.77"]
+        asked += ["--object-store", "store", "--api-url", world.cloud.url]
+    before = {path: path.is_file() for path in tmp_path.rglob("*")}
+
+    for name in (str(project), "../project", "MiniLM"):
+        done = run(*asked, "--name", name, "--dry-run")
+
+        assert (1, True) == (done.exit_code, "as --name minilm-test" in done.stderr), done.output
+        assert isinstance(done.exception, SystemExit)
+    assert before == {path: path.is_file() for path in tmp_path.rglob("*")}
+
+
 def test_nobody_to_ask_is_told_what_to_add(world: World) -> None:
     done = run(*options(world, "onnx"), *who(world))
 

@@ -181,6 +181,14 @@ def test_wrong_input_is_refused(
         plan(world, tag, **changes)
 
 
+@pytest.mark.parametrize("served", ["/srv/project", "../../project", "BAAI//bge"])
+def test_a_served_name_stays_inside_of_the_repository(world: World, served: str) -> None:
+    order: Order = world.order(home=world.folder / "home", served=served)
+
+    with pytest.raises(Refused, match="cannot be a folder in the server's repository"):
+        plan_ovms(order, ovms=OVMS(image=f"{IMAGE}2025.4", python=str(openvino_python())))
+
+
 def test_a_length_that_the_server_cannot_know_is_refused(world: World, first_token: str) -> None:
     with pytest.raises(Refused, match="leave --no-truncate out"):
         plan(world, "2024.5", model=first_token, truncate=False)
