@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from embedway_deploy.error import Refused
@@ -12,9 +14,13 @@ if TYPE_CHECKING:
     from embedway_local import Pooling
     from embedway_local.checkpoint import Checkpoint
 
-__all__ = ["deploy_home", "matryoshka_of", "read_model", "tag_of"]
+__all__ = ["HIDDEN", "deploy_home", "matryoshka_of", "read_model", "tag_of"]
 
 _LONGEST_TAG = 256
+_TAG = "embedway"
+
+HIDDEN: Mapping[str, str] = MappingProxyType({_TAG: "off"})
+"""With this tag the gateway's discovery does not find a deployment."""
 
 
 def read_model(
@@ -54,4 +60,4 @@ def tag_of(order: NamedModel, *, engine: str, dimensions: int, extra: str = "") 
         raise Refused(
             [f"the name {order.called!r} does not fit into a tag; give another with --served-name"]
         )
-    return {"embedway": value}
+    return {_TAG: value}

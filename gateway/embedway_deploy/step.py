@@ -18,6 +18,7 @@ __all__ = [
     "Log",
     "Model",
     "Proof",
+    "Publication",
     "Shape",
     "Upload",
     "environment_bytes",
@@ -192,6 +193,16 @@ class Check(Strict):
     """The name that the engine expects, where it is another."""
     agreement: float = Field(default=0.999, gt=0, le=1)
     """The least cosine between the two vectors of a text."""
+
+
+class Publication(Strict):
+    """A deployment that has passed its check gets the tags by which discovery finds it."""
+
+    kind: Literal["publication"] = "publication"
+    name: Name = "publication"
+    deployment: str = "deployment"
+    check: str = "check"
+    tags: dict[str, str]
 
 
 def environment_bytes(environment: dict[str, str]) -> int:

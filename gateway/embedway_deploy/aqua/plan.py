@@ -15,11 +15,11 @@ from embedway_deploy.cost import costs
 from embedway_deploy.error import Refused
 from embedway_deploy.file import Files, list_files
 from embedway_deploy.infinity.folder import prepare
-from embedway_deploy.model import deploy_home, read_model, tag_of
+from embedway_deploy.model import HIDDEN, deploy_home, read_model, tag_of
 from embedway_deploy.order import Bucket, Order, plan_name
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
-from embedway_deploy.step import Check, Container, Deployment, Model, Shape, Upload
+from embedway_deploy.step import Check, Container, Deployment, Model, Publication, Shape, Upload
 from embedway_deploy.tei.plan import TEI
 from embedway_deploy.tei.plan import command as tei_command
 
@@ -168,6 +168,11 @@ def _steps(
             max_tokens=checkpoint.max_tokens if aqua.container == "tei" else None,
             served=order.called if aqua.container == "vllm" else None,
         ),
+        Publication(
+            tags=tag_of(
+                order, engine=aqua.container, dimensions=checkpoint.hidden, extra=", invoke=predict"
+            )
+        ),
     ]
 
 
@@ -214,9 +219,6 @@ def _deployment(order: Order, aqua: Aqua, checkpoint: Checkpoint, *, prefix: str
         "aqua_custom_base_model": "true",
         "task": "text_embedding",
     }
-    own = tag_of(
-        order, engine=aqua.container, dimensions=checkpoint.hidden, extra=", invoke=predict"
-    )
     command = _tei(order, aqua, checkpoint, prefix=prefix) if aqua.container == "tei" else ()
     return Deployment(
         display_name=f"{order.called} (AQUA)",
@@ -230,7 +232,7 @@ def _deployment(order: Order, aqua: Aqua, checkpoint: Checkpoint, *, prefix: str
         ),
         environment=environment,
         log=order.log,
-        tags={**tags, **own},
+        tags={**tags, **HIDDEN},
     )
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from embedway_deploy.error import WrongVectors
+from embedway_deploy.kind.publication import withdraw
 from embedway_deploy.reference import embed_locally
 from embedway_deploy.run import Run
 from embedway_deploy.state import State
@@ -60,7 +61,8 @@ class CheckKind:
             raise WrongVectors(
                 f"{found.id} answers, but its vectors are not the model's: the worst cosine with "
                 f"the local runtime is {worst:.5f}, and {step.agreement} is needed. Nothing was "
-                "removed. Look at pooling, prompts and truncation of what was deployed"
+                "removed. Look at pooling, prompts and truncation of what was deployed. "
+                + _withheld(run, found)
             )
         words = f"{len(texts)} texts, worst cosine with the local runtime {worst:.6f}"
         return State(status="present", words=words, facts={"cosine": f"{worst:.6f}"})
@@ -72,6 +74,17 @@ class CheckKind:
     def log(self, step: Check, run: Run, lines: int) -> list[str]:
         """None."""
         return []
+
+
+def _withheld(run: Run, found: State) -> str:
+    """Nobody is to be given these vectors; what cannot be hidden is said."""
+    if found.facts.get("resource_group"):
+        return (
+            "A gateway with discovery of this scenario finds it all the same, for AI Core has no "
+            f"mark that hides it: embedway deploy destroy {run.plan.name}"
+        )
+    withdraw(run, found.id)
+    return "Discovery does not find it: its tag is embedway: off, until a check passes"
 
 
 def upstream(step: Check, found: State) -> UpstreamConfig:

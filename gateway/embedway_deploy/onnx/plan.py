@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from embedway_deploy.cost import costs
 from embedway_deploy.error import Refused
 from embedway_deploy.file import Files
-from embedway_deploy.model import deploy_home, matryoshka_of, read_model, tag_of
+from embedway_deploy.model import HIDDEN, deploy_home, matryoshka_of, read_model, tag_of
 from embedway_deploy.onnx.artifact import Conda, prepare
 from embedway_deploy.order import Bucket, Order, plan_name
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
-from embedway_deploy.step import Check, Deployment, Model, Proof, Upload
+from embedway_deploy.step import Check, Deployment, Model, Proof, Publication, Upload
 
 if TYPE_CHECKING:
     from embedway_local import Pooling
@@ -101,9 +101,10 @@ def _steps(
             description=f"{order.called} in a conda environment, by Embedway",
             shape=order.shape,
             log=order.log,
-            tags=tag_of(order, engine="onnx", dimensions=size),
+            tags=dict(HIDDEN),
         ),
         Check(engine="onnx", model=order.model, dimensions=size, max_tokens=most),
+        Publication(tags=tag_of(order, engine="onnx", dimensions=size)),
     ]
 
 

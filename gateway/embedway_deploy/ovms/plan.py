@@ -13,13 +13,22 @@ from pydantic import ValidationError
 from embedway_deploy.cost import costs
 from embedway_deploy.error import Refused
 from embedway_deploy.file import Files
-from embedway_deploy.model import deploy_home, read_model, tag_of
+from embedway_deploy.model import HIDDEN, deploy_home, read_model, tag_of
 from embedway_deploy.order import Bucket, Order, plan_name
 from embedway_deploy.ovms.repository import Layout, WeightFormat, prepare
 from embedway_deploy.ovms.version import version_of
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
-from embedway_deploy.step import Check, Container, Deployment, Endpoint, Model, Proof, Upload
+from embedway_deploy.step import (
+    Check,
+    Container,
+    Deployment,
+    Endpoint,
+    Model,
+    Proof,
+    Publication,
+    Upload,
+)
 
 if TYPE_CHECKING:
     from embedway_local.checkpoint import Checkpoint
@@ -139,6 +148,11 @@ def _steps(
             invoke=ovms.invoke,
             agreement=min(agreement, _SERVED),
         ),
+        Publication(
+            tags=tag_of(
+                order, engine="ovms", dimensions=checkpoint.hidden, extra=f", invoke={ovms.invoke}"
+            )
+        ),
     ]
 
 
@@ -167,9 +181,7 @@ def _deployment(
         ),
         environment=environment,
         log=order.log,
-        tags=tag_of(
-            order, engine="ovms", dimensions=checkpoint.hidden, extra=f", invoke={ovms.invoke}"
-        ),
+        tags=dict(HIDDEN),
     )
 
 

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from embedway_deploy.cost import costs
 from embedway_deploy.error import Refused
-from embedway_deploy.model import deploy_home, read_model, tag_of
+from embedway_deploy.model import HIDDEN, deploy_home, read_model, tag_of
 from embedway_deploy.order import Bucket, Order, plan_name
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
-from embedway_deploy.step import Check, Container, Deployment, Model, Upload
+from embedway_deploy.step import Check, Container, Deployment, Model, Publication, Upload
 from embedway_deploy.tei.folder import prepare
 
 if TYPE_CHECKING:
@@ -123,6 +123,11 @@ def _steps(order: Order, bucket: Bucket, tei: TEI, checkpoint: Checkpoint) -> li
             max_tokens=checkpoint.max_tokens,
             invoke=tei.invoke,
         ),
+        Publication(
+            tags=tag_of(
+                order, engine="tei", dimensions=checkpoint.hidden, extra=f", invoke={tei.invoke}"
+            )
+        ),
     ]
 
 
@@ -143,9 +148,7 @@ def _deployment(order: Order, tei: TEI, checkpoint: Checkpoint, path: str) -> De
         ),
         environment=environment,
         log=order.log,
-        tags=tag_of(
-            order, engine="tei", dimensions=checkpoint.hidden, extra=f", invoke={tei.invoke}"
-        ),
+        tags=dict(HIDDEN),
     )
 
 

@@ -206,7 +206,7 @@ def test_from_nothing_to_vectors_once(world: World) -> None:
     done = apply(world.run(made, python=str(openvino_python())))
 
     assert {"present"} == {one.state.status for one in done}
-    assert float(done[-1].state.facts["cosine"]) > 0.99999
+    assert float(done[-2].state.facts["cosine"]) > 0.99999
     before = list(world.cloud.changes)
     again = apply(world.run(plan(world), python=str(openvino_python())))
     assert before == world.cloud.changes
@@ -229,7 +229,7 @@ def test_what_the_platform_is_told(world: World) -> None:
     }
     assert wanted == step.environment
     assert environment_bytes(step.environment) < 2048
-    assert "embedway" in step.tags
+    assert {"embedway": "off"} == step.tags, "until it has passed its check"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Shown", "pasted", "show_done", "show_plan", "show_removed", "show_states"]
 
+_TAGGED = frozenset({"model", "deployment", "publication"})
+
 
 class Shown:
     """A `Report` on standard error: bars on a terminal, elsewhere a line when the words change."""
@@ -77,7 +79,7 @@ def show_plan(plan: Plan) -> None:
         title = step.kind if step.kind == step.name else f"{step.kind} {step.name}"
         branch = steps.add(escape(f"{number}. {title}  {plan.digest(step)}"))
         _grow(branch, step, shown)
-        for key, value in plan.tags(step).items() if step.kind in {"model", "deployment"} else ():
+        for key, value in plan.tags(step).items() if step.kind in _TAGGED else ():
             branch.add(escape(f"tag {key}: {value}"))
     for title, lines in (
         ("IAM, which must be there", plan.policies),
@@ -119,7 +121,7 @@ def show_done(plan: Plan, done: Sequence[Done], login: tuple[str, str, str]) -> 
 def show_removed(done: Sequence[Done]) -> None:
     """What was removed."""
     for one in done:
-        if one.kind not in {"proof", "check"}:
+        if one.kind not in {"proof", "check", "publication"}:
             typer.echo(f"{one.step}: {'removed' if one.changed else 'was not there'}")
 
 
