@@ -41,8 +41,8 @@ class OCICloud:
     turns: int = 2
     storage: ObjectStorage = field(default_factory=ObjectStorage)
     shapes: tuple[str, ...] = SHAPES
-    images: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """The versions of each repository."""
+    images: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
+    """The versions of each repository; None is an image that has lost its tag."""
     printed: list[str] = field(default_factory=list)
     fate: list[tuple[str, str]] = field(default_factory=list)
     refusals: list[tuple[int, str, str]] = field(default_factory=list)

@@ -176,7 +176,7 @@ def deploying(
 
     cloud = OCICloud(serve)
     cloud.storage.buckets["models"] = Bucket()
-    cloud.images["text-embeddings-inference"] = ("1.5.0", "1.9.3")
+    cloud.images["text-embeddings-inference"] = ("1.5.0", "1.9.3", None)
     keys = folder / "keys"
     keys.mkdir()
     world = World(cloud, write_api_key(keys), folder, model, embedder, isolated)

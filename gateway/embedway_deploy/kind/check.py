@@ -57,7 +57,8 @@ class CheckKind:
             response = made.result()
         wanted = embed_locally(step.model, texts, max_tokens=step.max_tokens)
         worst = float(cosines(response.vectors, wanted).min())
-        if worst < step.agreement:
+        # So written, a vector of NaN is wrong as well, which is not less than anything.
+        if not worst >= step.agreement:
             raise WrongVectors(
                 f"{found.id} answers, but its vectors are not the model's: the worst cosine with "
                 f"the local runtime is {worst:.5f}, and {step.agreement} is needed. Nothing was "

@@ -67,7 +67,8 @@ def verify_onnx(
     wanted = embed_locally(model, TEXTS, max_tokens=max_tokens)
     found = np.concatenate([vectors, _vectors(alone, folder)])
     worst = float(cosines(found, np.concatenate([wanted, wanted[:1]])).min())
-    if worst < agreement:
+    # So written, a vector of NaN is wrong as well, which is not less than anything.
+    if not worst >= agreement:
         raise WrongVectors(
             f"{folder}/score.py gives other vectors than the local runtime: the worst cosine is "
             f"{worst:.5f}, and {agreement} is needed; look at pooling and tokenizer of the export"

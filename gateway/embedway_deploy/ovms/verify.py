@@ -61,7 +61,8 @@ def verify_ovms(
     wanted = embed_locally(model, texts, max_tokens=max_tokens)
     worst = float(cosines(found, wanted).min())
     difference = float(np.abs(found - wanted).max())
-    if worst < agreement or (tolerance is not None and difference > tolerance):
+    # So written, a vector of NaN is wrong as well: nothing is less than it, and nothing is more.
+    if not worst >= agreement or (tolerance is not None and not difference <= tolerance):
         raise WrongVectors(
             f"{folder} gives other vectors than the local runtime: the worst cosine is {worst:.5f} "
             f"({agreement} is needed), the largest difference {difference:.1e}"

@@ -146,6 +146,30 @@ def test_another_pooling_is_noticed(world: World) -> None:
     assert compared(made, world).worst > 0.9999
 
 
+def test_vectors_that_are_no_numbers_are_noticed(world: World, tmp_path: Path) -> None:
+    """As of fp16 weights that overflow; as if OpenVINO gave them."""
+    made = plan(world)
+    row = ", ".join(["float('nan')"] * world.embedder.dimensions)
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\nimport json, sys\n"
+        "count = len(json.load(sys.stdin)['texts'])\n"
+        f"open(sys.argv[-1], 'w').write(json.dumps({{'vectors': [[{row}]] * count}}))\n"
+    )
+    python.chmod(0o755)
+
+    for tolerance in (1e-4, None):
+        with pytest.raises(WrongVectors, match="the worst cosine is nan"):
+            verify_ovms(
+                Path(made.sources[0].folder),
+                world.model,
+                max_tokens=world.embedder.max_tokens,
+                agreement=0.9999,
+                tolerance=tolerance,
+                python=str(python),
+            )
+
+
 def compared(made: Plan, world: World) -> Compared:
     return verify_ovms(
         Path(made.sources[0].folder),
