@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -32,6 +32,7 @@ _RESERVED_PORTS = frozenset({24224, 8446, 8447})
 NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 """Of a plan and of a step: it becomes a tag, a part of objects' names, and a folder."""
 
+Pooling: TypeAlias = Literal["cls", "mean", "last"]
 Port = Annotated[int, Field(ge=1024, le=65535)]
 Name = Annotated[str, Field(pattern=NAME)]
 
@@ -66,6 +67,8 @@ class Proof(Strict):
     model: str
     """Folder or name of the model that the local runtime embeds with."""
     max_tokens: int
+    pooling: Pooling | None = None
+    """Instead of what the model's folder says."""
     agreement: float = Field(default=0.9999, gt=0, le=1)
     """The least cosine between the two vectors of a text."""
     tolerance: float | None = Field(default=None, gt=0)
@@ -188,6 +191,8 @@ class Check(Strict):
     """Folder or name of the model that the local runtime embeds with."""
     dimensions: int = Field(ge=1)
     max_tokens: int | None = None
+    pooling: Pooling | None = None
+    """Instead of what the model's folder says."""
     invoke: Literal["predict", "route", "suffix"] = "predict"
     served: str | None = None
     """The name that the engine expects, where it is another."""

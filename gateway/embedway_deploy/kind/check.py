@@ -55,7 +55,7 @@ class CheckKind:
         with ThreadPoolExecutor(1) as pool:
             made = pool.submit(lambda: asyncio.run(_embedded(step, run, found, texts)))
             response = made.result()
-        wanted = embed_locally(step.model, texts, max_tokens=step.max_tokens)
+        wanted = embed_locally(step.model, texts, max_tokens=step.max_tokens, pooling=step.pooling)
         worst = float(cosines(response.vectors, wanted).min())
         # So written, a vector of NaN is wrong as well, which is not less than anything.
         if not worst >= step.agreement:

@@ -58,13 +58,16 @@ def plan_onnx(
             [f"the artifact has {source.bytes:,} bytes; above 2 GB it needs --bucket oci://…"]
         )
     steps = _steps(order, name, checkpoint, source, large=large)
+    stated: dict[str, object] = {"pooling": pooling}
+    if agreement is not None:
+        stated["agreement"] = agreement
     return Plan(
         name=name,
         engine="onnx",
         model=order.called,
         dimensions=checkpoint.hidden,
         place=order.place,
-        steps=tuple(_agreed(step, agreement) for step in steps),
+        steps=tuple(_compared(step, stated) for step in steps),
         policies=statements(
             order.groups,
             compartment_id=order.place.compartment_id,
@@ -108,10 +111,9 @@ def _steps(
     ]
 
 
-def _agreed(step: Step, least: float | None) -> Step:
-    if least is None or not isinstance(step, Proof | Check):
-        return step
-    return step.model_copy(update={"agreement": least})
+def _compared(step: Step, stated: dict[str, object]) -> Step:
+    """The same with what both comparisons must know, where it is one."""
+    return step.model_copy(update=stated) if isinstance(step, Proof | Check) else step
 
 
 def _archived(bucket: Bucket, name: str, source: Files) -> Upload:

@@ -13,6 +13,7 @@ import numpy as np
 from embedway_deploy.error import DeployError, WrongVectors
 from embedway_deploy.kind.check import TEXTS, cosines
 from embedway_deploy.reference import embed_locally
+from embedway_deploy.step import Pooling
 
 __all__ = ["Verified", "verify_onnx"]
 
@@ -45,11 +46,12 @@ def verify_onnx(
     model: str,
     *,
     max_tokens: int,
+    pooling: Pooling | None = None,
     agreement: float = 0.9999,
     python: str = sys.executable,
 ) -> Verified:
     """
-    `python` may be the one of an environment that holds what the conda environment does.
+    `pooling` is that of the model, where its folder does not say it. `python` may be the one of an environment that holds what the conda environment does.
 
     Raises `WrongVectors` when they differ, `DeployError` when score.py cannot be run, or answers
     what must be refused.
@@ -64,7 +66,7 @@ def verify_onnx(
     if any("error" not in answer for answer in (ids, empty)):
         raise DeployError(f"{folder}/score.py answers token ids, or no text, with vectors")
     vectors = _vectors(whole, folder)
-    wanted = embed_locally(model, TEXTS, max_tokens=max_tokens)
+    wanted = embed_locally(model, TEXTS, max_tokens=max_tokens, pooling=pooling)
     found = np.concatenate([vectors, _vectors(alone, folder)])
     worst = float(cosines(found, np.concatenate([wanted, wanted[:1]])).min())
     # So written, a vector of NaN is wrong as well, which is not less than anything.

@@ -148,6 +148,18 @@ def test_several_endpoints(world: World) -> None:
     assert any(path.endswith("/predict/v1/embeddings") for _, path in world.cloud.seen)
 
 
+@pytest.mark.parametrize("stated", [True, False])
+def test_another_pooling_is_deployed_and_compared(world: World, stated: bool) -> None:
+    """Another one than the folder's, and one where the folder says none."""
+    if not stated:
+        (Path(world.model) / "1_Pooling" / "config.json").unlink()
+
+    done = run(*options(world, "onnx"), "--pooling", "cls", "--yes", *who(world))
+
+    assert 0 == done.exit_code, done.output
+    assert "worst cosine with the local runtime 1.000000" in done.stdout
+
+
 @pytest.mark.parametrize("engine", ["onnx", "tei", "ovms", "aqua", "infinity"])
 def test_a_name_is_never_a_path(world: World, tmp_path: Path, engine: str) -> None:
     """What was under `--name` plus the folder that is prepared was removed, even by --dry-run."""
