@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from embedway_deploy.error import DeployError, WrongVectors
-from embedway_deploy.kind.check import TEXTS, cosines
+from embedway_deploy.kind.check import cosines
+from embedway_deploy.kind.text import texts
 from embedway_deploy.reference import embed_locally
 from embedway_deploy.step import Pooling
 
@@ -56,9 +57,10 @@ def verify_onnx(
     Raises `WrongVectors` when they differ, `DeployError` when score.py cannot be run, or answers
     what must be refused.
     """
+    asked = texts(max_tokens)
     bodies: list[dict[str, object]] = [
-        {"input": list(TEXTS), "model": model},
-        {"input": TEXTS[0]},
+        {"input": list(asked), "model": model},
+        {"input": asked[0]},
         {"input": [101, 2023, 102]},
         {"input": []},
     ]
@@ -66,7 +68,7 @@ def verify_onnx(
     if any("error" not in answer for answer in (ids, empty)):
         raise DeployError(f"{folder}/score.py answers token ids, or no text, with vectors")
     vectors = _vectors(whole, folder)
-    wanted = embed_locally(model, TEXTS, max_tokens=max_tokens, pooling=pooling)
+    wanted = embed_locally(model, asked, max_tokens=max_tokens, pooling=pooling)
     found = np.concatenate([vectors, _vectors(alone, folder)])
     worst = float(cosines(found, np.concatenate([wanted, wanted[:1]])).min())
     # So written, a vector of NaN is wrong as well, which is not less than anything.
@@ -75,7 +77,7 @@ def verify_onnx(
             f"{folder}/score.py gives other vectors than the local runtime: the worst cosine is "
             f"{worst:.5f}, and {agreement} is needed; look at pooling and tokenizer of the export"
         )
-    return Verified(len(TEXTS), worst)
+    return Verified(len(asked), worst)
 
 
 def _predicted(

@@ -38,6 +38,7 @@ class TEI:
     port: int = 8080
     max_client_batch_size: int = 32
     max_batch_tokens: int = 16384
+    """At least as many as the model's longest text has."""
     invoke: Literal["predict", "suffix"] = "predict"
     """`suffix`: OpenAI's paths behind /predict, several inference endpoints at once."""
 
@@ -86,7 +87,8 @@ def command(tei: TEI, checkpoint: Checkpoint, *, served: str, path: str) -> tupl
         *("--port", str(tei.port)),
         *("--pooling", _POOLINGS[checkpoint.pooling]),
         *("--max-client-batch-size", str(tei.max_client_batch_size)),
-        *("--max-batch-tokens", str(tei.max_batch_tokens)),
+        # TEI reads no more of a text than fits into a batch, and says so in its log alone.
+        *("--max-batch-tokens", str(max(tei.max_batch_tokens, checkpoint.max_tokens))),
     ]
     version = version_of(tei.image)
     # Up to 1.8 a flag, and off; since 1.9 on. AUTO_TRUNCATE says it to every version besides.
