@@ -46,7 +46,7 @@ class OCICloud:
     printed: list[str] = field(default_factory=list)
     fate: list[tuple[str, str]] = field(default_factory=list)
     refusals: list[tuple[int, str, str]] = field(default_factory=list)
-    called: Callable[[], object] = lambda: None  # noqa: E731 - each call of a deployment
+    called: Callable[[], object] = lambda: None
     stuck: str = ""
     """Why updates fail."""
     spoiled: str = ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from embedway_deploy.error import WrongVectors
 from embedway_deploy.kind.publication import withdraw
-from embedway_deploy.kind.text import COMPARED, pair, texts
+from embedway_deploy.kind.text import ORDINARY, pair, texts
 from embedway_deploy.reference import embed_locally
 from embedway_deploy.run import Run
 from embedway_deploy.state import State
@@ -78,12 +78,12 @@ def _answered(step: Check, run: Run, found: State, asked: Sequence[str]) -> Embe
 
 def _reaching(step: Check, run: Run, found: State) -> str:
     """
-    Words on a length that is not compared on this machine: texts that differ near the model's
-    longest must have different vectors. One that takes too long to answer is not wrong.
+    Words on long texts, of which cosines tell little: two that differ near the model's longest
+    must have different vectors. One that takes too long to answer is not wrong.
     """
     from embedway_upstream import EmbeddingError
 
-    if step.max_tokens is None or step.max_tokens <= COMPARED:
+    if step.max_tokens is None or step.max_tokens <= ORDINARY:
         return ""
     # A vocabulary without these letters takes both for one unknown word.
     known = embed_locally(step.model, pair(16), max_tokens=None, pooling=step.pooling)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["COMPARED", "pair", "texts"]
+__all__ = ["ORDINARY", "pair", "texts"]
 
-COMPARED = 2048
-"""Tokens: longer ones are not embedded on this machine, where attention would take gigabytes."""
+ORDINARY = 512
+"""Tokens that most models read; where one reads more, a `pair` is worth its time."""
+# Tokens: longer ones are not embedded on this machine, where attention would take gigabytes.
+_COMPARED = 2048
 
 _SHORT = (
     "The car sped down the highway at an incredible speed.",
@@ -26,7 +28,7 @@ def texts(max_tokens: int | None) -> tuple[str, ...]:
     """
     if max_tokens is None:
         return _SHORT
-    return (*_SHORT, _long(max(_LEAST, min(max_tokens, COMPARED) * 5 // 4)))
+    return (*_SHORT, _long(max(_LEAST, min(max_tokens, _COMPARED) * 5 // 4)))
 
 
 def _long(count: int) -> str:

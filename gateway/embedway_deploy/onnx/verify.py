@@ -52,7 +52,8 @@ def verify_onnx(
     python: str = sys.executable,
 ) -> Verified:
     """
-    `pooling` is that of the model, where its folder does not say it. `python` may be the one of an environment that holds what the conda environment does.
+    `pooling` is instead of what the model's folder says. `python` may be the one of an environment
+    that holds what the conda environment does.
 
     Raises `WrongVectors` when they differ, `DeployError` when score.py cannot be run, or answers
     what must be refused.

@@ -139,7 +139,7 @@ def _steps(
             upload="upload",
             tags={"task": "text_embedding"},
         ),
-        _deployment(order, ovms, title, checkpoint=checkpoint, path=f"{_DEPLOYED}{prefix}"),
+        _deployment(order, ovms, title, path=f"{_DEPLOYED}{prefix}"),
         Check(
             engine="ovms",
             model=order.model,
@@ -156,9 +156,7 @@ def _steps(
     ]
 
 
-def _deployment(
-    order: Order, ovms: OVMS, title: str, *, checkpoint: Checkpoint, path: str
-) -> Deployment:
+def _deployment(order: Order, ovms: OVMS, title: str, *, path: str) -> Deployment:
     environment = {"MODEL_DEPLOY_HEALTH_ENDPOINT": "/v2/health/ready"}
     several = ovms.invoke == "suffix"
     if not several:
