@@ -11,6 +11,7 @@ from embedway_deploy.error import Refused
 from embedway_deploy.order import NamedModel
 
 if TYPE_CHECKING:
+    from embedway_gateway.precision import Precision
     from embedway_local import Pooling
     from embedway_local.checkpoint import Checkpoint
 
@@ -53,9 +54,18 @@ def matryoshka_of(order: NamedModel) -> tuple[int, ...]:
     return () if listed is None else listed.matryoshka
 
 
-def tag_of(order: NamedModel, *, engine: str, dimensions: int, extra: str = "") -> dict[str, str]:
+def tag_of(
+    order: NamedModel,
+    *,
+    engine: str,
+    dimensions: int,
+    extra: str = "",
+    precision: Precision = "fp32",
+) -> dict[str, str]:
     """The freeform tag that the gateway's discovery reads. Raises `Refused` for an odd name."""
     value = f"{order.called}, engine={engine}, dimensions={dimensions}{extra}"
+    if precision != "fp32":
+        value += f", precision={precision}"
     if "," in order.called or "=" in order.called or len(value) > _LONGEST_TAG:
         raise Refused(
             [f"the name {order.called!r} does not fit into a tag; give another with --served-name"]

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from embedway_deploy.file import Files
 from embedway_gateway.config.strict import Strict
+from embedway_gateway.precision import Precision
 
 __all__ = [
     "NAME",
@@ -196,6 +197,8 @@ class Check(Strict):
     invoke: Literal["predict", "route", "suffix"] = "predict"
     served: str | None = None
     """The name that the engine expects, where it is another."""
+    precision: Precision = "fp32"
+    """The number format that the deployment computes in."""
     agreement: float = Field(default=0.999, gt=0, le=1)
     """The least cosine between the two vectors of a text."""
 

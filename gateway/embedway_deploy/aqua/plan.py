@@ -19,9 +19,11 @@ from embedway_deploy.model import HIDDEN, deploy_home, read_model, tag_of
 from embedway_deploy.order import Bucket, Order, plan_name
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
+from embedway_deploy.precision import DTYPES, Dtype, about, has_gpu, tei_dtype, vllm_dtype
 from embedway_deploy.step import Check, Container, Deployment, Model, Publication, Shape, Upload
 from embedway_deploy.tei.plan import TEI
 from embedway_deploy.tei.plan import command as tei_command
+from embedway_gateway.precision import AGREEMENT, Precision
 
 if TYPE_CHECKING:
     from embedway_local.checkpoint import Checkpoint
@@ -48,6 +50,8 @@ class Aqua:
     image: str
     shapes: tuple[Shape, ...] = ()
     port: int = 8080
+    dtype: Dtype | None = None
+    """None: as the server chooses; stated in its command all the same."""
 
     @property
     def container(self) -> Literal["vllm", "tei"]:
@@ -94,6 +98,7 @@ def plan_aqua(order: Order, *, aqua: Aqua) -> Plan:
                 "AI Quick Actions lists both, the model and the deployment; its buckets for "
                 "telemetry are left out of the environment"
             ),
+            *about(_precision(order, aqua, checkpoint)),
         ),
     )
 
@@ -108,7 +113,7 @@ def _problems(order: Order, aqua: Aqua) -> Sequence[str]:
         )
     if vllm and not version_of(aqua.image):
         found.append(f"{aqua.image} names no version, on which vLLM's options depend; give a tag")
-    if vllm and ".GPU." not in order.shape.name and not order.shape.name.startswith("BM.GPU"):
+    if vllm and not has_gpu(order.shape):
         found.append(
             f"{order.shape.name} has no GPU, which Oracle's vLLM needs; --shape VM.GPU.A10.1"
         )
@@ -133,8 +138,14 @@ def _parameters(order: Order, aqua: Aqua, checkpoint: Checkpoint) -> str:
     runs = "--runner pooling" if version_of(aqua.image) >= _RUNNER else "--task embed"
     return (
         f"--served-model-name {order.called} --seed 42 {runs} "
-        f"--max-model-len {checkpoint.max_tokens}"
+        f"--max-model-len {checkpoint.max_tokens} --dtype {vllm_dtype(aqua.dtype, checkpoint)}"
     )
+
+
+def _precision(order: Order, aqua: Aqua, checkpoint: Checkpoint) -> Precision:
+    if aqua.container == "tei":
+        return DTYPES[tei_dtype(aqua.dtype, order.shape)]
+    return DTYPES[vllm_dtype(aqua.dtype, checkpoint)]
 
 
 def _prepared(order: Order, aqua: Aqua, checkpoint: Checkpoint, parameters: str) -> Files:
@@ -154,6 +165,7 @@ def _prepared(order: Order, aqua: Aqua, checkpoint: Checkpoint, parameters: str)
 def _steps(
     order: Order, bucket: Bucket, aqua: Aqua, *, checkpoint: Checkpoint, source: Files
 ) -> list[Step]:
+    precision = _precision(order, aqua, checkpoint)
     prefix = f"{bucket.prefix}embedway/{plan_name(order, 'aqua')}/{source.digest[:12]}/"
     upload = Upload(namespace=bucket.namespace, bucket=bucket.name, prefix=prefix, source=source)
     return [
@@ -167,10 +179,16 @@ def _steps(
             # vLLM refuses a text that is too long.
             max_tokens=checkpoint.max_tokens if aqua.container == "tei" else None,
             served=order.called if aqua.container == "vllm" else None,
+            precision=precision,
+            agreement=AGREEMENT[precision],
         ),
         Publication(
             tags=tag_of(
-                order, engine=aqua.container, dimensions=checkpoint.hidden, extra=", invoke=predict"
+                order,
+                engine=aqua.container,
+                dimensions=checkpoint.hidden,
+                extra=", invoke=predict",
+                precision=precision,
             )
         ),
     ]
@@ -237,5 +255,7 @@ def _deployment(order: Order, aqua: Aqua, checkpoint: Checkpoint, *, prefix: str
 
 
 def _tei(order: Order, aqua: Aqua, checkpoint: Checkpoint, *, prefix: str) -> tuple[str, ...]:
-    server = TEI(image=aqua.image, port=aqua.port)
-    return tei_command(server, checkpoint, served=order.called, path=f"{_DEPLOYED}{prefix}")
+    server, shape = TEI(image=aqua.image, port=aqua.port, dtype=aqua.dtype), order.shape
+    return tei_command(
+        server, checkpoint, shape=shape, served=order.called, path=f"{_DEPLOYED}{prefix}"
+    )

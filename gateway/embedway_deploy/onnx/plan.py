@@ -13,9 +13,11 @@ from embedway_deploy.onnx.artifact import Conda, prepare
 from embedway_deploy.order import Bucket, Order, plan_name
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
+from embedway_deploy.precision import about, by_agreement
 from embedway_deploy.step import Check, Deployment, Model, Proof, Publication, Upload
 
 if TYPE_CHECKING:
+    from embedway_gateway.precision import Precision
     from embedway_local import Pooling
     from embedway_local.checkpoint import Checkpoint
 
@@ -57,7 +59,8 @@ def plan_onnx(
         raise Refused(
             [f"the artifact has {source.bytes:,} bytes; above 2 GB it needs --bucket oci://…"]
         )
-    steps = _steps(order, name, checkpoint, source, large=large)
+    precision = by_agreement(agreement)
+    steps = _steps(order, name, checkpoint, source, large=large, precision=precision)
     stated: dict[str, object] = {"pooling": pooling}
     if agreement is not None:
         stated["agreement"] = agreement
@@ -79,12 +82,19 @@ def plan_onnx(
         costs=costs(order.shape, stored=source.bytes, logged=order.log is not None),
         notes=(
             "the graph is of ONNX opset 20, IR 10: the environment needs onnxruntime 1.18 or newer",
+            *about(precision),
         ),
     )
 
 
 def _steps(
-    order: Order, name: str, checkpoint: Checkpoint, source: Files, *, large: bool
+    order: Order,
+    name: str,
+    checkpoint: Checkpoint,
+    source: Files,
+    *,
+    large: bool,
+    precision: Precision,
 ) -> list[Step]:
     title, size, most = f"{order.called} (ONNX)", checkpoint.hidden, checkpoint.max_tokens
     steps: list[Step] = [Proof(source=source, model=order.model, max_tokens=most)]
@@ -106,8 +116,10 @@ def _steps(
             log=order.log,
             tags=dict(HIDDEN),
         ),
-        Check(engine="onnx", model=order.model, dimensions=size, max_tokens=most),
-        Publication(tags=tag_of(order, engine="onnx", dimensions=size)),
+        Check(
+            engine="onnx", model=order.model, dimensions=size, max_tokens=most, precision=precision
+        ),
+        Publication(tags=tag_of(order, engine="onnx", dimensions=size, precision=precision)),
     ]
 
 

@@ -19,6 +19,7 @@ from embedway_deploy.ovms.repository import Layout, WeightFormat, prepare
 from embedway_deploy.ovms.version import version_of
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
+from embedway_deploy.precision import about
 from embedway_deploy.step import (
     Check,
     Container,
@@ -29,6 +30,7 @@ from embedway_deploy.step import (
     Publication,
     Upload,
 )
+from embedway_gateway.precision import Precision
 
 if TYPE_CHECKING:
     from embedway_local.checkpoint import Checkpoint
@@ -42,6 +44,10 @@ _GRPC = 9000
 # The least cosine with the local runtime; and of float32 the largest difference of two numbers.
 AGREEMENT: Mapping[WeightFormat, float] = MappingProxyType(
     {"fp32": 0.9999, "fp16": 0.999, "int8": 0.99, "int4": 0.9}
+)
+# int4 has no threshold of its own in the gateway: its loosest.
+_PRECISION: Mapping[WeightFormat, Precision] = MappingProxyType(
+    {"fp32": "fp32", "fp16": "fp16", "int8": "int8", "int4": "int8"}
 )
 _TOLERANCE = 1e-4
 # A server with bfloat16 in its processor, or another version of OpenVINO, is a little further off.
@@ -146,11 +152,16 @@ def _steps(
             dimensions=checkpoint.hidden,
             max_tokens=most if ovms.truncate else None,
             invoke=ovms.invoke,
+            precision=_PRECISION[ovms.weights],
             agreement=min(agreement, _SERVED),
         ),
         Publication(
             tags=tag_of(
-                order, engine="ovms", dimensions=checkpoint.hidden, extra=f", invoke={ovms.invoke}"
+                order,
+                engine="ovms",
+                dimensions=checkpoint.hidden,
+                extra=f", invoke={ovms.invoke}",
+                precision=_PRECISION[ovms.weights],
             )
         ),
     ]
@@ -191,11 +202,7 @@ def _notes(ovms: OVMS, checkpoint: Checkpoint) -> list[str]:
             "converted may not read it"
         )
     ]
-    if ovms.weights in {"int8", "int4"}:
-        notes.append(
-            f"{ovms.weights} vectors are another vector space than the model's: embed documents "
-            "and queries with this deployment alone, and give it a --served-name of its own"
-        )
+    notes += about(_PRECISION[ovms.weights], word=ovms.weights)
     if not ovms.truncate:
         notes.append(f"a text of more than {checkpoint.max_tokens} tokens is answered with 400")
     return notes

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from embedway_deploy import Plan
     from embedway_deploy.plan import Step
     from embedway_deploy.state import Done
+    from embedway_deploy.step import Check
 
 __all__ = ["Shown", "pasted", "show_done", "show_plan", "show_removed", "show_states"]
 
@@ -135,7 +136,7 @@ def pasted(plan: Plan, done: Sequence[Done], login: tuple[str, str, str]) -> str
     check = next(step for step in plan.steps if isinstance(step, Check))
     facts = next(one.state.facts for one in done if one.step == check.deployment)
     if group := facts.get("resource_group"):
-        return _pasted_aicore(plan, facts["url"], group)
+        return _pasted_aicore(plan, check, facts["url"], group)
     who: dict[str, object] = {"type": "oci", "principal": auth}
     if auth in {"api_key", "session"}:
         who |= {"config_file": config_file, "profile": profile}
@@ -149,13 +150,15 @@ def pasted(plan: Plan, done: Sequence[Done], login: tuple[str, str, str]) -> str
     }
     if check.served is not None:
         upstream["model"] = check.served
+    if check.precision != "fp32":
+        upstream["precision"] = check.precision
     model = {"name": plan.model, "dimensions": plan.dimensions, "upstreams": [upstream]}
     content = {"credentials": {"oci": who}, "models": [model]}
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
     return text
 
 
-def _pasted_aicore(plan: Plan, url: str, group: str) -> str:
+def _pasted_aicore(plan: Plan, check: Check, url: str, group: str) -> str:
     import yaml
 
     upstream = {
@@ -166,6 +169,8 @@ def _pasted_aicore(plan: Plan, url: str, group: str) -> str:
         "resource_group": group,
         "credentials": "aicore",
     }
+    if check.precision != "fp32":
+        upstream["precision"] = check.precision
     model = {"name": plan.model, "dimensions": plan.dimensions, "upstreams": [upstream]}
     content = {"credentials": {"aicore": {"type": "aicore"}}, "models": [model]}
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
