@@ -61,16 +61,13 @@ def plan_onnx(
         )
     precision = by_agreement(agreement)
     steps = _steps(order, name, checkpoint, source, large=large, precision=precision)
-    stated: dict[str, object] = {"pooling": pooling}
-    if agreement is not None:
-        stated["agreement"] = agreement
     return Plan(
         name=name,
         engine="onnx",
         model=order.called,
         dimensions=checkpoint.hidden,
         place=order.place,
-        steps=tuple(_compared(step, stated) for step in steps),
+        steps=tuple(_compared(step, pooling, agreement) for step in steps),
         policies=statements(
             order.groups,
             compartment_id=order.place.compartment_id,
@@ -123,9 +120,12 @@ def _steps(
     ]
 
 
-def _compared(step: Step, stated: dict[str, object]) -> Step:
+def _compared(step: Step, pooling: Pooling | None, least: float | None) -> Step:
     """The same with what both comparisons must know, where it is one."""
-    return step.model_copy(update=stated) if isinstance(step, Proof | Check) else step
+    if not isinstance(step, Proof | Check):
+        return step
+    agreement = step.agreement if least is None else least
+    return step.model_copy(update={"pooling": pooling, "agreement": agreement})
 
 
 def _archived(bucket: Bucket, name: str, source: Files) -> Upload:

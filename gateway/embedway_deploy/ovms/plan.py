@@ -76,15 +76,7 @@ def plan_ovms(order: Order, *, ovms: OVMS) -> Plan:
         raise Refused(["a container's model comes from a bucket: give --bucket oci://…"])
     if ovms.port == _GRPC:
         raise Refused([f"port {_GRPC} is the one that the server speaks gRPC on"])
-    if order.served and not _is_folder(order.served):
-        raise Refused(
-            [
-                (
-                    f"{order.served!r} cannot be a folder in the server's repository; give another "
-                    "--served-name, as minilm or BAAI/bge-base"
-                )
-            ]
-        )
+    _require_folder(order.served)
     version = version_of(ovms.image)
     checkpoint = read_model(order)
     name, home = plan_name(order, "ovms"), deploy_home(order)
@@ -118,9 +110,17 @@ def plan_ovms(order: Order, *, ovms: OVMS) -> Plan:
     )
 
 
-def _is_folder(name: str) -> bool:
-    """Whether it stays inside of the folder that it is put into."""
-    return not name.startswith("/") and all(part.strip(".") for part in name.split("/"))
+def _require_folder(name: str | None) -> None:
+    """Raises `Refused` for one that would not stay inside of the folder that it is put into."""
+    if name and not all(part.strip(".") for part in name.split("/")):
+        raise Refused(
+            [
+                (
+                    f"{name!r} cannot be a folder in the server's repository; give another "
+                    "--served-name, as minilm or BAAI/bge-base"
+                )
+            ]
+        )
 
 
 def _steps(
