@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from embedway_deploy.error import Refused
 from embedway_deploy.order import NamedModel
 
 if TYPE_CHECKING:
+    from embedway_gateway.precision import Precision
     from embedway_local import Pooling
     from embedway_local.checkpoint import Checkpoint
 
-__all__ = ["deploy_home", "matryoshka_of", "read_model", "tag_of"]
+__all__ = ["HIDDEN", "deploy_home", "matryoshka_of", "read_model", "tag_of"]
 
 _LONGEST_TAG = 256
+_TAG = "embedway"
+
+HIDDEN: Mapping[str, str] = MappingProxyType({_TAG: "off"})
+"""With this tag the gateway's discovery does not find a deployment."""
 
 
 def read_model(
@@ -47,11 +54,20 @@ def matryoshka_of(order: NamedModel) -> tuple[int, ...]:
     return () if listed is None else listed.matryoshka
 
 
-def tag_of(order: NamedModel, *, engine: str, dimensions: int, extra: str = "") -> dict[str, str]:
+def tag_of(
+    order: NamedModel,
+    *,
+    engine: str,
+    dimensions: int,
+    extra: str = "",
+    precision: Precision = "fp32",
+) -> dict[str, str]:
     """The freeform tag that the gateway's discovery reads. Raises `Refused` for an odd name."""
     value = f"{order.called}, engine={engine}, dimensions={dimensions}{extra}"
+    if precision != "fp32":
+        value += f", precision={precision}"
     if "," in order.called or "=" in order.called or len(value) > _LONGEST_TAG:
         raise Refused(
             [f"the name {order.called!r} does not fit into a tag; give another with --served-name"]
         )
-    return {"embedway": value}
+    return {_TAG: value}

@@ -9,7 +9,7 @@ from pathlib import Path
 from embedway_deploy.error import Refused
 from embedway_deploy.plan import OCIPlace
 from embedway_deploy.policy import Groups
-from embedway_deploy.step import Log, Shape
+from embedway_deploy.step import NAME, Log, Shape
 
 __all__ = ["Bucket", "NamedModel", "Order", "plan_name"]
 
@@ -39,7 +39,7 @@ class NamedModel:
     """
     A model, and what it is called. `name` marks what is made, and is made of the model's where it
     is not given. `served` is what clients of the gateway call the model. `home` is where files are
-    prepared.
+    prepared. Raises `Refused` for a name that is none: it becomes a folder, whose content goes.
     """
 
     model: str
@@ -48,6 +48,16 @@ class NamedModel:
     home: Path | None = None
 
     def __post_init__(self) -> None:
+        """Before anything is downloaded, or a path is made of it."""
+        if self.name is not None and re.fullmatch(NAME, self.name) is None:
+            raise Refused(
+                [
+                    (
+                        f"{self.name!r} is no name of a plan: up to 63 lower-case letters, digits "
+                        "and hyphens, the first no hyphen, as --name minilm-test"
+                    )
+                ]
+            )
         # A plan may be applied from another folder, and its last step reads the model.
         folder = Path(self.model).expanduser()
         if folder.is_dir():

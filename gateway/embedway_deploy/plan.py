@@ -14,7 +14,7 @@ from embedway_deploy.aicore.place import AICorePlace
 from embedway_deploy.aicore.step import Artifact, Configuration, Executable, Serving
 from embedway_deploy.error import Refused
 from embedway_deploy.file import Files
-from embedway_deploy.step import Check, Deployment, Model, Name, Proof, Upload
+from embedway_deploy.step import Check, Deployment, Model, Name, Proof, Publication, Upload
 from embedway_gateway.config.document import read_yaml
 from embedway_gateway.config.strict import Strict
 
@@ -30,7 +30,16 @@ _DIGITS = 32
 
 # Another platform's steps join here, and their kinds in `kind/registry.py`.
 Step: TypeAlias = Annotated[
-    Proof | Upload | Model | Deployment | Executable | Artifact | Configuration | Serving | Check,
+    Proof
+    | Upload
+    | Model
+    | Deployment
+    | Executable
+    | Artifact
+    | Configuration
+    | Serving
+    | Check
+    | Publication,
     Field(discriminator="kind"),
 ]
 _Sourced: TypeAlias = Proof | Upload | Model | Executable | Artifact
@@ -99,6 +108,8 @@ class Plan(Strict):
 
     def tags(self, step: Step) -> dict[str, str]:
         """The freeform tags of the step's resource, those that find it again included."""
+        if isinstance(step, Publication):
+            return dict(step.tags)
         own = step.tags if isinstance(step, Model | Deployment) else {}
         return {**own, PLAN_TAG: self.name, DIGEST_TAG: self.digest(step)}
 
@@ -151,4 +162,6 @@ def _needs(step: Step) -> list[str]:
         return [step.executable, step.artifact]
     if isinstance(step, Serving):
         return [step.configuration]
+    if isinstance(step, Publication):
+        return [step.deployment, step.check]
     return [step.deployment] if isinstance(step, Check) else []

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from embedway_deploy.file import Files
 from embedway_gateway.config.strict import Strict
+from embedway_gateway.precision import Precision
 
 __all__ = [
+    "NAME",
     "Check",
     "Container",
     "Deployment",
@@ -17,6 +19,7 @@ __all__ = [
     "Log",
     "Model",
     "Proof",
+    "Publication",
     "Shape",
     "Upload",
     "environment_bytes",
@@ -27,8 +30,12 @@ _MOST_ENVIRONMENT = 2048
 _LONGEST_NAME = 31
 _RESERVED_PORTS = frozenset({24224, 8446, 8447})
 
+NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
+"""Of a plan and of a step: it becomes a tag, a part of objects' names, and a folder."""
+
+Pooling: TypeAlias = Literal["cls", "mean", "last"]
 Port = Annotated[int, Field(ge=1024, le=65535)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class Upload(Strict):
@@ -61,6 +68,8 @@ class Proof(Strict):
     model: str
     """Folder or name of the model that the local runtime embeds with."""
     max_tokens: int
+    pooling: Pooling | None = None
+    """Instead of what the model's folder says."""
     agreement: float = Field(default=0.9999, gt=0, le=1)
     """The least cosine between the two vectors of a text."""
     tolerance: float | None = Field(default=None, gt=0)
@@ -183,11 +192,25 @@ class Check(Strict):
     """Folder or name of the model that the local runtime embeds with."""
     dimensions: int = Field(ge=1)
     max_tokens: int | None = None
+    pooling: Pooling | None = None
+    """Instead of what the model's folder says."""
     invoke: Literal["predict", "route", "suffix"] = "predict"
     served: str | None = None
     """The name that the engine expects, where it is another."""
+    precision: Precision = "fp32"
+    """The number format that the deployment computes in."""
     agreement: float = Field(default=0.999, gt=0, le=1)
     """The least cosine between the two vectors of a text."""
+
+
+class Publication(Strict):
+    """A deployment that has passed its check gets the tags by which discovery finds it."""
+
+    kind: Literal["publication"] = "publication"
+    name: Name = "publication"
+    deployment: str = "deployment"
+    check: str = "check"
+    tags: dict[str, str]
 
 
 def environment_bytes(environment: dict[str, str]) -> int:

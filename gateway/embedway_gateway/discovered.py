@@ -255,6 +255,7 @@ class Discovered:
                 "path": found.path,
                 "model": found.model,
                 "pooling": None if found.pooling == "none" else found.pooling,
+                "precision": found.precision or "fp32",
                 "resource_group": found.resource_group or "default",
                 "credentials": self._logins[found.source],
             }

@@ -42,11 +42,12 @@ class OCICloud:
     turns: int = 2
     storage: ObjectStorage = field(default_factory=ObjectStorage)
     shapes: tuple[str, ...] = SHAPES
-    images: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """The versions of each repository."""
+    images: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
+    """The versions of each repository; None is an image that has lost its tag."""
     printed: list[str] = field(default_factory=list)
     fate: list[tuple[str, str]] = field(default_factory=list)
     refusals: list[tuple[int, str, str]] = field(default_factory=list)
+    called: Callable[[], object] = lambda: None
     stuck: str = ""
     """Why updates fail."""
     spoiled: str = ""
@@ -66,6 +67,10 @@ class OCICloud:
 
     def __post_init__(self) -> None:
         self.gate = OCIPlatform(None, {KEY_ID: private_key().public_key()})
+
+    def restart(self) -> None:
+        """What runs in the deployments is begun anew with the next call."""
+        self._apps.clear()
 
     @property
     def changes(self) -> list[tuple[str, str]]:
@@ -125,6 +130,7 @@ class OCICloud:
                 self.serve(found, self.artifacts[model][0]), self.gate.keys
             )
         self.seen.append((scope["method"], target))
+        self.called()
         variables = _environment(found).get("environmentVariables") or {}
         mapped = variables.get("MODEL_DEPLOY_PREDICT_ENDPOINT")
         app = self._apps[key]

@@ -40,12 +40,15 @@ CONDA = "oci://packs@tenancy/conda_environments/cpu/onnx/1.0/onnxruntime_p311_gp
 
 @dataclass(kw_only=True)
 class TrueTEI(engine_tei.TEI):
-    """A TEI with a real model."""
+    """A TEI with a real model; texts of more than `slow` words cannot be answered."""
 
     embedder: LocalEmbedder
     max_input_length: int = 100_000
+    slow: int = 100_000
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if max(len(text.split()) for text in texts) > self.slow:
+            raise engine_tei.Refused("Backend", "out of memory")
         return self.embedder.embed(list(texts), input_type=None)
 
 
@@ -84,6 +87,10 @@ class World:
     model: str
     embedder: LocalEmbedder
     isolated: bool = True
+    longest: int = 100_000
+    """Tokens that a TEI reads of a text."""
+    slow: int = 100_000
+    """Words of a text that a TEI can answer."""
     processes: list[ScoreProcess] = field(default_factory=list)
     commands: list[list[str]] = field(default_factory=list)
 
@@ -128,7 +135,13 @@ class World:
         wanted = {"config.json", "tokenizer.json", "model.safetensors", "sentence_bert_config.json"}
         missing = {f"{path}{name}" for name in wanted} - objects
         assert not missing, "TEI would not find its model, or read too much of a text"
-        return TrueTEI(embedder=self.embedder, dimensions=self.embedder.dimensions)
+        batch = int(where["cmd"][where["cmd"].index("--max-batch-tokens") + 1])
+        return TrueTEI(
+            embedder=self.embedder,
+            dimensions=self.embedder.dimensions,
+            max_input_length=min(self.longest, batch),
+            slow=self.slow,
+        )
 
     def _vllm(self, environment: dict[str, str], described: dict[str, Any]) -> Any:
         objects = {one["name"] for model in described["models"] for one in model["objects"]}
@@ -176,7 +189,7 @@ def deploying(
 
     cloud = OCICloud(serve)
     cloud.storage.buckets["models"] = Bucket()
-    cloud.images["text-embeddings-inference"] = ("1.5.0", "1.9.3")
+    cloud.images["text-embeddings-inference"] = ("1.5.0", "1.9.3", None)
     keys = folder / "keys"
     keys.mkdir()
     world = World(cloud, write_api_key(keys), folder, model, embedder, isolated)

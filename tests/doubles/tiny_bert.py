@@ -30,16 +30,25 @@ _CONFIG = {
 
 
 def write_tiny_bert(
-    folder: Path, *, seed: int = 7, pooling: str = "mean", pieces: bool = False
+    folder: Path,
+    *,
+    seed: int = 7,
+    pooling: str = "mean",
+    pieces: bool = False,
+    positions: int = _POSITIONS,
+    more: str = "",
 ) -> Path:
     """
     The folder, filled; another seed is another model of the same shape. `pieces`: with BERT's kind
-    of tokenizer.
+    of tokenizer. `positions`: of the longest text. `more`: words that it
+    knows besides.
     """
     (folder / "1_Pooling").mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(_CONFIG))
+    vocabulary = [*_WORDS, *more.split()]
+    config = {**_CONFIG, "max_position_embeddings": positions, "vocab_size": len(vocabulary)}
+    (folder / "config.json").write_text(json.dumps(config))
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": pooling}))
-    words = {word: i for i, word in enumerate(_WORDS)}
+    words = {word: i for i, word in enumerate(vocabulary)}
     tokenizer = Tokenizer(WordLevel(words, "[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
     if pieces:
@@ -53,8 +62,8 @@ def write_tiny_bert(
     tokenizer.save(str(folder / "tokenizer.json"))
     random = np.random.default_rng(seed)
     shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word_embeddings.weight": (len(_WORDS), _HIDDEN),
-        "embeddings.position_embeddings.weight": (_POSITIONS, _HIDDEN),
+        "embeddings.word_embeddings.weight": (len(vocabulary), _HIDDEN),
+        "embeddings.position_embeddings.weight": (positions, _HIDDEN),
         "embeddings.token_type_embeddings.weight": (2, _HIDDEN),
         "embeddings.LayerNorm.weight": (_HIDDEN,),
         "embeddings.LayerNorm.bias": (_HIDDEN,),
@@ -75,6 +84,6 @@ def write_tiny_bert(
         name: random.normal(scale=0.4, size=shape).astype(np.float32)
         for name, shape in shapes.items()
     }
-    positions = np.arange(_POSITIONS, dtype=np.int64)[None]
-    save_file({**weights, "embeddings.position_ids": positions}, folder / "model.safetensors")
+    numbers = np.arange(positions, dtype=np.int64)[None]
+    save_file({**weights, "embeddings.position_ids": numbers}, folder / "model.safetensors")
     return folder

@@ -15,14 +15,16 @@ from embedway_deploy.cost import costs
 from embedway_deploy.error import Refused
 from embedway_deploy.file import Files, list_files
 from embedway_deploy.infinity.folder import prepare
-from embedway_deploy.model import deploy_home, read_model, tag_of
+from embedway_deploy.model import HIDDEN, deploy_home, read_model, tag_of
 from embedway_deploy.order import Bucket, Order, plan_name
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
+from embedway_deploy.precision import DTYPES, Dtype, about, has_gpu, tei_dtype, vllm_dtype
 from embedway_deploy.prefix import prefix_of
-from embedway_deploy.step import Check, Container, Deployment, Model, Shape, Upload
+from embedway_deploy.step import Check, Container, Deployment, Model, Publication, Shape, Upload
 from embedway_deploy.tei.plan import TEI
 from embedway_deploy.tei.plan import command as tei_command
+from embedway_gateway.precision import AGREEMENT, Precision
 
 if TYPE_CHECKING:
     from embedway_local.checkpoint import Checkpoint
@@ -49,6 +51,8 @@ class Aqua:
     image: str
     shapes: tuple[Shape, ...] = ()
     port: int = 8080
+    dtype: Dtype | None = None
+    """None: as the server chooses; stated in its command all the same."""
 
     @property
     def container(self) -> Literal["vllm", "tei"]:
@@ -96,6 +100,7 @@ def plan_aqua(order: Order, *, aqua: Aqua) -> Plan:
                 "AI Quick Actions lists both, the model and the deployment; its buckets for "
                 "telemetry are left out of the environment"
             ),
+            *about(_precision(order, aqua, checkpoint)),
         ),
     )
 
@@ -110,7 +115,7 @@ def _problems(order: Order, aqua: Aqua) -> Sequence[str]:
         )
     if vllm and not version_of(aqua.image):
         found.append(f"{aqua.image} names no version, on which vLLM's options depend; give a tag")
-    if vllm and ".GPU." not in order.shape.name and not order.shape.name.startswith("BM.GPU"):
+    if vllm and not has_gpu(order.shape):
         found.append(
             f"{order.shape.name} has no GPU, which Oracle's vLLM needs; --shape VM.GPU.A10.1"
         )
@@ -135,8 +140,14 @@ def _parameters(order: Order, aqua: Aqua, checkpoint: Checkpoint) -> str:
     runs = "--runner pooling" if version_of(aqua.image) >= _RUNNER else "--task embed"
     return (
         f"--served-model-name {order.called} --seed 42 {runs} "
-        f"--max-model-len {checkpoint.max_tokens}"
+        f"--max-model-len {checkpoint.max_tokens} --dtype {vllm_dtype(aqua.dtype, checkpoint)}"
     )
+
+
+def _precision(order: Order, aqua: Aqua, checkpoint: Checkpoint) -> Precision:
+    if aqua.container == "tei":
+        return DTYPES[tei_dtype(aqua.dtype, order.shape)]
+    return DTYPES[vllm_dtype(aqua.dtype, checkpoint)]
 
 
 def _prepared(order: Order, aqua: Aqua, checkpoint: Checkpoint, parameters: str) -> Files:
@@ -156,6 +167,7 @@ def _prepared(order: Order, aqua: Aqua, checkpoint: Checkpoint, parameters: str)
 def _steps(
     order: Order, bucket: Bucket, aqua: Aqua, *, checkpoint: Checkpoint, source: Files
 ) -> list[Step]:
+    precision = _precision(order, aqua, checkpoint)
     prefix = prefix_of(bucket.prefix, plan_name(order, "aqua"), order.place, source.digest)
     upload = Upload(namespace=bucket.namespace, bucket=bucket.name, prefix=prefix, source=source)
     return [
@@ -169,6 +181,17 @@ def _steps(
             # vLLM refuses a text that is too long.
             max_tokens=checkpoint.max_tokens if aqua.container == "tei" else None,
             served=order.called if aqua.container == "vllm" else None,
+            precision=precision,
+            agreement=AGREEMENT[precision],
+        ),
+        Publication(
+            tags=tag_of(
+                order,
+                engine=aqua.container,
+                dimensions=checkpoint.hidden,
+                extra=", invoke=predict",
+                precision=precision,
+            )
         ),
     ]
 
@@ -216,9 +239,6 @@ def _deployment(order: Order, aqua: Aqua, checkpoint: Checkpoint, *, prefix: str
         "aqua_custom_base_model": "true",
         "task": "text_embedding",
     }
-    own = tag_of(
-        order, engine=aqua.container, dimensions=checkpoint.hidden, extra=", invoke=predict"
-    )
     command = _tei(order, aqua, checkpoint, prefix=prefix) if aqua.container == "tei" else ()
     return Deployment(
         display_name=f"{order.called} (AQUA)",
@@ -232,10 +252,12 @@ def _deployment(order: Order, aqua: Aqua, checkpoint: Checkpoint, *, prefix: str
         ),
         environment=environment,
         log=order.log,
-        tags={**tags, **own},
+        tags={**tags, **HIDDEN},
     )
 
 
 def _tei(order: Order, aqua: Aqua, checkpoint: Checkpoint, *, prefix: str) -> tuple[str, ...]:
-    server = TEI(image=aqua.image, port=aqua.port)
-    return tei_command(server, checkpoint, served=order.called, path=f"{_DEPLOYED}{prefix}")
+    server, shape = TEI(image=aqua.image, port=aqua.port, dtype=aqua.dtype), order.shape
+    return tei_command(
+        server, checkpoint, shape=shape, served=order.called, path=f"{_DEPLOYED}{prefix}"
+    )

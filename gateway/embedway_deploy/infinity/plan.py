@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ from embedway_deploy.infinity.template import template as template_text
 from embedway_deploy.model import deploy_home, read_model
 from embedway_deploy.order import NamedModel, plan_name
 from embedway_deploy.plan import Plan, Step
+from embedway_deploy.precision import DTYPES, Dtype, about
 from embedway_deploy.step import Check
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Infinity:
     max_replicas: int = 1
     port: int = 9000
     batch_size: int = 32
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    dtype: Dtype = "float32"
 
 
 def plan_infinity(order: NamedModel, place: AICorePlace, *, infinity: Infinity) -> Plan:
@@ -118,6 +119,7 @@ def _notes(
             f"{infinity.object_store}), as by `aws s3 cp --recursive`: AI Core cannot be asked "
             "whether they are there, and takes no file above 100 MB itself"
         ),
+        *about(DTYPES[infinity.dtype]),
     )
 
 
@@ -142,6 +144,7 @@ def _steps(
             model=order.model,
             dimensions=checkpoint.hidden,
             max_tokens=checkpoint.max_tokens,
+            precision=DTYPES[infinity.dtype],
             agreement=0.999 if infinity.dtype == "float32" else 0.99,
         ),
     ]

@@ -42,8 +42,9 @@ def problems(image: str, run: Run) -> Iterator[str]:
     if not found:
         # Another compartment's repository cannot be listed from here: the deployment will tell.
         return
-    tags = {one.version for one in found} | {one.digest for one in found}
-    if not {match["tag"], match["digest"]} & tags:
+    # An image that lost its tag to a later one has no version.
+    there = {one.version for one in found} | {one.digest for one in found}
+    if not {match["tag"], match["digest"]} & there - {None}:
         known = ", ".join(sorted(str(one.version) for one in found if one.version))
         wanted = match["tag"] or match["digest"]
         yield f"{match['repository']} has no image {wanted}; it has {known}"

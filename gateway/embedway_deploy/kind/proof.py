@@ -35,6 +35,7 @@ class ProofKind:
             Path(step.source.folder),
             step.model,
             max_tokens=step.max_tokens,
+            pooling=step.pooling,
             agreement=step.agreement,
             python=run.python or sys.executable,
         )

@@ -13,6 +13,7 @@ from embedway_deploy.kind.deployment import DeploymentKind
 from embedway_deploy.kind.kind import Kind
 from embedway_deploy.kind.model import ModelKind
 from embedway_deploy.kind.proof import ProofKind
+from embedway_deploy.kind.publication import PublicationKind
 from embedway_deploy.kind.upload import UploadKind
 from embedway_deploy.plan import Step
 
@@ -29,6 +30,7 @@ _KINDS: Mapping[str, object] = MappingProxyType(
         "configuration": ConfigurationKind(),
         "serving": ServingKind(),
         "check": CheckKind(),
+        "publication": PublicationKind(),
     }
 )
 

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 from embedway_deploy.cost import costs
 from embedway_deploy.error import Refused
 from embedway_deploy.file import Files
-from embedway_deploy.model import deploy_home, matryoshka_of, read_model, tag_of
+from embedway_deploy.model import HIDDEN, deploy_home, matryoshka_of, read_model, tag_of
 from embedway_deploy.onnx.artifact import Conda, prepare
 from embedway_deploy.order import Bucket, Order, plan_name
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
+from embedway_deploy.precision import about, by_agreement
 from embedway_deploy.prefix import prefix_of
-from embedway_deploy.step import Check, Deployment, Model, Proof, Upload
+from embedway_deploy.step import Check, Deployment, Model, Proof, Publication, Upload
 
 if TYPE_CHECKING:
+    from embedway_gateway.precision import Precision
     from embedway_local import Pooling
     from embedway_local.checkpoint import Checkpoint
 
@@ -58,14 +60,15 @@ def plan_onnx(
         raise Refused(
             [f"the artifact has {source.bytes:,} bytes; above 2 GB it needs --bucket oci://…"]
         )
-    steps = _steps(order, name, checkpoint, source, large=large)
+    precision = by_agreement(agreement)
+    steps = _steps(order, name, checkpoint, source, large=large, precision=precision)
     return Plan(
         name=name,
         engine="onnx",
         model=order.called,
         dimensions=checkpoint.hidden,
         place=order.place,
-        steps=tuple(_agreed(step, agreement) for step in steps),
+        steps=tuple(_compared(step, pooling, agreement) for step in steps),
         policies=statements(
             order.groups,
             compartment_id=order.place.compartment_id,
@@ -79,12 +82,19 @@ def plan_onnx(
         costs=costs(order.shape, stored=source.bytes, logged=order.log is not None),
         notes=(
             "the graph is of ONNX opset 20, IR 10: the environment needs onnxruntime 1.18 or newer",
+            *about(precision),
         ),
     )
 
 
 def _steps(
-    order: Order, name: str, checkpoint: Checkpoint, source: Files, *, large: bool
+    order: Order,
+    name: str,
+    checkpoint: Checkpoint,
+    source: Files,
+    *,
+    large: bool,
+    precision: Precision,
 ) -> list[Step]:
     title, size, most = f"{order.called} (ONNX)", checkpoint.hidden, checkpoint.max_tokens
     steps: list[Step] = [Proof(source=source, model=order.model, max_tokens=most)]
@@ -104,16 +114,21 @@ def _steps(
             description=f"{order.called} in a conda environment, by Embedway",
             shape=order.shape,
             log=order.log,
-            tags=tag_of(order, engine="onnx", dimensions=size),
+            tags=dict(HIDDEN),
         ),
-        Check(engine="onnx", model=order.model, dimensions=size, max_tokens=most),
+        Check(
+            engine="onnx", model=order.model, dimensions=size, max_tokens=most, precision=precision
+        ),
+        Publication(tags=tag_of(order, engine="onnx", dimensions=size, precision=precision)),
     ]
 
 
-def _agreed(step: Step, least: float | None) -> Step:
-    if least is None or not isinstance(step, Proof | Check):
+def _compared(step: Step, pooling: Pooling | None, least: float | None) -> Step:
+    """The same with what both comparisons must know, where it is one."""
+    if not isinstance(step, Proof | Check):
         return step
-    return step.model_copy(update={"agreement": least})
+    agreement = step.agreement if least is None else least
+    return step.model_copy(update={"pooling": pooling, "agreement": agreement})
 
 
 def _archived(order: Order, bucket: Bucket, name: str, source: Files) -> Upload:

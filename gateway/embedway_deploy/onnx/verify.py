@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from embedway_deploy.error import DeployError, WrongVectors
-from embedway_deploy.kind.check import TEXTS, cosines
+from embedway_deploy.kind.check import cosines
+from embedway_deploy.kind.text import texts
 from embedway_deploy.reference import embed_locally
+from embedway_deploy.step import Pooling
 
 __all__ = ["Verified", "verify_onnx"]
 
@@ -45,18 +47,21 @@ def verify_onnx(
     model: str,
     *,
     max_tokens: int,
+    pooling: Pooling | None = None,
     agreement: float = 0.9999,
     python: str = sys.executable,
 ) -> Verified:
     """
-    `python` may be the one of an environment that holds what the conda environment does.
+    `pooling` is instead of what the model's folder says. `python` may be the one of an environment
+    that holds what the conda environment does.
 
     Raises `WrongVectors` when they differ, `DeployError` when score.py cannot be run, or answers
     what must be refused.
     """
+    asked = texts(max_tokens)
     bodies: list[dict[str, object]] = [
-        {"input": list(TEXTS), "model": model},
-        {"input": TEXTS[0]},
+        {"input": list(asked), "model": model},
+        {"input": asked[0]},
         {"input": [101, 2023, 102]},
         {"input": []},
     ]
@@ -64,15 +69,16 @@ def verify_onnx(
     if any("error" not in answer for answer in (ids, empty)):
         raise DeployError(f"{folder}/score.py answers token ids, or no text, with vectors")
     vectors = _vectors(whole, folder)
-    wanted = embed_locally(model, TEXTS, max_tokens=max_tokens)
+    wanted = embed_locally(model, asked, max_tokens=max_tokens, pooling=pooling)
     found = np.concatenate([vectors, _vectors(alone, folder)])
     worst = float(cosines(found, np.concatenate([wanted, wanted[:1]])).min())
-    if worst < agreement:
+    # So written, a vector of NaN is wrong as well, which is not less than anything.
+    if not worst >= agreement:
         raise WrongVectors(
             f"{folder}/score.py gives other vectors than the local runtime: the worst cosine is "
             f"{worst:.5f}, and {agreement} is needed; look at pooling and tokenizer of the export"
         )
-    return Verified(len(TEXTS), worst)
+    return Verified(len(asked), worst)
 
 
 def _predicted(

@@ -13,14 +13,25 @@ from pydantic import ValidationError
 from embedway_deploy.cost import costs
 from embedway_deploy.error import Refused
 from embedway_deploy.file import Files
-from embedway_deploy.model import deploy_home, read_model, tag_of
+from embedway_deploy.model import HIDDEN, deploy_home, read_model, tag_of
 from embedway_deploy.order import Bucket, Order, plan_name
 from embedway_deploy.ovms.repository import Layout, WeightFormat, prepare
 from embedway_deploy.ovms.version import version_of
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
+from embedway_deploy.precision import about
 from embedway_deploy.prefix import prefix_of
-from embedway_deploy.step import Check, Container, Deployment, Endpoint, Model, Proof, Upload
+from embedway_deploy.step import (
+    Check,
+    Container,
+    Deployment,
+    Endpoint,
+    Model,
+    Proof,
+    Publication,
+    Upload,
+)
+from embedway_gateway.precision import Precision
 
 if TYPE_CHECKING:
     from embedway_local.checkpoint import Checkpoint
@@ -34,6 +45,10 @@ _GRPC = 9000
 # The least cosine with the local runtime; and of float32 the largest difference of two numbers.
 AGREEMENT: Mapping[WeightFormat, float] = MappingProxyType(
     {"fp32": 0.9999, "fp16": 0.999, "int8": 0.99, "int4": 0.9}
+)
+# int4 has no threshold of its own in the gateway: its loosest.
+_PRECISION: Mapping[WeightFormat, Precision] = MappingProxyType(
+    {"fp32": "fp32", "fp16": "fp16", "int8": "int8", "int4": "int8"}
 )
 _TOLERANCE = 1e-4
 # A server with bfloat16 in its processor, or another version of OpenVINO, is a little further off.
@@ -62,6 +77,7 @@ def plan_ovms(order: Order, *, ovms: OVMS) -> Plan:
         raise Refused(["a container's model comes from a bucket: give --bucket oci://…"])
     if ovms.port == _GRPC:
         raise Refused([f"port {_GRPC} is the one that the server speaks gRPC on"])
+    _require_folder(order.served)
     version = version_of(ovms.image)
     checkpoint = read_model(order)
     name, home = plan_name(order, "ovms"), deploy_home(order)
@@ -96,6 +112,19 @@ def plan_ovms(order: Order, *, ovms: OVMS) -> Plan:
     )
 
 
+def _require_folder(name: str | None) -> None:
+    """Raises `Refused` for one that would not stay inside of the folder that it is put into."""
+    if name and not all(part.strip(".") for part in name.split("/")):
+        raise Refused(
+            [
+                (
+                    f"{name!r} cannot be a folder in the server's repository; give another "
+                    "--served-name, as minilm or BAAI/bge-base"
+                )
+            ]
+        )
+
+
 def _steps(
     order: Order, bucket: Bucket, ovms: OVMS, checkpoint: Checkpoint, source: Files
 ) -> list[Step]:
@@ -118,21 +147,29 @@ def _steps(
             upload="upload",
             tags={"task": "text_embedding"},
         ),
-        _deployment(order, ovms, title, checkpoint=checkpoint, path=f"{_DEPLOYED}{prefix}"),
+        _deployment(order, ovms, title, path=f"{_DEPLOYED}{prefix}"),
         Check(
             engine="ovms",
             model=order.model,
             dimensions=checkpoint.hidden,
             max_tokens=most if ovms.truncate else None,
             invoke=ovms.invoke,
+            precision=_PRECISION[ovms.weights],
             agreement=min(agreement, _SERVED),
+        ),
+        Publication(
+            tags=tag_of(
+                order,
+                engine="ovms",
+                dimensions=checkpoint.hidden,
+                extra=f", invoke={ovms.invoke}",
+                precision=_PRECISION[ovms.weights],
+            )
         ),
     ]
 
 
-def _deployment(
-    order: Order, ovms: OVMS, title: str, *, checkpoint: Checkpoint, path: str
-) -> Deployment:
+def _deployment(order: Order, ovms: OVMS, title: str, *, path: str) -> Deployment:
     environment = {"MODEL_DEPLOY_HEALTH_ENDPOINT": "/v2/health/ready"}
     several = ovms.invoke == "suffix"
     if not several:
@@ -155,9 +192,7 @@ def _deployment(
         ),
         environment=environment,
         log=order.log,
-        tags=tag_of(
-            order, engine="ovms", dimensions=checkpoint.hidden, extra=f", invoke={ovms.invoke}"
-        ),
+        tags=dict(HIDDEN),
     )
 
 
@@ -169,11 +204,7 @@ def _notes(ovms: OVMS, checkpoint: Checkpoint) -> list[str]:
             "converted may not read it"
         )
     ]
-    if ovms.weights in {"int8", "int4"}:
-        notes.append(
-            f"{ovms.weights} vectors are another vector space than the model's: embed documents "
-            "and queries with this deployment alone, and give it a --served-name of its own"
-        )
+    notes += about(_PRECISION[ovms.weights], word=ovms.weights)
     if not ovms.truncate:
         notes.append(f"a text of more than {checkpoint.max_tokens} tokens is answered with 400")
     return notes

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from embedway_deploy.error import DeployError, WrongVectors
-from embedway_deploy.kind.check import TEXTS, cosines
+from embedway_deploy.kind.check import cosines
+from embedway_deploy.kind.text import texts
 from embedway_deploy.ovms.interpreter import answered
 from embedway_deploy.reference import embed_locally
 
@@ -44,8 +45,7 @@ def verify_ovms(
     """
     graph, pooling = _read(folder)
     # Without a limit in the tokenizer a long text is refused by the server, which is not run here.
-    long = _is_cut(graph)
-    texts = TEXTS if long else TEXTS[:-1]
+    asked = texts(max_tokens if _is_cut(graph) else None)
     flat = graph / "openvino_model.xml"
     old = graph / "embeddings" / "1" / "model.xml"
     order = {
@@ -54,20 +54,21 @@ def verify_ovms(
             graph / "openvino_tokenizer.xml" if flat.is_file() else graph / "tokenizer/1/model.xml"
         ),
         "pooling": pooling,
-        "texts": list(texts),
+        "texts": list(asked),
     }
     answer = answered("embed", order, python)
     found = np.array(answer["vectors"], np.float32)
-    wanted = embed_locally(model, texts, max_tokens=max_tokens)
+    wanted = embed_locally(model, asked, max_tokens=max_tokens)
     worst = float(cosines(found, wanted).min())
     difference = float(np.abs(found - wanted).max())
-    if worst < agreement or (tolerance is not None and difference > tolerance):
+    # So written, a vector of NaN is wrong as well: nothing is less than it, and nothing is more.
+    if not worst >= agreement or (tolerance is not None and not difference <= tolerance):
         raise WrongVectors(
             f"{folder} gives other vectors than the local runtime: the worst cosine is {worst:.5f} "
             f"({agreement} is needed), the largest difference {difference:.1e}"
             + ("" if tolerance is None else f" ({tolerance:.0e} is allowed)")
         )
-    return Compared(len(texts), worst, difference)
+    return Compared(len(asked), worst, difference)
 
 
 def _read(folder: Path) -> tuple[Path, str]:

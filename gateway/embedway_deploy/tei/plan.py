@@ -10,13 +10,15 @@ from pydantic import ValidationError
 
 from embedway_deploy.cost import costs
 from embedway_deploy.error import Refused
-from embedway_deploy.model import deploy_home, read_model, tag_of
+from embedway_deploy.model import HIDDEN, deploy_home, read_model, tag_of
 from embedway_deploy.order import Bucket, Order, plan_name
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.policy import statements
+from embedway_deploy.precision import DTYPES, Dtype, about, tei_dtype
 from embedway_deploy.prefix import prefix_of
-from embedway_deploy.step import Check, Container, Deployment, Model, Upload
+from embedway_deploy.step import Check, Container, Deployment, Model, Publication, Shape, Upload
 from embedway_deploy.tei.folder import prepare
+from embedway_gateway.precision import AGREEMENT
 
 if TYPE_CHECKING:
     from embedway_local.checkpoint import Checkpoint
@@ -39,6 +41,9 @@ class TEI:
     port: int = 8080
     max_client_batch_size: int = 32
     max_batch_tokens: int = 16384
+    """At least as many as the model's longest text has."""
+    dtype: Dtype | None = None
+    """None: as TEI chooses, float16 on a GPU; stated in the command all the same."""
     invoke: Literal["predict", "suffix"] = "predict"
     """`suffix`: OpenAI's paths behind /predict, several inference endpoints at once."""
 
@@ -53,6 +58,7 @@ def plan_tei(order: Order, *, tei: TEI) -> Plan:
         raise Refused(["a container's model comes from a bucket: give --bucket oci://…"])
     if tei.port == _METRICS:
         raise Refused([f"port {_METRICS} is the one that TEI writes its metrics on"])
+    precision = DTYPES[tei_dtype(tei.dtype, order.shape)]
     checkpoint = read_model(order)
     try:
         steps = tuple(_steps(order, order.bucket, tei, checkpoint))
@@ -76,19 +82,23 @@ def plan_tei(order: Order, *, tei: TEI) -> Plan:
             networked=order.shape.subnet_id is not None,
         ),
         costs=costs(order.shape, stored=stored, logged=order.log is not None),
-        notes=tuple(_notes(checkpoint, tei)),
+        notes=(*_notes(checkpoint, tei), *about(precision)),
     )
 
 
-def command(tei: TEI, checkpoint: Checkpoint, *, served: str, path: str) -> tuple[str, ...]:
+def command(
+    tei: TEI, checkpoint: Checkpoint, *, shape: Shape, served: str, path: str
+) -> tuple[str, ...]:
     """What the container is started with; everything that decides a vector is stated."""
     words = [
         *("--model-id", path),
         *("--hostname", "0.0.0.0"),  # noqa: S104 - the platform calls it from outside the container
         *("--port", str(tei.port)),
         *("--pooling", _POOLINGS[checkpoint.pooling]),
+        *("--dtype", tei_dtype(tei.dtype, shape)),
         *("--max-client-batch-size", str(tei.max_client_batch_size)),
-        *("--max-batch-tokens", str(tei.max_batch_tokens)),
+        # TEI reads no more of a text than fits into a batch, and says so in its log alone.
+        *("--max-batch-tokens", str(max(tei.max_batch_tokens, checkpoint.max_tokens))),
     ]
     version = version_of(tei.image)
     # Up to 1.8 a flag, and off; since 1.9 on. AUTO_TRUNCATE says it to every version besides.
@@ -106,7 +116,7 @@ def version_of(image: str) -> tuple[int, ...]:
 
 
 def _steps(order: Order, bucket: Bucket, tei: TEI, checkpoint: Checkpoint) -> list[Step]:
-    name = plan_name(order, "tei")
+    name, precision = plan_name(order, "tei"), DTYPES[tei_dtype(tei.dtype, order.shape)]
     source = prepare(checkpoint, deploy_home(order) / name / "model")
     prefix = prefix_of(bucket.prefix, name, order.place, source.digest)
     return [
@@ -124,6 +134,17 @@ def _steps(order: Order, bucket: Bucket, tei: TEI, checkpoint: Checkpoint) -> li
             dimensions=checkpoint.hidden,
             max_tokens=checkpoint.max_tokens,
             invoke=tei.invoke,
+            precision=precision,
+            agreement=AGREEMENT[precision],
+        ),
+        Publication(
+            tags=tag_of(
+                order,
+                engine="tei",
+                dimensions=checkpoint.hidden,
+                extra=f", invoke={tei.invoke}",
+                precision=precision,
+            )
         ),
     ]
 
@@ -138,16 +159,14 @@ def _deployment(order: Order, tei: TEI, checkpoint: Checkpoint, path: str) -> De
         shape=order.shape,
         container=Container(
             image=tei.image,
-            command=command(tei, checkpoint, served=order.called, path=path),
+            command=command(tei, checkpoint, shape=order.shape, served=order.called, path=path),
             server_port=tei.port,
             health_check_port=tei.port,
             specification="openai" if tei.invoke == "suffix" else None,
         ),
         environment=environment,
         log=order.log,
-        tags=tag_of(
-            order, engine="tei", dimensions=checkpoint.hidden, extra=f", invoke={tei.invoke}"
-        ),
+        tags=dict(HIDDEN),
     )
 
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
+from types import MappingProxyType
 from urllib.parse import quote, urlencode
 
 from embedway_gateway.discovery.deployment import is_callable
@@ -14,6 +15,7 @@ from embedway_gateway.discovery.exchange import Exchange
 from embedway_gateway.discovery.field import entries, parse, table, text
 from embedway_gateway.discovery.found import Capability, EngineName, Found
 from embedway_gateway.discovery.recognise import engine_of_image
+from embedway_gateway.precision import Precision
 from embedway_upstream import BadReply, Credentials, EmbeddingError, Transport
 from embedway_upstream.platforms.aicore import aicore_error
 
@@ -21,6 +23,10 @@ __all__ = ["AICoreSource"]
 
 _log = logging.getLogger("embedway.discovery")
 
+# The parameter `dtype` of our own template, in the server's words.
+_PRECISIONS: Mapping[str, Precision] = MappingProxyType(
+    {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+)
 _PAGE = 100
 _MAX_PAGES = 100
 
@@ -122,6 +128,7 @@ class AICoreSource:
             url=url,
             model=model,
             capabilities=self._capabilities,
+            precision=_PRECISIONS.get(values.get("dtype", "")),
             resource_group=self._group,
             deployment=deployment,
             source=self._name,

@@ -114,6 +114,7 @@ def _blank(deployment: Deployment, tag: Tag, hint: Hint, owner: EngineName | Non
         capabilities=capabilities,
         dimensions=tag.dimensions,
         pooling=tag.pooling,
+        precision=tag.precision,
         deployment=deployment.id,
         source="",
         state=deployment.state,

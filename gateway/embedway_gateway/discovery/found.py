@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from embedway_gateway.precision import Precision
+
 __all__ = ["Capability", "EngineName", "Found", "Invoke", "Source"]
 
 Capability = Literal["embed", "rerank", "chat"]
@@ -37,6 +39,8 @@ class Found:
     capabilities: frozenset[Capability]
     dimensions: int | None = None
     pooling: str | None = None
+    precision: Precision | None = None
+    """Where the platform says it."""
     resource_group: str | None = None
     """On AI Core only."""
     deployment: str

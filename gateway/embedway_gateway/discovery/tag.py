@@ -7,7 +7,7 @@ The freeform tag `embedway`, by which a deployment says itself what it is.
     embedway: engine=vllm, invoke=route                    facts without a name
 
 Keys: name, engine, invoke, model (what the engine expects), path, capabilities (joined by `+`),
-dimensions, pooling. A tag's value has at most 256 characters on OCI.
+dimensions, pooling, precision. A tag's value has at most 256 characters on OCI.
 """
 
 from __future__ import annotations
@@ -17,10 +17,21 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from embedway_gateway.discovery.found import Capability, EngineName, Invoke
+from embedway_gateway.precision import Precision
 
 __all__ = ["Tag", "read_tag"]
 
-_KEYS = ("name", "engine", "invoke", "model", "path", "capabilities", "dimensions", "pooling")
+_KEYS = (
+    "name",
+    "engine",
+    "invoke",
+    "model",
+    "path",
+    "capabilities",
+    "dimensions",
+    "pooling",
+    "precision",
+)
 _POOLINGS = Literal["cls", "mean", "none"]
 
 
@@ -37,6 +48,7 @@ class Tag:
     capabilities: frozenset[Capability] = frozenset()
     dimensions: int | None = None
     pooling: str | None = None
+    precision: Precision | None = None
 
 
 def read_tag(tags: Mapping[str, str]) -> Tag | None:
@@ -60,6 +72,7 @@ def read_tag(tags: Mapping[str, str]) -> Tag | None:
         raise ValueError("dimensions must be a whole number")
     wanted = pairs.get("capabilities", "")
     capabilities = {_one_of(word, Capability, "capabilities") for word in wanted.split("+") if word}
+    precision = pairs.get("precision")
     engine, invoke = pairs.get("engine"), pairs.get("invoke")
     return Tag(
         name=pairs.get("name") or None,
@@ -70,6 +83,9 @@ def read_tag(tags: Mapping[str, str]) -> Tag | None:
         capabilities=frozenset(cast("set[Capability]", capabilities)),
         dimensions=int(size) if size else None,
         pooling=_one_of(pairs["pooling"], _POOLINGS, "pooling") if pairs.get("pooling") else None,
+        precision=cast("Precision", _one_of(precision, Precision, "precision"))
+        if precision
+        else None,
     )
 
 

@@ -16,10 +16,12 @@ from embedway_deploy.aqua.plan import Aqua, plan_aqua
 from embedway_deploy.error import Refused
 from embedway_deploy.lifecycle import apply, destroy
 from embedway_deploy.plan import Plan
-from embedway_deploy.step import Deployment, Model, Shape, environment_bytes
+from embedway_deploy.precision import Dtype
+from embedway_deploy.step import Check, Deployment, Model, Shape, environment_bytes
 from embedway_gateway.cli.app import application
 from embedway_gateway.config.schema import Config
 from embedway_gateway.discovery import OCISource, control_plane
+from embedway_gateway.precision import AGREEMENT
 from embedway_gateway.wire import WireTransport
 from embedway_upstream.credentials.accept import credentials_from
 
@@ -46,7 +48,7 @@ def test_from_nothing_to_vectors_once(world: World, image: str) -> None:
     done = apply(world.run(made))
 
     assert {"present"} == {one.state.status for one in done}
-    assert float(done[-1].state.facts["cosine"]) > 0.99999
+    assert float(done[-2].state.facts["cosine"]) > 0.99999
     before = list(world.cloud.changes)
     apply(world.run(plan(world, image)))
     assert before == world.cloud.changes
@@ -68,6 +70,33 @@ def test_tags_and_environment_are_those_of_ai_quick_actions(world: World) -> Non
     assert "--served-model-name tiny" in environment["PARAMS"]
     assert "--runner pooling --max-model-len 20" in environment["PARAMS"]
     assert environment_bytes(environment) < 2048
+
+
+@pytest.mark.parametrize(
+    ("weights", "asked", "dtype", "precision"),
+    [
+        ("float32", None, "float16", "fp16"),
+        ("bfloat16", None, "bfloat16", "bf16"),
+        ("float32", "float32", "float32", "fp32"),
+    ],
+)
+def test_the_number_format_is_stated(
+    world: World, weights: str, asked: Dtype | None, dtype: str, precision: str
+) -> None:
+    """As vLLM's `--dtype auto` would choose, which halves float32."""
+    config = Path(world.model) / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "torch_dtype": weights}))
+
+    made = plan_aqua(world.order(shape=GPU), aqua=Aqua(image=VLLM, dtype=asked))
+
+    _, deployment = parts(made)
+    assert deployment.environment["PARAMS"].endswith(f"--dtype {dtype}")
+    check = made.step("check")
+    assert isinstance(check, Check)
+    assert (precision, AGREEMENT[check.precision]) == (check.precision, check.agreement)
+    published = made.step("publication").tags["embedway"]  # type: ignore[union-attr]
+    assert (precision != "fp32") == published.endswith(f"precision={precision}")
+    assert (precision != "fp32") == any("another vector space" in one for one in made.notes)
 
 
 def test_a_tei_of_ones_own_is_said_in_the_models_metadata(world: World) -> None:
@@ -95,7 +124,7 @@ def test_the_file_of_shapes_is_what_ai_quick_actions_reads(world: World) -> None
     read = json.loads(written.read_text())
 
     # What AI Quick Actions sets itself is left out.
-    parameters = {"VLLM_PARAMS": "--runner pooling --max-model-len 20"}
+    parameters = {"VLLM_PARAMS": "--runner pooling --max-model-len 20 --dtype float16"}
     sizes = {"configs": [{"ocpu": 4.0, "memory_in_gbs": 64.0}], "type": "CPU"}
     assert {
         "configuration": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from doubles.serving import served
 from embedway_deploy.plan import load_plan
 from embedway_gateway.cli.app import application
 from embedway_gateway.config.schema import Config
-from embedway_gateway.discovery import OCISource, control_plane
+from embedway_gateway.discovery import Found, OCISource, control_plane
 from embedway_gateway.web.app import create_app
 from embedway_gateway.wire import WireTransport
 from embedway_upstream.credentials.accept import credentials_from
@@ -72,6 +72,10 @@ async def test_from_nothing_to_a_vector_through_the_gateway(
 
 
 async def discovered(world: World) -> list[tuple[str, str, int | None]]:
+    return [(one.name, one.engine, one.dimensions) for one in await listed(world)]
+
+
+async def listed(world: World) -> Sequence[Found]:
     key = pem(private_key()).decode()
     signer = Signer(TENANCY, USER, FINGERPRINT, None, private_key_content=key)
     credentials, transport = credentials_from(signer), WireTransport()
@@ -83,7 +87,7 @@ async def discovered(world: World) -> list[tuple[str, str, int | None]]:
             credentials=credentials,
             transport=transport,
         )
-        return [(one.name, one.engine, one.dimensions) for one in await source.list()]
+        return await source.list()
     finally:
         await transport.close()
 
@@ -135,6 +139,43 @@ def test_a_plan_is_kept_applied_looked_at_and_removed(world: World, tmp_path: Pa
     assert [] == world.cloud.remains
 
 
+@pytest.mark.parametrize(
+    ("asked", "dtype", "precision"),
+    [((), "float16", "fp16"), (("--dtype", "float32"), "float32", "fp32")],
+)
+async def test_the_number_format_is_stated_everywhere(
+    world: World, asked: tuple[str, ...], dtype: str, precision: str
+) -> None:
+    """On a GPU, as TEI would choose: in the command, the lines to paste, and what is found."""
+    done = run(*options(world, "tei"), *asked, "--yes", *who(world))
+
+    assert 0 == done.exit_code, done.output
+    (words,) = world.commands
+    assert dtype == words[words.index("--dtype") + 1]
+    config = Config.model_validate(yaml.safe_load(done.stdout.partition("by its tag:\n\n")[2]))
+    assert precision == config.models[0].upstreams[0].precision
+    assert [precision] == [one.precision or "fp32" for one in await listed(world)]
+
+
+@pytest.mark.parametrize(
+    ("options_of", "words"),
+    [(("--shape", "VM.Standard.E4.Flex"), "has no GPU, which TEI needs for float16")],
+)
+def test_a_number_format_that_the_server_has_not(
+    world: World, options_of: tuple[str, ...], words: str
+) -> None:
+    done = run(*options(world, "tei"), *options_of, "--dtype", "float16", "--dry-run")
+
+    assert (1, True) == (done.exit_code, words in done.stderr)
+
+
+def test_less_agreement_is_another_precision(world: World) -> None:
+    done = run(*options(world, "onnx"), "--agreement", "0.97", "--dry-run")
+
+    assert "int8 vectors are another vector space than the model's" in done.stdout
+    assert "precision=int8" in done.stdout
+
+
 def test_several_endpoints(world: World) -> None:
     done = run(
         *options(world, "tei"), "--endpoints", "openai", "--yes", *who(world), "--name", "several"
@@ -146,6 +187,39 @@ def test_several_endpoints(world: World) -> None:
     assert "openai" == details["predictApiSpecification"]
     assert "MODEL_DEPLOY_PREDICT_ENDPOINT" not in details["environmentVariables"]
     assert any(path.endswith("/predict/v1/embeddings") for _, path in world.cloud.seen)
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_another_pooling_is_deployed_and_compared(world: World, stated: bool) -> None:
+    """Another one than the folder's, and one where the folder says none."""
+    if not stated:
+        (Path(world.model) / "1_Pooling" / "config.json").unlink()
+
+    done = run(*options(world, "onnx"), "--pooling", "cls", "--yes", *who(world))
+
+    assert 0 == done.exit_code, done.output
+    assert "worst cosine with the local runtime 1.000000" in done.stdout
+
+
+@pytest.mark.parametrize("engine", ["onnx", "tei", "ovms", "aqua", "infinity"])
+def test_a_name_is_never_a_path(world: World, tmp_path: Path, engine: str) -> None:
+    """What was under `--name` plus the folder that is prepared was removed, even by --dry-run."""
+    project = tmp_path / "project"
+    for folder in ("model", "models", "artifact", "aicore"):
+        (project / folder).mkdir(parents=True)
+        (project / folder / "mine.txt").write_text("mine", "utf-8")
+    asked = options(world, engine)
+    if engine == "infinity":
+        asked = [engine, world.model, "--image", "registry.example.com/infinity:0.0.77"]
+        asked += ["--object-store", "store", "--api-url", world.cloud.url]
+    before = {path: path.is_file() for path in tmp_path.rglob("*")}
+
+    for name in (str(project), "../project", "MiniLM"):
+        done = run(*asked, "--name", name, "--dry-run")
+
+        assert (1, True) == (done.exit_code, "as --name minilm-test" in done.stderr), done.output
+        assert isinstance(done.exception, SystemExit)
+    assert before == {path: path.is_file() for path in tmp_path.rglob("*")}
 
 
 def test_nobody_to_ask_is_told_what_to_add(world: World) -> None:

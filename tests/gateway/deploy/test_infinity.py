@@ -329,15 +329,17 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(application(), ["deploy", *arguments])
 
 
+@pytest.mark.parametrize(("dtype", "precision"), [("float32", "fp32"), ("float16", "fp16")])
 def test_the_command_and_what_the_gateway_finds(
-    group: Group, monkeypatch: pytest.MonkeyPatch
+    group: Group, monkeypatch: pytest.MonkeyPatch, dtype: str, precision: str
 ) -> None:
     monkeypatch.setenv("EMBEDWAY_HOME", str(group.folder / "home"))
     options = ["infinity", group.model, "--image", "registry/infinity:1", "--object-store", "store"]
-    options += ["--scenario-id", SCENARIO]
+    options += ["--scenario-id", SCENARIO, "--dtype", dtype]
     looked = run(*options, "--dry-run")
     assert 0 == looked.exit_code, looked.output
     assert "aws s3 cp --recursive" in looked.stdout
+    assert (dtype == "float16") == ("another vector space" in looked.stdout)
     assert [] == group.cloud.seen
     key = {
         "clientid": "client",
@@ -358,12 +360,13 @@ def test_the_command_and_what_the_gateway_finds(
     assert 0 == done.exit_code, done.output
     assert "planted" not in done.output
     config = Config.model_validate(yaml.safe_load(done.stdout.partition("by its name:\n\n")[2]))
+    assert precision == config.models[0].upstreams[0].precision
     with served(create_app(config)) as url:
         body = {"model": "tiny", "input": ["Two short words"]}
         answer = httpx.post(f"{url}/v1/embeddings", json=body).json()
     wanted = group.embedder.embed(["Two short words"], input_type=None)
     np.testing.assert_allclose([answer["data"][0]["embedding"]], wanted, rtol=0, atol=1e-5)
-    assert [("tiny", "infinity")] == asyncio.run(discovered(group))
+    assert [("tiny", "infinity", precision)] == asyncio.run(discovered(group))
     assert 0 == run("status", "infinity-tiny").exit_code
 
 
@@ -407,7 +410,7 @@ def test_nothing_is_sent_to_an_address_that_stands_for_another(
     assert asked == len(group.cloud.seen)
 
 
-async def discovered(group: Group) -> list[tuple[str, str]]:
+async def discovered(group: Group) -> list[tuple[str, str, str | None]]:
     login = Login(
         token_url=f"{group.cloud.url}/oauth/token",
         client_id="client",
@@ -423,6 +426,6 @@ async def discovered(group: Group) -> list[tuple[str, str]]:
             transport=transport,
             config_names=["infinity-tiny-*"],
         )
-        return [(one.name, one.engine) for one in await source.list()]
+        return [(one.name, one.engine, one.precision) for one in await source.list()]
     finally:
         await transport.close()

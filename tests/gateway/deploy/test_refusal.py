@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from doubles.oci_deployed import CONDA, IMAGE, Plans, World, plan_of
+from doubles.tiny_bert import write_tiny_bert
 from embedway_deploy.error import (
     CloudRefused,
     DeployError,
@@ -174,13 +175,54 @@ def test_what_oci_refuses_is_told(
 
 
 def test_vectors_of_another_model_are_noticed(world: World) -> None:
-    from doubles.tiny_bert import write_tiny_bert
-
     plan = plan_of("tei")(world)
     with LocalEmbedder(write_tiny_bert(world.folder / "other", seed=9)) as other:
         world.embedder = other
         with pytest.raises(WrongVectors, match="not the model's: the worst cosine"):
             apply(world.run(plan))
+
+
+def found_by_discovery(world: World) -> list[str]:
+    return [
+        one["freeformTags"]["embedway"]
+        for one in world.cloud.deployments.values()
+        if one["freeformTags"]["embedway"] != "off"
+    ]
+
+
+def test_what_has_not_passed_its_check_is_hidden_from_discovery(world: World) -> None:
+    """A gateway would serve its vectors, and take them for the model's where it is alone."""
+    plan, right = plan_of("tei")(world), world.embedder
+    with LocalEmbedder(write_tiny_bert(world.folder / "other", seed=9)) as other:
+        world.embedder = other
+        with pytest.raises(WrongVectors, match="its tag is embedway: off"):
+            apply(world.run(plan))
+        assert [] == found_by_discovery(world)
+        world.embedder = right
+        world.cloud.restart()
+
+        done = apply(world.run(plan))
+
+        assert ["publication"] == [one.step for one in done if one.changed]
+        assert ["tiny, engine=tei, dimensions=24, invoke=predict"] == found_by_discovery(world)
+        world.embedder = other
+        world.cloud.restart()
+        with pytest.raises(WrongVectors, match="its tag is embedway: off"):
+            apply(world.run(plan))
+    assert [] == found_by_discovery(world), "one that has passed before is hidden, too"
+
+
+def test_an_update_is_hidden_until_it_has_passed_its_check(world: World, plans: Plans) -> None:
+    apply(world.run(plans(world)))
+    assert 1 == len(found_by_discovery(world))
+    shape = Shape(name="VM.Standard.E4.Flex", ocpus=4, memory_gb=64, replicas=2)
+    plan, seen = plans(world, shape=shape), list[list[str]]()
+    world.cloud.called = lambda: seen.append(list(found_by_discovery(world)))
+
+    apply(world.run(plan))
+
+    assert [[]] == seen, "while its check was asked"
+    assert 1 == len(found_by_discovery(world))
 
 
 def test_a_plan_with_mistakes_is_refused_whole(world: World, plans: Plans, tmp_path: Path) -> None:

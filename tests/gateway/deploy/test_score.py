@@ -229,6 +229,21 @@ def test_verify_compares_with_the_local_runtime(tiny: Path, tmp_path: Path) -> N
         verify_onnx(folder, str(tiny), max_tokens=20)
 
 
+def test_verify_notices_vectors_that_are_no_numbers(tiny: Path, tmp_path: Path) -> None:
+    """Of a score.py that somebody has written; ours answers an error instead."""
+    folder = made(tmp_path / "artifact", str(tiny))
+    (folder / "score.py").write_text(
+        "def load_model():\n    return None\n\n"
+        "def predict(data, model):\n"
+        "    texts = [data['input']] if isinstance(data['input'], str) else data['input']\n"
+        "    if not texts or isinstance(texts[0], int):\n        return {'error': {}}\n"
+        "    return {'data': [{'embedding': [float('nan')] * 24}] * len(texts)}\n"
+    )
+
+    with pytest.raises(WrongVectors, match="the worst cosine is nan"):
+        verify_onnx(folder, str(tiny), max_tokens=20)
+
+
 def test_the_agreement_that_is_asked_for(tiny: Path, tmp_path: Path) -> None:
     place = OCIPlace(region="r", compartment_id="c", project_id="p")
     order = Order(model=str(tiny), place=place, shape=Shape(name="VM.GPU.A10.1"), home=tmp_path)

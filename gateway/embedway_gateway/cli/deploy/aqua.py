@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -58,6 +58,13 @@ def aqua(
         ),
     ] = None,
     port: Annotated[int, typer.Option("--port", help="Of the container.")] = 8080,
+    dtype: Annotated[
+        Literal["float32", "float16", "bfloat16"] | None,
+        typer.Option(
+            "--dtype",
+            help="Of the computation; by default as the server chooses: a half, on a GPU.",
+        ),
+    ] = None,
     region: Region,
     compartment_id: Compartment,
     project_id: Project,
@@ -103,6 +110,6 @@ def aqua(
         groups=(group, dynamic_group),
     )
     others = tuple(shape_of(one) for one in offered or ())
-    server = Aqua(image=image, shapes=others, port=port)
+    server = Aqua(image=image, shapes=others, port=port, dtype=dtype)
     plan = prepare_plan(lambda: plan_aqua(order, aqua=server))
     apply_plan(plan, (auth, config_file, profile), dry=dry_run, as_yaml=as_yaml, out=out, yes=yes)

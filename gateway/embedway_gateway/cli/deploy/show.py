@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from embedway_deploy import Plan
     from embedway_deploy.plan import Step
     from embedway_deploy.state import Done
+    from embedway_deploy.step import Check
 
 __all__ = ["Shown", "pasted", "show_done", "show_plan", "show_removed", "show_states"]
+
+_TAGGED = frozenset({"model", "deployment", "publication"})
 
 
 class Shown:
@@ -77,7 +80,7 @@ def show_plan(plan: Plan) -> None:
         title = step.kind if step.kind == step.name else f"{step.kind} {step.name}"
         branch = steps.add(escape(f"{number}. {title}  {plan.digest(step)}"))
         _grow(branch, step, shown)
-        for key, value in plan.tags(step).items() if step.kind in {"model", "deployment"} else ():
+        for key, value in plan.tags(step).items() if step.kind in _TAGGED else ():
             branch.add(escape(f"tag {key}: {value}"))
     for title, lines in (
         ("IAM, which must be there", plan.policies),
@@ -119,7 +122,7 @@ def show_done(plan: Plan, done: Sequence[Done], login: tuple[str, str, str]) -> 
 def show_removed(done: Sequence[Done]) -> None:
     """What was removed."""
     for one in done:
-        if one.kind not in {"proof", "check"}:
+        if one.kind not in {"proof", "check", "publication"}:
             typer.echo(f"{one.step}: {'removed' if one.changed else 'was not there'}")
 
 
@@ -133,7 +136,7 @@ def pasted(plan: Plan, done: Sequence[Done], login: tuple[str, str, str]) -> str
     check = next(step for step in plan.steps if isinstance(step, Check))
     facts = next(one.state.facts for one in done if one.step == check.deployment)
     if group := facts.get("resource_group"):
-        return _pasted_aicore(plan, facts["url"], group)
+        return _pasted_aicore(plan, check, facts["url"], group)
     who: dict[str, object] = {"type": "oci", "principal": auth}
     if auth in {"api_key", "session"}:
         who |= {"config_file": config_file, "profile": profile}
@@ -147,13 +150,15 @@ def pasted(plan: Plan, done: Sequence[Done], login: tuple[str, str, str]) -> str
     }
     if check.served is not None:
         upstream["model"] = check.served
+    if check.precision != "fp32":
+        upstream["precision"] = check.precision
     model = {"name": plan.model, "dimensions": plan.dimensions, "upstreams": [upstream]}
     content = {"credentials": {"oci": who}, "models": [model]}
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
     return text
 
 
-def _pasted_aicore(plan: Plan, url: str, group: str) -> str:
+def _pasted_aicore(plan: Plan, check: Check, url: str, group: str) -> str:
     import yaml
 
     upstream = {
@@ -164,6 +169,8 @@ def _pasted_aicore(plan: Plan, url: str, group: str) -> str:
         "resource_group": group,
         "credentials": "aicore",
     }
+    if check.precision != "fp32":
+        upstream["precision"] = check.precision
     model = {"name": plan.model, "dimensions": plan.dimensions, "upstreams": [upstream]}
     content = {"credentials": {"aicore": {"type": "aicore"}}, "models": [model]}
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)

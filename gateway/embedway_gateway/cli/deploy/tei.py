@@ -58,6 +58,13 @@ def tei(
             help="`one`: /predict embeds. `openai`: all of OpenAI's paths behind /predict/v1/….",
         ),
     ] = "one",
+    dtype: Annotated[
+        Literal["float32", "float16"] | None,
+        typer.Option(
+            "--dtype",
+            help="Of the computation; by default float16 on a GPU, else float32.",
+        ),
+    ] = None,
     region: Region,
     compartment_id: Compartment,
     project_id: Project,
@@ -107,6 +114,7 @@ def tei(
         image=image,
         port=port,
         max_client_batch_size=batch,
+        dtype=dtype,
         invoke="suffix" if endpoints == "openai" else "predict",
     )
     plan = prepare_plan(lambda: plan_tei(order, tei=server))
