@@ -86,10 +86,10 @@ class _Joined(asyncio.Transport):
         else:
             self._transport.write(data)
 
-    def writelines(self, pieces: Iterable[bytes | bytearray | memoryview[int]]) -> None:
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview[int]]) -> None:
         """Write several pieces, none of them the head of what follows."""
         self._flush()
-        self._transport.writelines(pieces)
+        self._transport.writelines(list_of_data)
 
     def close(self) -> None:
         """Write what is left and close."""

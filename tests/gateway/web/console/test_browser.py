@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from doubles.browser import running_browser, violations
+from doubles.browser import FAR, running_browser, violations
 from doubles.keyed import Keys
 from doubles.openai_upstream import OpenAIUpstream
 from doubles.rerank_upstream import RerankUpstream
@@ -368,6 +368,22 @@ def test_snippets_run_as_they_are(
         with contextlib.redirect_stdout(out):
             exec(text, {})
         assert out.getvalue().strip() == "8"
+
+
+def test_over_plain_http_the_snippets_say_what_they_do_to_the_key(
+    page: Page, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBEDWAY_API_KEY", world.admin)
+    page.goto(world.url.replace("127.0.0.1", FAR))
+    enter(page, world.admin)
+    page.locator("#snippet-model").select_option("org/m")
+    expect(page.locator("#snippet-note")).to_contain_text("prefer https")
+    for name in ("LangChain", "LlamaIndex"):
+        text = page.get_by_role("region", name=name, exact=True).inner_text()
+        made, _, _ = text.partition("\nprint(")
+        assert FAR in made
+        # Made, but not asked: only the browser knows that name.
+        exec(made, {})
 
 
 def test_a_snippet_is_copied_whole(admitted: Page, world: World) -> None:
