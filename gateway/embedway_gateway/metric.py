@@ -74,7 +74,8 @@ class Metrics:
         )
         self.breaker_state = Gauge(
             "embedway_upstream_breaker_state",
-            "0 while it is closed, 1 while half-open, 2 while open; of several workers the worst.",
+            "0 while it is closed, 1 while half-open, 2 while open, of several workers the worst; "
+            "-1 once the upstream is served no more.",
             ["model", "upstream"],
             registry=self.registry,
             multiprocess_mode="livemax",
@@ -94,7 +95,8 @@ class Metrics:
     def _watch_spaces(self) -> None:
         self.agreement = Gauge(
             "embedway_upstream_agreement",
-            "The smallest cosine with the model's vectors, of the last comparison.",
+            "The smallest cosine with the model's vectors, of the last comparison; "
+            "+Inf once the upstream is served no more.",
             ["model", "upstream"],
             registry=self.registry,
             multiprocess_mode="livemin",
