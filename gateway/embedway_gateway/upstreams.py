@@ -93,7 +93,9 @@ def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> 
         target = _target(service, item, config, shared, limit=limits[index], breaker=breaker)
         target.capacity = leaves[index].capacity
         target.ready = _ready(leaves[index], space) or target.ready
-        states.append(_state(item, leaves[index], bounded[index], target, space, standings[index]))
+        states.append(
+            _state(item, leaves[index], bounded[index], target, space, standing=standings[index])
+        )
     return states
 
 
@@ -160,6 +162,7 @@ def _state(
     service: Service[EmbeddingRequest, EmbeddingResponse],
     target: Target[EmbeddingRequest, EmbeddingResponse],
     space: SameSpace | None,
+    *,
     standing: Standing,
 ) -> UpstreamState:
     return UpstreamState(
