@@ -67,7 +67,9 @@ class Metrics:
             *("model", "upstream", "outcome"),
         )
         self.attempt_seconds = self._histogram(
-            "upstream_seconds", "Time of one call of an upstream.", "model", "upstream"
+            "upstream_seconds",
+            "Time of one call of an upstream, without what it waited for a slot.",
+            *("model", "upstream"),
         )
         self.in_flight = self._gauge(
             "upstream_in_flight", "Calls of an upstream that run now.", "model", "upstream"

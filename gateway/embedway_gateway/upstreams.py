@@ -43,14 +43,15 @@ _WAITING = 32
 
 def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> list[UpstreamState]:
     """
-    Each upstream: [Fallback →] [SameSpace →] ObserveAttempt → Limit → [Paced →] [TraceAttempt →]
+    Each upstream: [Fallback →] [SameSpace →] Limit → [Paced →] ObserveAttempt → [TraceAttempt →]
     Learn → Timeout → leaf.
 
     - SameSpace stands above Limit: its canaries take slots like any call.
     - Limit follows what the upstream serves at once, as Learn sees it, and stands above Timeout:
       waiting for our own slot is not the upstream's failure.
     - Paced, on OCI, stands below Limit: a turn is used at once, and waiting for it takes a slot.
-    - TraceAttempt stands below whatever waits, and above what Carry tells the upstream of.
+    - ObserveAttempt stands below whatever waits: what it tells is the upstream's.
+    - TraceAttempt, too, and above what Carry tells the upstream of.
     - Learn stands right above Timeout: it measures the upstream's time, and must see timeouts.
     - The leaf checks replies: a wrong one is a failure, which Retry and Route must see.
     """
@@ -243,12 +244,14 @@ def _bounded(
         service = TraceAttempt(
             service, shared.tracing, model=config.name, upstream=item.name, engine=item.engine
         )
+    service = ObserveAttempt(
+        service, shared.metrics, model=config.name, upstream=item.name, size=size
+    )
     pace = _pace(item, shared)
     if pace is not None:
         service = Paced(service, pace)
     waiting = item.max_concurrency * _WAITING
-    service = Limit(service, concurrency=limit, waiting=waiting, waited=waited)
-    return ObserveAttempt(service, shared.metrics, model=config.name, upstream=item.name, size=size)
+    return Limit(service, concurrency=limit, waiting=waiting, waited=waited)
 
 
 def _transport(item: UpstreamConfig, shared: Shared) -> StreamTransport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
@@ -12,7 +13,7 @@ from embedway_gateway.config.schema import Config
 from embedway_gateway.metric import Metrics
 from embedway_gateway.model import Model, Models
 from embedway_gateway.transport import AiohttpTransport
-from embedway_upstream import EmbeddingRequest
+from embedway_upstream import EmbeddingRequest, HTTPCall
 
 
 class World:
@@ -95,6 +96,33 @@ def test_what_is_not_served_yet_says_nothing_of_what_is() -> None:
 
     world.models.replace([new])
     assert [0, 0] == [world.shown("breaker_state", name) for name in "ab"]
+
+
+async def test_what_waits_for_a_slot_is_no_call_of_the_upstream() -> None:
+    world = World()
+    asked, began, held = 0, asyncio.Event(), asyncio.Event()
+    whole = world.transport.send
+
+    async def held_back(call: HTTPCall) -> Any:
+        nonlocal asked
+        asked += 1
+        began.set()
+        await held.wait()
+        return await whole(call)
+
+    world.transport.send = held_back  # type: ignore[method-assign]
+    with served(OpenAIUpstream()) as url:
+        service = world.built("a", url=url, max_concurrency=1).upstreams[0].service
+        sent = [
+            asyncio.create_task(service.send(EmbeddingRequest("m", (text,)))) for text in "abc"
+        ]
+        await asyncio.wait_for(began.wait(), 20)
+        assert (1, 1) == (asked, world.shown("in_flight", "a"))
+        held.set()
+        await asyncio.gather(*sent)
+    await world.transport.close()
+
+    assert (3, 0) == (asked, world.shown("in_flight", "a"))
 
 
 async def test_agreement_is_shown_until_the_upstream_is_gone() -> None:
