@@ -66,9 +66,7 @@ def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> 
         )
         for item in config.upstreams
     ]
-    standings = [
-        Standing(shared.metrics, model=config.name, upstream=item.name) for item in config.upstreams
-    ]
+    standings = _standings(config, shared)
     limits = [
         _adaptive(item, config, standing, task="embed")
         for item, standing in zip(config.upstreams, standings, strict=True)
@@ -147,6 +145,11 @@ def chat_targets(
         )
         targets.append(_target(service, item, config, shared, limit=limit, breaker=breaker))
     return targets
+
+
+def _standings(config: ModelConfig, shared: Shared) -> list[Standing]:
+    names = [item.name for item in config.upstreams]
+    return [Standing(shared.metrics, model=config.name, upstream=name) for name in names]
 
 
 def _ready(leaf: Leaf, space: SameSpace | None) -> Callable[[], bool] | None:

@@ -25,9 +25,9 @@ _MEMORY = 7 * 86400
 # Neither a name of a key nor of a model holds it.
 _BETWEEN = "\x1f"
 
-# KEYS: the process; the list of days; a hash for each day. ARGV: seconds for the process; seconds for
-# the days; which of its batches this is, counted from 1; the days; then the number of a day, a field
-# and an amount, again and again.
+# KEYS: the process; the list of days; a hash for each day. ARGV: seconds for the process; seconds
+# for the days; which of its batches this is, counted from 1; the days; then the number of a day, a
+# field and an amount, again and again.
 _ADD = """
 if tonumber(ARGV[3]) <= tonumber(redis.call('GET', KEYS[1]) or '0') then return 0 end
 redis.call('SET', KEYS[1], ARGV[3], 'EX', ARGV[1])
