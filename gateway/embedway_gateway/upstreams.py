@@ -86,15 +86,14 @@ def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> 
     ]
     spaces = compare(config, bounded, shared.metrics, [leaf.local for leaf in leaves])
     states = []
-    for index, item in enumerate(config.upstreams):
+    for index, (item, standing) in enumerate(zip(config.upstreams, standings, strict=True)):
         service, space = spaces[index] or bounded[index], spaces[index]
-        breaker = _breaker(shared, standings[index])
+        breaker = _breaker(shared, standing)
         target = _target(service, item, config, shared, limit=limits[index], breaker=breaker)
         target.capacity = leaves[index].capacity
         target.ready = _ready(leaves[index], space) or target.ready
-        states.append(
-            _state(item, leaves[index], bounded[index], target, space, standing=standings[index])
-        )
+        state = _state(item, leaves[index], bounded[index], target, space, standing=standing)
+        states.append(state)
     return states
 
 

@@ -113,9 +113,7 @@ async def test_what_waits_for_a_slot_is_no_call_of_the_upstream() -> None:
     world.transport.send = held_back  # type: ignore[method-assign]
     with served(OpenAIUpstream()) as url:
         service = world.built("a", url=url, max_concurrency=1).upstreams[0].service
-        sent = [
-            asyncio.create_task(service.send(EmbeddingRequest("m", (text,)))) for text in "abc"
-        ]
+        sent = [asyncio.create_task(service.send(EmbeddingRequest("m", (text,)))) for text in "abc"]
         await asyncio.wait_for(began.wait(), 20)
         assert (1, 1) == (asked, world.shown("in_flight", "a"))
         held.set()

@@ -118,11 +118,7 @@ class Watch:
             if name not in _LIVE
             and getattr(config.server, name) != getattr(self._first.server, name)
         ]
-        changed += [
-            name
-            for name in SETTLED
-            if getattr(config, name) != getattr(self._first, name)
-        ]
+        changed += [name for name in SETTLED if getattr(config, name) != getattr(self._first, name)]
         if changed:
             _log.warning(
                 "%s changed, which needs a restart; the rest is taken over", ", ".join(changed)
