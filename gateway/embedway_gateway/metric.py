@@ -67,14 +67,17 @@ class Metrics:
             *("model", "upstream", "outcome"),
         )
         self.attempt_seconds = self._histogram(
-            "upstream_seconds", "Time of one call of an upstream.", "model", "upstream"
+            "upstream_seconds",
+            "Time of one call of an upstream, without what it waited for a slot.",
+            *("model", "upstream"),
         )
         self.in_flight = self._gauge(
             "upstream_in_flight", "Calls of an upstream that run now.", "model", "upstream"
         )
         self.breaker_state = Gauge(
             "embedway_upstream_breaker_state",
-            "0 while it is closed, 1 while half-open, 2 while open; of several workers the worst.",
+            "0 while it is closed, 1 while half-open, 2 while open, of several workers the worst; "
+            "-1 once the upstream is served no more.",
             ["model", "upstream"],
             registry=self.registry,
             multiprocess_mode="livemax",
@@ -94,7 +97,8 @@ class Metrics:
     def _watch_spaces(self) -> None:
         self.agreement = Gauge(
             "embedway_upstream_agreement",
-            "The smallest cosine with the model's vectors, of the last comparison.",
+            "The smallest cosine with the model's vectors, of the last comparison; "
+            "+Inf once the upstream is served no more.",
             ["model", "upstream"],
             registry=self.registry,
             multiprocess_mode="livemin",

@@ -16,6 +16,7 @@ from embedway_gateway.layers.space import SameSpace
 from embedway_gateway.leaf import Leaf
 from embedway_gateway.local import Local
 from embedway_gateway.phase import Phases
+from embedway_gateway.standing import Standing
 from embedway_upstream import (
     EmbeddingRequest,
     EmbeddingResponse,
@@ -42,6 +43,7 @@ class UpstreamState:
     service: Service[EmbeddingRequest, EmbeddingResponse]
     target: Target[EmbeddingRequest, EmbeddingResponse]
     leaf: Leaf
+    standing: Standing
     space: SameSpace | None = None
 
     @property
@@ -162,12 +164,19 @@ class Model:
         if declared(self.config) == declared(before.config):
             ours.inherit(theirs)
 
+    def begin(self) -> None:
+        """It is served from now on, and how its upstreams stand is told."""
+        for state in self.upstreams:
+            state.standing.begin()
+
     def retire(self, successor: Model | None) -> None:
         """It is served no more, and what becomes of its upstreams is told by the successor."""
-        kept = {state.name for state in successor.upstreams if state.space} if successor else set()
+        followers = {state.name: state for state in successor.upstreams} if successor else {}
         for state in self.upstreams:
+            follower = followers.get(state.name)
+            state.standing.end(followed=follower is not None)
             if state.space is not None:
-                state.space.end(followed=state.name in kept)
+                state.space.end(followed=follower is not None and follower.space is not None)
         if self.witness is not None:
             self.witness.end()
 
@@ -227,6 +236,9 @@ class Models(Mapping[str, Model]):
         for name, model in before.items():
             if models.get(name) is not model:
                 model.retire(models.get(name))
+        for name, model in models.items():
+            if before.get(name) is not model:
+                model.begin()
 
     def __getitem__(self, name: str) -> Model:
         return self._names[name]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from embedway_gateway.comparison import compare
 from embedway_gateway.config.schema import Capability, ModelConfig, UpstreamConfig
-from embedway_gateway.layers.breaker import Breaker, BreakerState, Patience
+from embedway_gateway.layers.breaker import Breaker, Patience
 from embedway_gateway.layers.concurrency import Adaptive
 from embedway_gateway.layers.fallback import Fallback
 from embedway_gateway.layers.learn import Learn, documents_of, texts_of
@@ -22,6 +21,7 @@ from embedway_gateway.leaf import Leaf, chat_leaf, embedding_leaf, rerank_leaf
 from embedway_gateway.model import UpstreamState
 from embedway_gateway.phase import Phases, Waited, unwatched
 from embedway_gateway.shared import Shared
+from embedway_gateway.standing import Standing
 from embedway_upstream import (
     EmbeddingRequest,
     EmbeddingResponse,
@@ -39,20 +39,19 @@ Reply = TypeVar("Reply", EmbeddingResponse, RerankResponse, ChatReply)
 
 # Requests that may wait for a slot of one upstream, for each slot it has.
 _WAITING = 32
-# The breaker's states as numbers.
-_STATES: Mapping[BreakerState, int] = MappingProxyType({"closed": 0, "half-open": 1, "open": 2})
 
 
 def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> list[UpstreamState]:
     """
-    Each upstream: [Fallback →] [SameSpace →] ObserveAttempt → Limit → [Paced →] [TraceAttempt →]
+    Each upstream: [Fallback →] [SameSpace →] Limit → [Paced →] ObserveAttempt → [TraceAttempt →]
     Learn → Timeout → leaf.
 
     - SameSpace stands above Limit: its canaries take slots like any call.
     - Limit follows what the upstream serves at once, as Learn sees it, and stands above Timeout:
       waiting for our own slot is not the upstream's failure.
     - Paced, on OCI, stands below Limit: a turn is used at once, and waiting for it takes a slot.
-    - TraceAttempt stands below whatever waits, and above what Carry tells the upstream of.
+    - ObserveAttempt stands below whatever waits: what it tells is the upstream's.
+    - TraceAttempt, too, and above what Carry tells the upstream of.
     - Learn stands right above Timeout: it measures the upstream's time, and must see timeouts.
     - The leaf checks replies: a wrong one is a failure, which Retry and Route must see.
     """
@@ -67,7 +66,11 @@ def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> 
         )
         for item in config.upstreams
     ]
-    limits = [_adaptive(item, config, shared, task="embed") for item in config.upstreams]
+    standings = _standings(config, shared)
+    limits = [
+        _adaptive(item, config, standing, task="embed")
+        for item, standing in zip(config.upstreams, standings, strict=True)
+    ]
     bounded = [
         _bounded(
             Learn(_timed(leaf.service, item), leaf.capacity, texts_of, concurrency=limit),
@@ -83,13 +86,14 @@ def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> 
     ]
     spaces = compare(config, bounded, shared.metrics, [leaf.local for leaf in leaves])
     states = []
-    for index, item in enumerate(config.upstreams):
+    for index, (item, standing) in enumerate(zip(config.upstreams, standings, strict=True)):
         service, space = spaces[index] or bounded[index], spaces[index]
-        breaker = _breaker(item, config, shared)
+        breaker = _breaker(shared, standing)
         target = _target(service, item, config, shared, limit=limits[index], breaker=breaker)
         target.capacity = leaves[index].capacity
         target.ready = _ready(leaves[index], space) or target.ready
-        states.append(_state(item, leaves[index], bounded[index], target, space))
+        state = _state(item, leaves[index], bounded[index], target, space, standing=standing)
+        states.append(state)
     return states
 
 
@@ -107,7 +111,7 @@ def rerank_targets(
             local=state.leaf.reranker,
             watch=phases.call,
         )
-        limit = _adaptive(item, config, shared, task="rerank")
+        limit = _adaptive(item, config, state.standing, task="rerank")
         learning = Learn(_timed(leaf, item), capacity, documents_of, concurrency=limit)
         service = _bounded(
             learning,
@@ -142,6 +146,11 @@ def chat_targets(
     return targets
 
 
+def _standings(config: ModelConfig, shared: Shared) -> list[Standing]:
+    names = [item.name for item in config.upstreams]
+    return [Standing(shared.metrics, model=config.name, upstream=name) for name in names]
+
+
 def _ready(leaf: Leaf, space: SameSpace | None) -> Callable[[], bool] | None:
     """Whether it would be asked at all; None where nothing of ours may speak against it."""
     local = leaf.local
@@ -156,6 +165,8 @@ def _state(
     service: Service[EmbeddingRequest, EmbeddingResponse],
     target: Target[EmbeddingRequest, EmbeddingResponse],
     space: SameSpace | None,
+    *,
+    standing: Standing,
 ) -> UpstreamState:
     return UpstreamState(
         name=item.name,
@@ -165,6 +176,7 @@ def _state(
         target=target,
         leaf=leaf,
         space=space,
+        standing=standing,
     )
 
 
@@ -190,25 +202,23 @@ def _target(
     )
 
 
-def _breaker(item: UpstreamConfig, config: ModelConfig, shared: Shared) -> Breaker:
+def _breaker(shared: Shared, standing: Standing) -> Breaker:
     routing = shared.routing
     patience = Patience(
         failures=routing.breaker_failures,
         rest=routing.breaker_rest,
         longest=routing.breaker_longest,
     )
-    gauge = shared.metrics.breaker_state.labels(config.name, item.name)
-    return Breaker(patience, told=lambda state: gauge.set(_STATES[state]))
+    return Breaker(patience, told=standing.breaker)
 
 
 def _adaptive(
-    item: UpstreamConfig, config: ModelConfig, shared: Shared, *, task: Capability
+    item: UpstreamConfig, config: ModelConfig, standing: Standing, *, task: Capability
 ) -> Adaptive:
     """What is shown is the limit of the task that the model is mostly for."""
     if task != config.capabilities[0]:
         return Adaptive(most=item.max_concurrency)
-    gauge = shared.metrics.concurrency_limit.labels(config.name, item.name)
-    return Adaptive(most=item.max_concurrency, told=gauge.set)
+    return Adaptive(most=item.max_concurrency, told=standing.limit)
 
 
 def _pace(item: UpstreamConfig, shared: Shared) -> Pace | None:
@@ -236,12 +246,14 @@ def _bounded(
         service = TraceAttempt(
             service, shared.tracing, model=config.name, upstream=item.name, engine=item.engine
         )
+    service = ObserveAttempt(
+        service, shared.metrics, model=config.name, upstream=item.name, size=size
+    )
     pace = _pace(item, shared)
     if pace is not None:
         service = Paced(service, pace)
     waiting = item.max_concurrency * _WAITING
-    service = Limit(service, concurrency=limit, waiting=waiting, waited=waited)
-    return ObserveAttempt(service, shared.metrics, model=config.name, upstream=item.name, size=size)
+    return Limit(service, concurrency=limit, waiting=waiting, waited=waited)
 
 
 def _transport(item: UpstreamConfig, shared: Shared) -> StreamTransport:

@@ -89,14 +89,16 @@ def rotate(
         # Of several, as during another overlap, the latest; of one second, the last in the file.
         _, latest = max(found, key=lambda item: (item[1].created, item[0]))
         for place, key in found:
-            until = end if key.expires is None else min(end, key.expires)
-            keys[place] = key.model_copy(update={"expires": until})
+            # Beside `expires`, which says how long the next key is to last.
+            retires = end if key.retires is None else min(end, key.retires)
+            keys[place] = key.model_copy(update={"retires": retires})
         new = latest.model_copy(
             update={
                 "id": _free_id(keys),
                 "sha256": digest(secret.encode()).hex(),
                 "created": now,
                 "expires": expires or _as_long(latest, now),
+                "retires": None,
             }
         )
         keys.append(new)

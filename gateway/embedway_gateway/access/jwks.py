@@ -11,6 +11,7 @@ import jwt
 import msgspec
 
 from embedway_upstream import EmbeddingError, HTTPCall
+from embedway_upstream.engines.form import UNREADABLE
 from embedway_upstream.flow import StreamTransport
 
 __all__ = ["JWKS", "IssuerDown", "public_key"]
@@ -60,7 +61,7 @@ class JWKS:
     async def find(self, name: str | None) -> dict[str, object] | None:
         """
         The key of that name, as it was published; without a name, the only one there is. None when
-        there is none. Raises `IssuerDown`.
+        there is none. Raises `IssuerDown` where that cannot be told.
         """
         if not self.usable():
             await self._ask()
@@ -70,6 +71,9 @@ class JWKS:
         if found is None and name is not None:
             await self._ask()
             found = self._named(name)
+            if found is None and self._tried_at > self._fetched_at:
+                # It may be a new one, which the issuer could not be asked about.
+                raise IssuerDown
         return found
 
     def usable(self) -> bool:
@@ -114,7 +118,7 @@ class JWKS:
                 reply = await self._transport.open(call)
                 body = await reply.body.read(_MOST_BYTES)
             keys = _read(body) if reply.status == 200 else {}
-        except (EmbeddingError, TimeoutError, msgspec.MsgspecError) as error:
+        except (EmbeddingError, TimeoutError, *UNREADABLE) as error:
             keys = {}
             _log.warning("the issuer's keys cannot be had (%s)", type(error).__name__)
         else:

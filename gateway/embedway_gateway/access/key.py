@@ -40,14 +40,22 @@ class Key(AllowanceConfig):
     """Whether it may see everybody's usage, and the metrics."""
     created: Moment
     expires: Moment | None = None
+    """Until when it was made to last."""
+    retires: Moment | None = None
+    """The end of its overlap with the key that replaced it."""
     revoked: Moment | None = None
 
-    @field_serializer("created", "expires", "revoked")
+    @field_serializer("created", "expires", "retires", "revoked")
     def _written(self, value: datetime | None) -> str | None:
         return None if value is None else value.astimezone(UTC).isoformat(timespec="seconds")
+
+    @property
+    def until(self) -> datetime | None:
+        """When it opens no more, unless it is revoked before; None is never."""
+        return min((one for one in (self.expires, self.retires) if one is not None), default=None)
 
     def state(self, now: datetime) -> str:
         """`valid`, `expired` or `revoked`."""
         if self.revoked is not None and self.revoked <= now:
             return "revoked"
-        return "expired" if self.expires is not None and self.expires <= now else "valid"
+        return "expired" if self.until is not None and self.until <= now else "valid"

@@ -50,7 +50,7 @@ class Keyring:
         """Take these, and no others."""
         entries: dict[bytes, _Entry] = {}
         for key in keys:
-            ends = [moment.timestamp() for moment in (key.expires, key.revoked) if moment]
+            ends = [moment.timestamp() for moment in (key.until, key.revoked) if moment]
             until = min(ends, default=float("inf"))
             secret = bytes.fromhex(key.sha256)
             entries[secret] = _Entry(secret, _caller(key), until, key.revoked is not None)

@@ -128,7 +128,7 @@ def list_(
     table = Table(*names, box=None)
     for key in keys:
         limits = _limits(key) or "none"
-        expires = "never" if key.expires is None else f"{key.expires:%Y-%m-%d %H:%M}"
+        expires = "never" if key.until is None else f"{key.until:%Y-%m-%d %H:%M}"
         name = f"{key.name} (admin)" if key.admin else key.name
         models = ", ".join(key.models)
         created = f"{key.created:%Y-%m-%d}"

@@ -13,10 +13,12 @@ from embedway_gateway.config.load import ConfigError
 from embedway_gateway.config.schema import Config, ServerConfig
 from embedway_upstream import EmbeddingError
 
-__all__ = ["News", "Watch"]
+__all__ = ["SETTLED", "News", "Watch"]
 
 _log = logging.getLogger("embedway.gateway")
 
+# Sections that need a restart, as does what else is in `server`. The chart's checksum is of these.
+SETTLED = ("limits", "usage", "tracing")
 # What a running gateway reads anew for each request, or when it stops.
 _LIVE = {
     *("max_body_bytes", "request_timeout", "body_timeout", "grace", "drain_delay"),
@@ -93,12 +95,7 @@ class Watch:
         live = {name: getattr(config.server, name) for name in _LIVE}
         server = first.server.model_copy(update=live)
         return config.model_copy(
-            update={
-                "server": server,
-                "limits": first.limits,
-                "usage": first.usage,
-                "tracing": first.tracing,
-            }
+            update={"server": server} | {name: getattr(first, name) for name in SETTLED}
         )
 
     def warn(self, config: Config) -> None:
@@ -121,11 +118,7 @@ class Watch:
             if name not in _LIVE
             and getattr(config.server, name) != getattr(self._first.server, name)
         ]
-        changed += [
-            name
-            for name in ("limits", "usage", "tracing")
-            if getattr(config, name) != getattr(self._first, name)
-        ]
+        changed += [name for name in SETTLED if getattr(config, name) != getattr(self._first, name)]
         if changed:
             _log.warning(
                 "%s changed, which needs a restart; the rest is taken over", ", ".join(changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 from embedway_gateway.layers.reference import Verdict
 from embedway_gateway.metric import Metrics
@@ -44,3 +45,5 @@ class Quarantine:
         self._ended = True
         if not followed:
             self._quarantined.set(0)
+            # What no cosine is, and of several workers never the smallest.
+            self._agreement.labels(self._model, self._upstream).set(math.inf)

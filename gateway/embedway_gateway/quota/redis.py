@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import Sequence
-from functools import partial
-from itertools import count, islice
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Generic, TypeVar
 
 from embedway_gateway.cache.store import Unavailable
 from embedway_gateway.metric import Metrics
@@ -29,6 +30,43 @@ _ALONE = "the Redis of the limits failed (%s), each process counts for itself"
 _AT_ONCE = 128
 # Settlements that wait. What comes beyond that is forgotten: meters refill, leases end.
 _MOST = 100_000
+# After a failure, in seconds. The line leaves the server alone for a second or more.
+_PAUSE = 0.25
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Settlement:
+    """Changes of meters, and of seats the end or, for `lasts` milliseconds, the renewal."""
+
+    changed: Sequence[tuple[Meter, float]]
+    seats: Sequence[str]
+    lease: str
+    lasts: int
+    until: float
+    """On the loop's clock: then its lease is over, whatever is sent."""
+
+    def keys(self) -> list[str]:
+        return [*(_PREFIX + meter.name for meter, _ in self.changed), *self.seats]
+
+    def arguments(self) -> list[str]:
+        found: list[object] = [len(self.changed), self.lease, self.lasts]
+        for meter, change in self.changed:
+            found += (meter.limit, change)
+        return [str(one) for one in found]
+
+
+class _Once(Generic[T]):
+    """Tells whether a command was begun: what a resting line refuses never left this process."""
+
+    def __init__(self, command: Callable[[], Awaitable[T]]) -> None:
+        self._command = command
+        self.begun = False
+
+    async def __call__(self) -> T:
+        self.begun = True
+        return await self._command()
 
 
 class RedisQuota:
@@ -62,8 +100,9 @@ class RedisQuota:
         self._process = secrets.token_hex(8)
         self._number = count()
         self._seated: dict[str, tuple[str, ...]] = {}
-        self._waiting: deque[tuple[list[str], list[object]]] = deque()
+        self._waiting: deque[_Settlement] = deque()
         self._awake = asyncio.Event()
+        self._failing = False
         self._task: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -81,12 +120,13 @@ class RedisQuota:
         for meter, amount in zip(demand.meters, demand.amounts, strict=True):
             arguments += (meter.limit, amount)
         arguments += [seats.most for seats in demand.seats]
+        ask = _Once(lambda: self._script(keys=keys, args=arguments))
         try:
-            ask = partial(self._script, keys=keys, args=arguments)
             answer = await self._line.call("admit", ask)
         except (Unavailable, asyncio.CancelledError) as error:
             # It may have been admitted. What it took comes back by itself, but a seat does not.
-            self._later((), demand.seats, lease)
+            if ask.begun:
+                self._later((), demand.seats, lease)
             if isinstance(error, Unavailable):
                 return self._without(demand)
             raise
@@ -142,20 +182,19 @@ class RedisQuota:
     ) -> None:
         if not (changed or seats) or len(self._waiting) >= _MOST:
             return
-        keys = [_PREFIX + meter.name for meter, _ in changed]
-        keys += [_PREFIX + one.name for one in seats]
-        arguments: list[object] = [len(changed), lease, 0]
-        for meter, change in changed:
-            arguments += (meter.limit, change)
-        self._waiting.append((keys, arguments))
-        self._awake.set()
+        names = [_PREFIX + one.name for one in seats]
+        until = asyncio.get_running_loop().time() + self._lease
+        self._waiting.append(_Settlement(changed, names, lease, 0, until))
+        if not self._failing:
+            self._awake.set()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         renew_at = loop.time() + self._lease / 3
         while not self._closing:
+            wake_at = min(renew_at, loop.time() + _PAUSE) if self._failing else renew_at
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(renew_at):
+                async with asyncio.timeout_at(wake_at):
                     await self._awake.wait()
             self._awake.clear()
             # By the clock: at full load there is always more to send, and nothing is waited for.
@@ -163,29 +202,42 @@ class RedisQuota:
                 renew_at = loop.time() + self._lease / 3
                 # Behind what waits: a seat that is free already is not taken again.
                 for lease, keys in self._seated.items():
-                    self._waiting.append((list(keys), [0, lease, self._milliseconds]))
-            if await self._send() and self._waiting:
+                    renewal = _Settlement((), keys, lease, self._milliseconds, renew_at)
+                    self._waiting.append(renewal)
+            self._failing = not await self._send()
+            if self._waiting and not self._failing:
                 self._awake.set()
         while self._waiting and await self._send():
             pass
 
     async def _send(self) -> bool:
         """What waits, as much as one round trip takes; whether the server took it."""
-        part = list(islice(self._waiting, _AT_ONCE))
+        part = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
         if not part:
             return True
         pipe = self._line.redis.pipeline(transaction=False)
-        for keys, arguments in part:
-            pipe.eval(SETTLE, len(keys), *keys, *map(str, arguments))
+        for one in part:
+            keys = one.keys()
+            pipe.eval(SETTLE, len(keys), *keys, *one.arguments())
+        ask = _Once(lambda: pipe.execute(raise_on_error=False))
         try:
-            await self._line.call("settle", partial(pipe.execute, raise_on_error=False))
+            await self._line.call("settle", ask)
         except Unavailable:
-            # Sent again it might count twice. Meters refill, and leases end by themselves.
+            self._put_back(part, sent=ask.begun)
             return False
-        finally:
-            for _ in part:
-                self._waiting.popleft()
         return True
+
+    def _put_back(self, part: Sequence[_Settlement], *, sent: bool) -> None:
+        """
+        In front, in their order. A seat is freed once however often that is said; a change of a
+        meter that may have been made would count twice, and meters refill.
+        """
+        now = asyncio.get_running_loop().time()
+        # A renewal is not kept: the next one says the same.
+        kept = [one for one in part if one.until > now and not one.lasts]
+        if sent:
+            kept = [replace(one, changed=()) for one in kept if one.seats]
+        self._waiting.extendleft(reversed(kept))
 
 
 def _is_answer(answer: object, meters: int) -> bool:

@@ -93,9 +93,9 @@ def _told(
 
 
 def _expired(key: Key) -> str:
-    assert key.expires is not None
+    assert key.until is not None
     return (
-        f"it expired on {key.expires.date()}, and {key.name} has no other: `embedway keys create "
+        f"it expired on {key.until.date()}, and {key.name} has no other: `embedway keys create "
         f"--name {key.name}` makes a new one"
     )
 

@@ -125,7 +125,36 @@ def test_a_rotated_key_lasts_as_long_as_the_old_one_was_to(keys: Keys) -> None:
     key, _ = issue.rotate(keys.file, "app", overlap=day, clock=lambda: now + 5 * day)
 
     assert key.expires == now + 5 * day + month
-    assert keys.file.read()[0].expires == now + 6 * day
+    assert keys.file.read()[0].until == now + 6 * day
+
+
+def test_an_overlap_never_makes_a_key_last_longer(keys: Keys) -> None:
+    now = datetime(2027, 1, 1, tzinfo=UTC)
+    day = timedelta(days=1)
+    issue.create(keys.file, name="app", allowance=Allowance(), expires=now + day, clock=lambda: now)
+    issue.rotate(keys.file, "app", overlap=9 * day, clock=lambda: now)
+    issue.rotate(keys.file, "app", overlap=3 * day, expires=now + 9 * day, clock=lambda: now)
+
+    assert [key.until for key in keys.file.read()] == [now + day, now + day, now + 9 * day]
+
+
+@pytest.mark.parametrize("life", [None, timedelta(days=90)])
+def test_a_key_that_replaces_a_retiring_one_lasts_as_long_as_that_was_to(
+    keys: Keys, life: timedelta | None
+) -> None:
+    now = datetime(2027, 1, 1, tzinfo=UTC)
+    day = timedelta(days=1)
+    expires = None if life is None else now + life
+    issue.create(keys.file, name="app", allowance=Allowance(), expires=expires, clock=lambda: now)
+    leaked, _ = issue.rotate(keys.file, "app", overlap=day, clock=lambda: now)
+    issue.revoke(keys.file, leaked.id, clock=lambda: now)
+    later = now + timedelta(hours=1)
+    new, _ = issue.rotate(keys.file, "app", overlap=day, clock=lambda: later)
+
+    assert new.until == (None if life is None else later + life)
+    first = keys.file.read()[0]
+    assert (first.expires, first.until) == (expires, now + day)
+    assert first.state(now + day) == "expired"
 
 
 def test_a_name_has_one_valid_key(keys: Keys) -> None:

@@ -320,7 +320,11 @@ async def test_all_that_ask_at_first_share_one_question(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [500, 404, b"<html>", b'{"keys": 5}', b"{}", b'{"keys": []}', b" " * 600_000]
+    "fault",
+    [
+        *(500, 404, b"<html>", b'{"keys": 5}', b"{}", b'{"keys": []}', b" " * 600_000),
+        *(b'{"keys": [{"kid": "\xff"}]}', b"[" * 100_000),
+    ],
 )
 async def test_without_the_issuers_keys_nobody_can_tell(world: World, fault: Any) -> None:
     world.issuer.faults = [fault]
@@ -341,6 +345,23 @@ async def test_keys_of_today_serve_while_the_issuer_is_down(world: World) -> Non
     world.late = 25 * 3600.0
     with pytest.raises(IssuerDown):
         await world.tokens.find(world.issuer.token(exp=late + 9000, sub="bob").encode())
+
+
+async def test_a_key_that_is_new_while_the_issuer_is_down_is_not_a_wrong_one(world: World) -> None:
+    old = world.issuer.token(exp=int(time.time()) + 5000)
+    await world.tokens.find(old.encode())
+    world.issuer.keys["two"] = rsa_key()
+    world.issuer.faults = [500]
+    new = world.issuer.token("two", exp=int(time.time()) + 5000)
+    # The issuer is asked for it in vain, and then not for a while.
+    for world.late in (31.0, 40.0):
+        with pytest.raises(IssuerDown):
+            await world.tokens.find(new.encode())
+        await world.tokens.find(old.encode())
+
+    world.late = 62.0
+    await world.tokens.find(new.encode())
+    assert "unknown key" in await world.refusal(world.issuer.token(kid="made-up"))
 
 
 @pytest.mark.parametrize("damage", [{"n": 5}, {"n": "AA"}, {"n": None}, {"e": "AA"}])

@@ -13,6 +13,7 @@ import yaml
 
 from doubles.operations_environment import OPERATIONS
 from embedway_gateway.config.load import load_config
+from embedway_gateway.config.watch import SETTLED
 
 CHART = OPERATIONS / "helm" / "embedway"
 SCRIPT = Path(__file__).parents[2] / "doubles" / "chart_script.py"
@@ -77,6 +78,8 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "another model": {**KEYS, "config": {"cache": {"type": "memory", "max_bytes": "1GiB"}}},
     "another limit": {**KEYS, "config": {"limits": {"type": "memory"}}},
+    "another trace": {**KEYS, "config": {"tracing": {"service": "other"}}},
+    "own user": {**KEYS, "runAsId": 1000660000},
     "no keys": {},
     "own grace": {**KEYS, "config": {"server": {"grace": "3s"}}},
     "no region": {**KEYS, "ociWorkloadIdentity": {"enabled": True}},
@@ -203,6 +206,19 @@ def test_an_upstream_that_is_down_restarts_no_pod(helm: dict[str, Any]) -> None:
     assert paths == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}
 
 
+def test_the_chart_and_the_gateway_agree_on_what_needs_a_restart() -> None:
+    template = (CHART / "templates" / "deployment.yaml").read_text()
+    (line,) = (one for one in template.splitlines() if "checksum/restart" in one)
+    assert set(re.findall(r'"(\w+)"', line.partition("fromYaml")[2])) == {"server", *SETTLED}
+
+
+def test_a_large_user_id_is_a_whole_number(helm: dict[str, Any]) -> None:
+    """As OpenShift gives out."""
+    found = pod(helm, "own user")["securityContext"]
+    assert {found[name] for name in ("runAsUser", "runAsGroup", "fsGroup")} == {1000660000}
+    assert isinstance(found["runAsUser"], int)
+
+
 def test_what_cannot_change_while_it_runs_starts_new_pods(helm: dict[str, Any]) -> None:
     def checksum(case: str) -> str:
         template = documents(helm, case)["Deployment"]["spec"]["template"]
@@ -211,6 +227,7 @@ def test_what_cannot_change_while_it_runs_starts_new_pods(helm: dict[str, Any]) 
 
     assert checksum("another model") == checksum("plain")
     assert checksum("another limit") != checksum("plain")
+    assert checksum("another trace") != checksum("plain")
     assert checksum("full") != checksum("plain")
 
 

@@ -149,6 +149,27 @@ def test_dashboard_and_alerts_use_no_metric_that_is_not_there() -> None:
     assert known - used == set()
 
 
+def test_what_the_gateway_takes_is_shown_for_a_local_model(tmp_path: Path) -> None:
+    """Nothing is signed or decoded for it; the series are there, and stay 0."""
+    (panel,) = (one for one in panels() if one["title"] == "What the gateway takes")
+    (target,) = panel["targets"]
+    asked = target["expr"].replace("$__rate_interval", "5m").replace("$model", ".*")
+    rising = {"parse": ("0+1x20", "0+2x20"), "encode": ("0+3x20", "0+2x20")}
+    series = [
+        {"series": f'embedway_phase_seconds_{kind}{{model="m",phase="{phase}"}}', "values": values}
+        for phase in ("parse", "sign", "upstream", "decode", "encode")
+        for kind, values in zip(("sum", "count"), rising.get(phase, ("0x20", "0x20")), strict=True)
+    ]
+    wanted = {"expr": asked, "eval_time": "15m", "exp_samples": [{"labels": "{}", "value": 2.0}]}
+    tests = [{"interval": "1m", "input_series": series, "promql_expr_test": [wanted]}]
+    file = tmp_path / "test.yaml"
+    file.write_text(yaml.safe_dump({"rule_files": [], "tests": tests}))
+    command = [program("promtool"), "test", "rules", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_panels_do_not_cover_each_other() -> None:
     taken = set()
     for panel in DASHBOARD["panels"]:

@@ -61,6 +61,13 @@ def test_workers_are_told_to_stop_by_the_gateway_alone() -> None:
     assert int(found["TimeoutStopSec"][0]) >= 5 + 30 + 5
 
 
+def test_what_it_needs_while_it_runs_is_where_nothing_is_cleaned_away() -> None:
+    found = settings()
+    (name,) = found["RuntimeDirectory"]
+    assert f"TMPDIR=/run/{name}" in found["Environment"]
+    assert found["RuntimeDirectoryMode"] == ["0700"]
+
+
 def test_the_user_exists_before_it_starts() -> None:
     (name,) = settings()["User"]
     lines = (OPERATIONS / "systemd" / "embedway.sysusers").read_text().splitlines()

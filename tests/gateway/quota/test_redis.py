@@ -168,6 +168,63 @@ async def test_one_that_hangs_costs_the_timeout_once(redis_server: RedisServer) 
             redis_server.wake()
 
 
+async def test_seats_that_are_left_while_it_stutters_are_free_when_it_answers_again(
+    redis_server: RedisServer,
+) -> None:
+    demand = Demand((), (), (Seats("key:a:seats", 8),))
+    async with quota(redis_server, patience=0.2) as one:
+        verdicts = [await one.admit(demand) for _ in range(8)]
+        redis_server.hang()
+        try:
+            # Whoever asks first finds out, and from then on nothing is sent for a while.
+            await one.admit(demand)
+            for verdict in verdicts:
+                one.settle(demand, verdict, [])
+        finally:
+            redis_server.wake()
+        with redis_server.open() as client:
+            await until(lambda: client.zcard("embedway:1:quota:key:a:seats") == 0)
+        assert (await one.admit(demand)).blocker is None
+
+
+async def test_a_change_of_a_meter_that_may_have_arrived_is_not_sent_again(
+    redis_server: RedisServer,
+) -> None:
+    demand = Demand(tokens(60, 1).meters, (30,), (Seats("key:a:seats", 2),))
+    seat = Demand((), (), demand.seats)
+    async with quota(redis_server, patience=0.2) as one, quota(redis_server) as other:
+        first, second = await one.admit(demand), await one.admit(seat)
+        redis_server.hang()
+        try:
+            one.settle(demand, first, [15])
+            await until(lambda: one._failing)
+            one.settle(seat, second, [])
+        finally:
+            redis_server.wake()
+        with redis_server.open() as client:
+            # The second's is freed behind the first's.
+            await until(lambda: client.zcard("embedway:1:quota:key:a:seats") == 0)
+            assert 0 < client.pttl("embedway:1:quota:key:a:tokens") <= 45_000
+        assert (await other.admit(tokens(60, 15))).blocker is None
+
+
+async def test_a_change_that_was_never_sent_is_made_when_it_answers_again(
+    redis_server: RedisServer,
+) -> None:
+    demand = tokens(600, 500)
+    async with quota(redis_server, patience=0.2) as one:
+        verdict = await one.admit(demand)
+        redis_server.hang()
+        try:
+            await one.admit(demand)
+            one.settle(demand, verdict, [-500])
+        finally:
+            redis_server.wake()
+        # What hung may have been counted when it woke, but both together would not fit.
+        with redis_server.open() as client:
+            await until(lambda: client.pttl("embedway:1:quota:key:a:tokens") < 5_000)
+
+
 async def test_scripts_that_the_server_forgot_are_sent_again(redis_server: RedisServer) -> None:
     async with quota(redis_server) as one:
         await one.admit(tokens(60, 1))

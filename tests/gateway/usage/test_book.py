@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from doubles.redis_server import RedisServer
+from doubles.redis_server import RedisServer, running_redis
 from embedway_gateway.metric import Metrics
 from embedway_gateway.usage.book import Book, BookUnavailable
 from embedway_gateway.usage.redis import RedisBook
@@ -67,6 +67,43 @@ async def test_a_batch_counts_once_in_redis_however_often_it_is_sent(
 
     assert [row.requests for row in await book.read()] == [1]
     await book.close()
+
+
+async def test_what_is_known_of_batches_outlasts_an_outage_and_does_not_grow(
+    redis_server: RedisServer,
+) -> None:
+    books = [redis_book(redis_server) for _ in range(2)]
+    for book in books:
+        for batch in ("one", "two", "two", "three"):
+            await book.add([Row("2027-01-01", "a", "m", requests=1)], batch=batch)
+    assert [row.requests for row in await books[0].read()] == [6]
+    with redis_server.open() as client:
+        kept = list(client.scan_iter("embedway:1:usage:process:*"))
+        # The days, one day, and one for each process.
+        assert (client.dbsize(), len(kept)) == (4, 2)
+        assert min(client.ttl(one) for one in kept) > 6 * DAY
+    for book in books:
+        await book.close()
+
+
+async def test_what_redis_does_not_take_or_give_is_counted_once(tmp_path: Path) -> None:
+    metrics = Metrics()
+
+    def counted() -> float | None:
+        return metrics.registry.get_sample_value("embedway_usage_errors_total")
+
+    with running_redis(tmp_path) as server:
+        book = RedisBook(server.url, metrics, timeout=5, connections=4, keep=1000)
+    with pytest.raises(BookUnavailable):
+        await book.read()
+    assert counted() == 1
+    await book.close()
+    # Another: the first one's line leaves the server alone for a while.
+    book = RedisBook(server.url, metrics, timeout=5, connections=4, keep=1000)
+    tally = Tally(book, metrics)
+    tally.add("a", "m")
+    await tally.close()
+    assert counted() == 2
 
 
 def test_sums_are_over_what_is_not_told_apart() -> None:
