@@ -19,6 +19,7 @@ from embedway_gateway.discovery import (
     Watched,
     control_plane,
 )
+from embedway_gateway.lineage import Lineage
 from embedway_gateway.model import Model, Models
 from embedway_gateway.warm import warm
 from embedway_upstream import Credentials, EmbeddingError, Transport, UpstreamRefused
@@ -88,7 +89,8 @@ class Discovered:
 
     `build` makes the stack of a model. `measure` asks an upstream for the size of its vectors,
     which no platform states. A model that does not answer is left out, said once, and asked again
-    with the next change, or after `again` seconds. Before `join` nobody is served.
+    with the next change, or after `again` seconds. Before `join` nobody is served. `lineage`
+    knows what was found by the one before this.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Discovered:
         logins: Mapping[str, str],
         build: Callable[[ModelConfig], Model],
         measure: Callable[[UpstreamConfig, str], Awaitable[int]],
+        lineage: Lineage | None = None,
         again: float = 60.0,
     ) -> None:
         self._discovery = discovery
@@ -106,6 +109,7 @@ class Discovered:
         self._logins = logins
         self._build = build
         self._measure = measure
+        self._lineage = Lineage() if lineage is None else lineage
         self._again = again
         self._built: dict[DiscoveredModel, Model] = {}
         self._said: set[str] = set()
@@ -119,6 +123,7 @@ class Discovered:
         """
         self._models = models
         self._inherited = list(inherited)
+        self._lineage.keep(inherited)
         self._publish()
 
     def leave(self) -> None:
@@ -133,6 +138,12 @@ class Discovered:
     def models(self) -> list[Model]:
         """What is found, and answers."""
         return list(self._built.values())
+
+    @property
+    def lineage(self) -> Lineage:
+        """What the names of found models have meant so far."""
+        self._lineage.keep(self._built.values())
+        return self._lineage
 
     @property
     def failures(self) -> dict[str, str]:
@@ -180,6 +191,8 @@ class Discovered:
     async def update(self) -> bool:
         """Take over what was found last; false when a model had to be left out."""
         found = list(self._discovery.models)
+        # Before any is let go: it may come back.
+        self._lineage.keep(self._built.values())
         made = await asyncio.gather(*(self._made(one) for one in found))
         # A model that did not change keeps its stack, and what that has learnt.
         self._built = {
@@ -207,9 +220,7 @@ class Discovered:
                 self._said.add(sentence)
                 _log.warning(sentence)
             return None
-        for before in (*self._inherited, *self._built.values()):
-            if before.name == found.name:
-                model.inherit(before)
+        self._lineage.hand_on(model)
         self.left_out.pop(found.name, None)
         _log.info("%s is served: %d upstream(s)", found.name, len(model.upstreams))
         return model
