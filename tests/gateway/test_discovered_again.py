@@ -76,3 +76,46 @@ async def test_of_what_was_found_only_the_latest_are_remembered(world: World) ->
 
         known = {name for name in "abc" if first[name] != await meaning(again[name])}
     assert {"a", "c"} == known
+
+
+async def test_a_deployment_that_is_being_updated_is_not_measured_again(world: World) -> None:
+    world.place(1, "m, engine=tei, invoke=predict")
+    async with followed(world) as (models, discovered):
+        before, asked = models["m"], len(world.engine.seen)
+        world.control.compartments["c1"][0]["lifecycleState"] = "UPDATING"
+        await discovered.look()
+
+        assert (before, asked) == (models["m"], len(world.engine.seen))
+
+
+async def test_a_replica_that_does_not_answer_yet_takes_nothing_away(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.place(2, "m, engine=tei, invoke=predict")
+    async with followed(world) as (models, discovered):
+        before = models["m"]
+        world.place(1, "m, engine=tei, invoke=predict")
+        world.platform.faults.extend([503] * 9)
+        await discovered.look()
+        assert before is models["m"]
+        assert not await discovered.update()
+        assert before is models["m"]
+        assert {} == discovered.left_out
+        assert 1 == caplog.text.count("m changed, but is served as it was: OCI says")
+
+        world.platform.faults.clear()
+        assert await discovered.update()
+        assert 2 == len(models["m"].upstreams)
+
+
+async def test_what_was_inherited_and_is_found_no_more_is_served_no_more(world: World) -> None:
+    world.place(1, "m, engine=tei, invoke=predict")
+    async with followed(world) as (_, old):
+        world.platform.faults.extend([503] * 9)
+        async with followed(world) as (models, new):
+            new.join(models, inherited=old.models)
+            assert ["m"] == list(new.left_out) == list(models)
+            world.control.compartments["c1"].clear()
+            await new.look()
+
+            assert [] == list(new.left_out) == list(models)
