@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextvars import Context
 
-from embedway_gateway.layers.canary import Canaries, canary_vectors
+from embedway_gateway.layers.canary import Canaries
 from embedway_gateway.layers.quarantine import Quarantine
 from embedway_gateway.layers.reference import FRESH, Mark, Reference, Verdict
 from embedway_gateway.layers.steady import SpaceChanged
@@ -188,7 +188,7 @@ class SameSpace:
         while True:
             doubts = self._doubts
             try:
-                found = await canary_vectors(self._inner, self.reference.model)
+                found = await self.reference.ask(self._upstream, self._inner)
                 if doubts != self._doubts:
                     # Some of them may be of another model than the others.
                     continue
