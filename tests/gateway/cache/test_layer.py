@@ -300,14 +300,3 @@ def test_the_writer_shows_every_bit() -> None:
 
     assert write(one, base64=True) != write(other, base64=True)
     assert write(one, base64=False) != write(other, base64=False)
-
-
-async def test_no_text_reads_what_was_kept_for_another_tenant() -> None:
-    inner = FakeEmbedder()
-    layer = cached(inner)
-    await layer.send(replace(ask("secret"), tenant="alice"))
-
-    for text in ("secret", "\0\0\0\5alicesecret"):
-        response = await layer.send(replace(ask(text), tenant=""))
-        assert fake_vectors([text], 8).tolist() == response.vectors.tolist()
-    assert 3 == len(inner.requests)
