@@ -111,6 +111,7 @@ def _discovered(config: Config, shared: Shared, before: Assembly | None) -> Disc
         logins=logins,
         build=partial(build_model, shared=shared),
         measure=partial(measure, credentials=shared.credentials, transport=shared.transport),
+        lineage=None if before is None or before.discovered is None else before.discovered.lineage,
     )
 
 

@@ -19,6 +19,7 @@ from embedway_gateway.discovery import (
     Watched,
     control_plane,
 )
+from embedway_gateway.lineage import Lineage
 from embedway_gateway.model import Model, Models
 from embedway_gateway.warm import warm
 from embedway_upstream import Credentials, EmbeddingError, Transport, UpstreamRefused
@@ -87,8 +88,9 @@ class Discovered:
     Follows discovery: every list that it gives becomes models, beside those of the configuration.
 
     `build` makes the stack of a model. `measure` asks an upstream for the size of its vectors,
-    which no platform states. A model that does not answer is left out, said once, and asked again
-    with the next change, or after `again` seconds. Before `join` nobody is served.
+    which no platform states. A model that does not answer is left out, or goes on as it was before
+    it changed; that is said once, and it is asked again with the next change, or after `again`
+    seconds. Before `join` nobody is served. `lineage` knows what was found by the one before this.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Discovered:
         logins: Mapping[str, str],
         build: Callable[[ModelConfig], Model],
         measure: Callable[[UpstreamConfig, str], Awaitable[int]],
+        lineage: Lineage | None = None,
         again: float = 60.0,
     ) -> None:
         self._discovery = discovery
@@ -106,6 +109,7 @@ class Discovered:
         self._logins = logins
         self._build = build
         self._measure = measure
+        self._lineage = Lineage() if lineage is None else lineage
         self._again = again
         self._built: dict[DiscoveredModel, Model] = {}
         self._said: set[str] = set()
@@ -119,6 +123,7 @@ class Discovered:
         """
         self._models = models
         self._inherited = list(inherited)
+        self._lineage.keep(inherited)
         self._publish()
 
     def leave(self) -> None:
@@ -133,6 +138,12 @@ class Discovered:
     def models(self) -> list[Model]:
         """What is found, and answers."""
         return list(self._built.values())
+
+    @property
+    def lineage(self) -> Lineage:
+        """What the names of found models have meant so far."""
+        self._lineage.keep(self._built.values())
+        return self._lineage
 
     @property
     def failures(self) -> dict[str, str]:
@@ -178,15 +189,24 @@ class Discovered:
         await self.update()
 
     async def update(self) -> bool:
-        """Take over what was found last; false when a model had to be left out."""
+        """Take over what was found last; false when there is a model that could not be."""
         found = list(self._discovery.models)
+        # Before any is let go: it may come back.
+        self._lineage.keep(self._built.values())
         made = await asyncio.gather(*(self._made(one) for one in found))
-        # A model that did not change keeps its stack, and what that has learnt.
-        self._built = {
-            one: model for one, model in zip(found, made, strict=True) if model is not None
-        }
+        former = {one.name: one for one in self._built}
+        built: dict[DiscoveredModel, Model] = {}
+        for one, model in zip(found, made, strict=True):
+            if model is not None:
+                # One that did not change keeps its stack, and what that has learnt.
+                built[one] = model
+            elif (before := former.get(one.name)) is not None:
+                built[before] = self._built[before]
+        self._built = built
+        names = {one.name for one in found}
+        self.left_out = {name: why for name, why in self.left_out.items() if name in names}
         self._publish()
-        return len(self._built) == len(found)
+        return None not in made
 
     def _publish(self) -> None:
         status = self._discovery.status.values()
@@ -201,18 +221,23 @@ class Discovered:
         try:
             model = self._build(await self._configured(found))
         except (EmbeddingError, ValueError) as error:
-            message = error.message if isinstance(error, EmbeddingError) else str(error)
-            self.left_out[found.name] = message
-            if (sentence := f"{found.name} is found, but not served: {message}") not in self._said:
-                self._said.add(sentence)
-                _log.warning(sentence)
+            self._leave_out(found.name, error)
             return None
-        for before in (*self._inherited, *self._built.values()):
-            if before.name == found.name:
-                model.inherit(before)
+        self._lineage.hand_on(model)
         self.left_out.pop(found.name, None)
         _log.info("%s is served: %d upstream(s)", found.name, len(model.upstreams))
         return model
+
+    def _leave_out(self, name: str, error: EmbeddingError | ValueError) -> None:
+        message = error.message if isinstance(error, EmbeddingError) else str(error)
+        if any(one.name == name for one in self._built):
+            sentence = f"{name} changed, but is served as it was: {message}"
+        else:
+            self.left_out[name] = message
+            sentence = f"{name} is found, but not served: {message}"
+        if sentence not in self._said:
+            self._said.add(sentence)
+            _log.warning(sentence)
 
     async def _configured(self, found: DiscoveredModel) -> ModelConfig:
         upstreams = tuple(self._upstream(one) for one in found.replicas)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
+from types import SimpleNamespace
 
 import aiohttp
 from yarl import URL
 
+from embedway_gateway.wire.broken import Broken
 from embedway_gateway.wire.dial import CONNECT_SECONDS
 from embedway_gateway.wire.transport import MAX_REPLY_BYTES
 from embedway_gateway.wire.trouble import unreachable
@@ -21,6 +24,13 @@ __all__ = ["AiohttpTransport"]
 # From here on aiohttp warns that bytes in one piece would hold the event loop.
 _LARGE_BODY = 1024 * 1024
 _PROXY = "the proxy that HTTPS_PROXY or HTTP_PROXY names"
+
+
+@dataclass(slots=True)
+class _Way:
+    """Over which connection a call went."""
+
+    reused: bool = False
 
 
 class AiohttpTransport:
@@ -43,15 +53,18 @@ class AiohttpTransport:
 
     async def send(self, call: HTTPCall) -> HTTPReply:
         """One exchange."""
-        with _translated():
-            async with await self._request(call) as response:
-                body = await self._read(response)
-                return HTTPReply(response.status, _lower(response), body)
+        way = _Way()
+        try:
+            return await self._exchange(call, way)
+        except Broken as error:
+            if not (way.reused and error.untouched):
+                raise
+        return await self._exchange(call, _Way())
 
     async def open(self, call: HTTPCall) -> HTTPFlow:
         """One exchange, of which the body is still to come."""
         with _translated():
-            response = await self._request(call)
+            response = await self._request(call, _Way())
         flow = Flow(_pieces(response), close=response.close)
         return HTTPFlow(response.status, _lower(response), flow)
 
@@ -60,7 +73,15 @@ class AiohttpTransport:
         if self._session is not None:
             await self._session.close()
 
-    async def _request(self, call: HTTPCall) -> aiohttp.ClientResponse:
+    async def _exchange(self, call: HTTPCall, way: _Way) -> HTTPReply:
+        with _translated():
+            response = await self._request(call, way)
+        with _translated(begun=True):
+            async with response:
+                body = await self._read(response)
+                return HTTPReply(response.status, _lower(response), body)
+
+    async def _request(self, call: HTTPCall, way: _Way) -> aiohttp.ClientResponse:
         proxy = self._proxy_of(call.url)
         if proxy is not None and not proxy.startswith(("http://", "https://")):
             raise UpstreamUnreachable(
@@ -74,6 +95,7 @@ class AiohttpTransport:
             data=_data(call.body),
             allow_redirects=False,
             proxy=proxy,
+            trace_request_ctx=way,
         )
 
     def _open(self) -> aiohttp.ClientSession:
@@ -84,6 +106,7 @@ class AiohttpTransport:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"accept-encoding": "identity", "user-agent": "embedway"},
+                trace_configs=[_trace()],
             )
         return self._session
 
@@ -100,7 +123,7 @@ class AiohttpTransport:
 
 
 async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    with _translated():
+    with _translated(begun=True):
         async for piece in response.content.iter_any():
             yield piece
 
@@ -109,8 +132,24 @@ def _lower(response: aiohttp.ClientResponse) -> dict[str, str]:
     return {name.lower(): value for name, value in response.headers.items()}
 
 
+def _trace() -> aiohttp.TraceConfig:
+    """By which aiohttp tells that a connection had been used before."""
+
+    async def reused(
+        _session: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        _params: aiohttp.TraceConnectionReuseconnParams,
+    ) -> None:
+        context.trace_request_ctx.reused = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(reused)
+    return trace
+
+
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(*, begun: bool = False) -> Iterator[None]:
+    """Raises ours. `begun`: the head of the reply was there."""
     try:
         yield
     except aiohttp.ClientProxyConnectionError as error:
@@ -130,10 +169,19 @@ def _translated() -> Iterator[None]:
         raise unreachable(error.os_error) from error
     except aiohttp.ConnectionTimeoutError as error:
         raise unreachable(error) from error
+    except aiohttp.ClientConnectionError as error:
+        raise Broken(error, untouched=not begun and _is_untouched(error)) from error
+    except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
+        raise Broken(error, untouched=False) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise UpstreamUnreachable(
             "the connection to the upstream broke", detail=type(error).__name__
         ) from error
+
+
+def _is_untouched(error: aiohttp.ClientConnectionError) -> bool:
+    """What had come of a head is the message of the error; of a reset, it is not told."""
+    return not isinstance(error, aiohttp.ServerDisconnectedError) or isinstance(error.message, str)
 
 
 def _data(body: bytes) -> bytes | BytesIO:

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
-from doubles.aicore_api import AICoreAPI
-from doubles.oci_control_plane import OCIControlPlane, deployment
-from doubles.oci_identity import FINGERPRINT, KEY_ID, TENANCY, USER, pem, private_key
-from doubles.oci_platform import OCIPlatform, Refusal
-from doubles.openai_upstream import OpenAIUpstream
-from doubles.serving import served
+from doubles.findable import World, world_in
 from embedway_gateway.assemble import assemble
-from embedway_gateway.config.schema import Config
 from embedway_gateway.metric import Metrics
 from embedway_gateway.survey import survey
 from embedway_gateway.web.app import create_app
@@ -25,81 +18,10 @@ from embedway_gateway.wire import WireTransport
 from embedway_upstream import EmbeddingRequest, UnknownModel
 from embedway_upstream.testing import fake_vectors
 
-PREDICT = {"MODEL_DEPLOY_PREDICT_ENDPOINT": "/v1/embeddings", "PARAMS": "--model-id /opt/x"}
-
-
-class World:
-    """OCI's control and data plane, and AI Core; requests to OCI must be signed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.engine = OpenAIUpstream()
-        self.platform = OCIPlatform(self.engine, {KEY_ID: private_key().public_key()})
-        self.control = OCIControlPlane(verify=self._is_signed)
-        self.aicore = AICoreAPI(engine=self.engine)
-        self.key_file = folder / "key.pem"
-        self.key_file.write_bytes(pem(private_key()))
-        self.urls: dict[str, str] = {}
-
-    def _is_signed(self, method: str, target: str, headers: dict[str, str]) -> bool:
-        try:
-            self.platform.verify(method, target, headers, b"")
-        except Refusal:
-            return False
-        return True
-
-    def place(self, number: int, tag: str, **changes: Any) -> None:
-        item = deployment(number, **changes)
-        item["freeformTags"] = {"embedway": tag}
-        item["modelDeploymentUrl"] = f"{self.urls['platform']}/{item['id']}"
-        self.control.compartments.setdefault("c1", []).append(item)
-
-    def config(self, **more: Any) -> Config:
-        return Config.model_validate(
-            {
-                "credentials": {
-                    "prod": {
-                        "type": "oci",
-                        "tenancy": TENANCY,
-                        "user": USER,
-                        "fingerprint": FINGERPRINT,
-                        "key_file": str(self.key_file),
-                    },
-                    "sap": {
-                        "type": "oauth2",
-                        "token_url": f"{self.urls['aicore']}/oauth/token",
-                        "client_id": "client",
-                        "client_secret": "planted-secret",
-                    },
-                },
-                "discovery": [
-                    {
-                        "type": "oci",
-                        "service_endpoint": self.urls["control"],
-                        "compartment_id": "c1",
-                        "credentials": "prod",
-                    },
-                    {
-                        "type": "aicore",
-                        "api_url": self.urls["aicore"],
-                        "scenario_id": "scenario",
-                        "config_names": ["nomic-*"],
-                        "credentials": "sap",
-                    },
-                ],
-                **more,
-            }
-        )
-
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    with (
-        served(world.control) as control,
-        served(world.platform) as platform,
-        served(world.aicore) as aicore,
-    ):
-        world.urls = {"control": control, "platform": platform, "aicore": aicore}
+    with world_in(tmp_path) as world:
         yield world
 
 

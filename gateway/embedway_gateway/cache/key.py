@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["digests"]
 
-# Changed when the same facts come to mean another vector.
-_FORM = "embedway-cache-1"
+# Changed when the same facts come to mean another vector, or are written otherwise.
+_FORM = "embedway-cache-2"
 
 
 def digests(texts: Sequence[str], facts: Sequence[str]) -> list[bytes]:
@@ -20,9 +20,10 @@ def digests(texts: Sequence[str], facts: Sequence[str]) -> list[bytes]:
 
     Whoever is to share nothing with others is one more fact.
     """
-    shared = hashlib.sha256()
+    # How many there are, then of each its length: a text, which is the caller's and raw behind
+    # them, cannot pass for one more.
+    shared = hashlib.sha256(len(facts).to_bytes(4, "big"))
     for fact in (_FORM, *facts):
-        # Its length first, so that no two lists of facts read the same.
         data = fact.encode()
         shared.update(len(data).to_bytes(4, "big") + data)
     found = []

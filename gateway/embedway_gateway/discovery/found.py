@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from embedway_gateway.precision import Precision
@@ -46,7 +46,8 @@ class Found:
     deployment: str
     """Its id on the platform."""
     source: str
-    state: str
+    state: str = field(compare=False)
+    """As the platform words it; while it is updated, a deployment is what it was."""
 
     @property
     def upstream(self) -> str:

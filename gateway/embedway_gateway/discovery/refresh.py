@@ -159,8 +159,8 @@ class Discovery:
 
 def _log_changes(before: Sequence[Found], after: Sequence[Found]) -> None:
     """One line each. A deployment that goes on serving while it is updated has not changed."""
-    old = {(one.deployment, one.name): replace(one, state="") for one in before}
-    new = {(one.deployment, one.name): replace(one, state="") for one in after}
+    old = {(one.deployment, one.name): one for one in before}
+    new = {(one.deployment, one.name): one for one in after}
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) == new.get(key):
             continue

@@ -49,9 +49,7 @@ class Cache:
         space = self._space()
         if space is None:
             return await self._past(request)
-        facts = [space, request.input_type if self._typed else ""]
-        if request.tenant:
-            facts.append(request.tenant)
+        facts = (space, request.input_type if self._typed else "", request.tenant)
         keys = digests(request.inputs, facts)
         values = await self._store.get(keys)
         known = [None if value is None else unpack(value) for value in values]

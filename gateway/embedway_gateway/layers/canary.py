@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,10 +15,11 @@ from embedway_upstream import (
     InvalidRequest,
     Service,
     UpstreamDefect,
+    UpstreamTimeout,
 )
 from embedway_upstream.platforms.error import AmbiguousFailure
 
-__all__ = ["CANARIES", "SHORT", "Canaries", "canary_vectors"]
+__all__ = ["CANARIES", "SHORT", "Canaries", "Overdue", "canary_vectors"]
 
 _CODE = "def add(a: int, b: int) -> int:\n    return a + b  # 0x1F, v1.2.3-rc.4"
 _SCRIPTS = (
@@ -59,25 +63,71 @@ that cut texts at different lengths are seen to. No part of a text is like anoth
 SHORT = 4
 """So many of them are read whole by every model; the others it may cut, or refuse as too long."""
 
-# Not every engine says of these, or says in known words, that they are too long: some break down.
+# Not every engine says of these, or says in known words, that they are too long: some break down,
+# and on slow machines they take longer than an upstream's `timeout`.
 _REFUSED_IN_ANY_WORDS = len(CANARIES) - 2
 
 Canaries = dict[int, NDArray[np.float32]]
-"""The vector of each canary text, by its number; a text that was refused as too long is absent."""
+"""The vector of each canary text, by its number; one that was refused, or came late, is absent."""
+
+
+# The first, which is doubled each time: twice as long as between two comparisons.
+_REST = 600.0
+_LONGEST_REST = 3600.0
+
+
+class Overdue:
+    """From which text on an upstream has no time for them, and until when it is not asked again."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first = len(CANARIES)
+        self._rest = 0.0
+        self._until = 0.0
+
+    def rests(self, number: int) -> bool:
+        """Whether this one is not to be asked for now."""
+        return number >= self._first and self._clock() < self._until
+
+    def late(self, number: int) -> None:
+        """It was asked for, and took too long; so would those after it, which are longer."""
+        self._first = number
+        self._rest = min(2 * self._rest or _REST, _LONGEST_REST)
+        self._until = self._clock() + self._rest
+
+    def came(self, number: int) -> None:
+        """It was embedded, or refused, in time."""
+        if number >= self._first:
+            self._first, self._rest = len(CANARIES), 0.0
 
 
 async def canary_vectors(
-    service: Service[EmbeddingRequest, EmbeddingResponse], model: str
+    service: Service[EmbeddingRequest, EmbeddingResponse],
+    model: str,
+    overdue: Overdue | None = None,
 ) -> Canaries:
-    """The service's vectors of the canary texts, each sent alone."""
+    """
+    The service's vectors of the canary texts, each sent alone.
+
+    Of the last two it may lack what it refused, or had no time for; `overdue` remembers the latter.
+    """
+    overdue = overdue or Overdue()
     found: Canaries = {}
     for number, text in enumerate(CANARIES):
+        if overdue.rests(number):
+            break
         try:
             response = await service.send(EmbeddingRequest(model=model, inputs=(text,)))
-        except (InvalidRequest, UpstreamDefect, AmbiguousFailure) as error:
+        except (UpstreamTimeout, AmbiguousFailure):
+            if number < _REFUSED_IN_ANY_WORDS:
+                raise
+            overdue.late(number)
+            break
+        except (InvalidRequest, UpstreamDefect) as error:
             long = number >= SHORT and isinstance(error, InputTooLong)
             if not long and number < _REFUSED_IN_ANY_WORDS:
                 raise
         else:
             found[number] = response.vectors[0]
+        overdue.came(number)
     return found

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from embedway_gateway.layers.agreement import Agreement, agreement, meaning
-from embedway_gateway.layers.canary import Canaries, canary_vectors
+from embedway_gateway.layers.canary import Canaries, Overdue, canary_vectors
 from embedway_gateway.precision import Precision, needed
 from embedway_upstream import (
     EmbeddingError,
@@ -103,6 +103,7 @@ class Reference:
         self._holder: Candidate | None = None
         self._vectors: Canaries | None = None
         self._taken = 0.0
+        self._overdue: dict[str, Overdue] = {}
 
     @property
     def first(self) -> Candidate:
@@ -126,6 +127,13 @@ class Reference:
         """
         async with self._lock:
             return await self._current(None, {})
+
+    async def ask(
+        self, name: str, service: Service[EmbeddingRequest, EmbeddingResponse]
+    ) -> Canaries:
+        """The canary vectors of an upstream, without those that it lately had no time for."""
+        overdue = self._overdue.setdefault(name, Overdue(self._clock))
+        return await canary_vectors(service, self.model, overdue)
 
     async def judge(
         self, name: str, precision: Precision, found: Canaries, measured: float | None = None
@@ -219,7 +227,7 @@ class Reference:
         self._renew(holder, found)
 
     async def _ask(self, candidate: Candidate) -> Canaries:
-        return await canary_vectors(candidate.service, self.model)
+        return await self.ask(candidate.name, candidate.service)
 
     def _agree(self, candidate: Candidate, one: Canaries, other: Canaries) -> bool:
         least = needed(candidate.precision, candidate.precision, self._least)

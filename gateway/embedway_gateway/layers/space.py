@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from contextvars import Context
 
-from embedway_gateway.layers.canary import canary_vectors
+from embedway_gateway.layers.canary import Canaries
 from embedway_gateway.layers.quarantine import Quarantine
-from embedway_gateway.layers.reference import FRESH, Mark, Reference
+from embedway_gateway.layers.reference import FRESH, Mark, Reference, Verdict
 from embedway_gateway.layers.steady import SpaceChanged
 from embedway_gateway.precision import Precision
 from embedway_upstream import (
@@ -19,6 +19,8 @@ from embedway_upstream import (
     EmbeddingRequest,
     EmbeddingResponse,
     InvalidRequest,
+    Overloaded,
+    RateLimited,
     Service,
     UpstreamDefect,
     UpstreamError,
@@ -30,6 +32,8 @@ from embedway_upstream import (
 __all__ = ["SameSpace"]
 
 _AGAIN = 60.0
+# After there was no capacity for a comparison.
+_SOON = 5.0
 # Beyond this nobody was served beside whose request it could have been compared.
 _STALE = 2 * FRESH
 
@@ -41,7 +45,8 @@ class SameSpace:
 
     They are compared before the first request, again after the upstream failed, for it may come
     back as another, and every five minutes beside the traffic; after a longer silence before it.
-    A result that says no is asked for again after a minute. A request waits for the comparison no
+    A result that says no is asked for again after a minute. Where there is no capacity to compare
+    now, what is known stays, and it is tried again soon. A request waits for the comparison no
     longer than its deadline. An answer is held back while it may be of another model: when the
     upstream was seen to fail, or the model's space changed, since it was asked.
 
@@ -74,6 +79,7 @@ class SameSpace:
         self._size: int | None = None
         self._refused: Mark | None = None
         self._refused_until = 0.0
+        self._put_off_until = 0.0
         self.strays = 0
         """How often it had served, and was then found to be of another space."""
         self._problem: str | None = None
@@ -104,7 +110,7 @@ class SameSpace:
         """Send, when the upstream is proven."""
         if not self._is_proven or self._age > _STALE:
             await self._wait(request.deadline)
-        elif self._age > FRESH:
+        elif self._age > FRESH and self._clock() >= self._put_off_until:
             self._begin()
         doubts, mark = self._doubts, self.reference.mark
         try:
@@ -182,26 +188,40 @@ class SameSpace:
         while True:
             doubts = self._doubts
             try:
-                found = await canary_vectors(self._inner, self.reference.model)
+                found = await self.reference.ask(self._upstream, self._inner)
                 if doubts != self._doubts:
                     # Some of them may be of another model than the others.
                     continue
                 verdict = await self.reference.judge(
                     self._upstream, self._precision, found, self._measured()
                 )
+            except InvalidRequest as error:
+                self._missed(error)
+                # The texts are ours, and no caller's mistake.
+                raise UpstreamRefused(
+                    "the upstream refuses the texts by which vectors are compared",
+                    upstream=self._upstream,
+                    detail=error.detail or error.message,
+                ) from error
             except EmbeddingError as error:
-                self._doubt()
-                self._problem = f"its vectors could not be compared: {error.message}"
-                if isinstance(error, InvalidRequest):
-                    # The texts are ours, and no caller's mistake.
-                    raise UpstreamRefused(
-                        "the upstream refuses the texts by which vectors are compared",
-                        upstream=self._upstream,
-                        detail=error.detail or error.message,
-                    ) from error
+                self._missed(error)
                 raise
             if doubts == self._doubts:
                 break
+        self._take(verdict, found)
+
+    def _missed(self, error: EmbeddingError) -> None:
+        """There is nothing to compare."""
+        if isinstance(error, RateLimited | Overloaded):
+            # Of the model that is there it says nothing.
+            self._put_off_until = self._clock() + min(error.retry_after or _SOON, _AGAIN)
+            if self._is_proven:
+                return
+        self._doubt()
+        self._problem = f"its vectors could not be compared: {error.message}"
+
+    def _take(self, verdict: Verdict, found: Canaries) -> None:
+        """What came of it. Raises `WrongSpace` where it says no."""
         self._quarantine.take(verdict)
         self._problem = verdict.reason
         if verdict.same:

@@ -26,9 +26,37 @@ def test_different_facts_make_different_keys(one: list[str], other: list[str]) -
     assert (one == other) == same
 
 
+# So that a text may hold what a fact before it would be written as.
+_WRITTEN = st.text(st.sampled_from("\0\1\2a"), max_size=8)
+_NAMED = st.tuples(st.lists(_WRITTEN, max_size=3), _WRITTEN)
+
+
+def _as_facts(facts: list[str]) -> str:
+    return "".join(len(fact).to_bytes(4, "big").decode() + fact for fact in facts)
+
+
+@given(_NAMED, _NAMED)
+def test_no_text_reads_like_facts_and_another_text(
+    one: tuple[list[str], str], other: tuple[list[str], str]
+) -> None:
+    same = digests([one[1]], one[0]) == digests([other[1]], other[0])
+
+    assert (one == other) == same
+
+
+@given(st.lists(_WRITTEN, max_size=3), st.lists(_WRITTEN, min_size=1, max_size=3), _WRITTEN)
+def test_a_text_that_is_written_like_further_facts_has_a_key_of_its_own(
+    facts: list[str], more: list[str], text: str
+) -> None:
+    crafted = _as_facts(more) + text
+
+    assert digests([crafted], facts) != digests([text], [*facts, *more])
+
+
 def test_a_key_is_a_whole_digest_and_stays_the_same() -> None:
     """Another key for the same text would throw away what a shared Redis holds."""
-    facts = b"\0\0\0\x10embedway-cache-1" + b"\0\0\0\x05space" + b"\0\0\0\x05query"
+    form = b"\0\0\0\x02" + b"\0\0\0\x10embedway-cache-2"
+    facts = form + b"\0\0\0\x05space" + b"\0\0\0\x05query"
     text = b"Gr\xc3\xb6\xc3\x9fe \xed\xa0\x80"
     (key,) = digests(["Größe \ud800"], ("space", "query"))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from doubles.time import Time
 from embedway_gateway.layers.agreement import agreement
-from embedway_gateway.layers.canary import CANARIES, SHORT, Canaries, canary_vectors
+from embedway_gateway.layers.canary import CANARIES, SHORT, Canaries, Overdue, canary_vectors
 from embedway_gateway.precision import AGREEMENT
 from embedway_local import LocalEmbedder
 from embedway_upstream import (
@@ -15,7 +16,9 @@ from embedway_upstream import (
     InputTooLong,
     InvalidRequest,
     UpstreamDefect,
+    UpstreamTimeout,
 )
+from embedway_upstream.platforms.error import AmbiguousFailure
 from embedway_upstream.testing import FakeEmbedder
 
 # What models are made for, and cut at.
@@ -29,9 +32,11 @@ class Refusing(FakeEmbedder):
         super().__init__()
         self._error = error
         self._length = length
+        self.refused = 0
 
     async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
         if len(request.inputs[0]) >= self._length:
+            self.refused += 1
             raise self._error
         return await super().send(request)
 
@@ -43,7 +48,11 @@ async def test_a_text_that_is_said_to_be_too_long_is_left_out(number: int) -> No
     assert list(range(number)) == list(found)
 
 
-@pytest.mark.parametrize("refusal", [InvalidRequest("x"), UpstreamDefect("x")])
+@pytest.mark.parametrize(
+    "refusal",
+    [InvalidRequest("x"), UpstreamDefect("x"), UpstreamTimeout("x"), AmbiguousFailure("x")],
+    ids=lambda refusal: type(refusal).__name__,
+)
 @pytest.mark.parametrize("number", range(1, len(CANARIES)))
 async def test_in_other_words_only_the_last_two_may_be_refused(
     refusal: EmbeddingError, number: int
@@ -60,6 +69,28 @@ async def test_in_other_words_only_the_last_two_may_be_refused(
 async def test_a_short_text_is_too_long_for_nobody(number: int) -> None:
     with pytest.raises(InputTooLong):
         await canary_vectors(Refusing(InputTooLong("x"), len(CANARIES[number])), "m")
+
+
+@pytest.mark.parametrize("late", [UpstreamTimeout("x"), AmbiguousFailure("x")])
+@pytest.mark.parametrize("number", [len(CANARIES) - 2, len(CANARIES) - 1])
+async def test_what_takes_too_long_is_asked_for_rarely(late: EmbeddingError, number: int) -> None:
+    """It is a minute of work each time."""
+    time = Time()
+    overdue, service = Overdue(time), Refusing(late, len(CANARIES[number]))
+    asked = []
+    for _ in range(24):
+        before = service.refused
+        assert list(range(number)) == list(await canary_vectors(service, "m", overdue))
+        asked.append(service.refused - before)
+        time.now += 301
+
+    assert [1, 0, 1, 0, 0, 0, 1] == asked[:7], "after ten minutes, and then after twenty"
+    assert 4 == sum(asked)
+
+    time.now += 3600
+    assert len(CANARIES) == len(await canary_vectors(FakeEmbedder(), "m", overdue))
+    assert list(range(number)) == list(await canary_vectors(service, "m", overdue))
+    assert 5 == service.refused, "and then it is asked for each time"
 
 
 def test_they_are_eight_and_grow() -> None:

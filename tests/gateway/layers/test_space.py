@@ -20,6 +20,7 @@ from embedway_upstream import (
     InputTooLong,
     UpstreamFailed,
     UpstreamRefused,
+    UpstreamTimeout,
     UpstreamUnreachable,
     WrongSpace,
 )
@@ -220,3 +221,27 @@ async def test_of_an_upstream_that_is_gone_nothing_is_told() -> None:
     labels = {"model": "m", "upstream": "second"}
     name = "embedway_upstream_quarantined"
     assert 0 == metrics.registry.get_sample_value(name, labels)
+
+
+async def test_one_that_has_no_time_for_the_longest_text_serves_all_the_same() -> None:
+    class Slow(Changing):
+        late = 0
+
+        async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
+            if request.inputs[0] == CANARIES[-1]:
+                self.late += 1
+                raise UpstreamTimeout("x")
+            return await super().send(request)
+
+    time, inner = Time(), Slow()
+    reference = Reference("m", [candidate("only", inner)], clock=time)
+    space = guard("only", inner, reference, time)
+    for _ in range(5):
+        assert "fake" == (await space.send(REQUEST)).served_by
+        inner.fail(UpstreamUnreachable("x"))
+        with pytest.raises(UpstreamUnreachable):
+            await space.send(REQUEST)
+        time.now += 30
+
+    assert 1 == inner.late
+    assert len(CANARIES) - 1 == len(await reference.vectors())

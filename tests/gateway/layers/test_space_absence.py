@@ -15,6 +15,8 @@ from embedway_upstream import (
     EmbeddingError,
     EmbeddingRequest,
     EmbeddingResponse,
+    Overloaded,
+    RateLimited,
     UpstreamDefect,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -213,3 +215,73 @@ async def test_a_whole_answer_is_of_one_space(
     else:
         with pytest.raises(SpaceChanged):
             await steady.send(REQUEST)
+
+
+class Busy(Changing):
+    """Has no capacity for a comparison while there is an `error`."""
+
+    error: EmbeddingError | None = None
+    refused = 0
+
+    async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
+        if self.error is not None and request.inputs[0] in CANARIES:
+            self.refused += 1
+            raise self.error
+        return await super().send(request)
+
+
+@pytest.mark.parametrize("error", [RateLimited("slow down"), Overloaded("no room")])
+@pytest.mark.parametrize("silence", [301, 601])
+async def test_no_capacity_for_a_comparison_changes_nothing(
+    error: EmbeddingError, silence: int
+) -> None:
+    time, inner = Time(), Busy()
+    space = layer(inner, FakeEmbedder(), time)
+    await space.send(REQUEST)
+    inner.gate, inner.held = asyncio.Event(), "a"
+    waiting = asyncio.create_task(space.send(REQUEST))
+    await settle()
+    inner.error = error
+    time.now += silence
+    if silence > 600:
+        with pytest.raises(type(error)):
+            await space.send(OTHER)
+    else:
+        assert "fake" == (await space.send(OTHER)).served_by
+        await settle()
+
+    assert ("", 1) == (space.problem, inner.refused)
+    inner.gate.set()
+    assert "fake" == (await waiting).served_by
+
+
+async def test_a_comparison_for_which_there_was_no_capacity_is_made_soon() -> None:
+    time, inner = Time(), Busy()
+    space = layer(inner, FakeEmbedder(), time)
+    await space.send(REQUEST)
+    inner.error, inner.salt = RateLimited("slow down"), "other "
+    time.now += 301
+    for _ in range(3):
+        await space.send(REQUEST)
+        await settle()
+    assert 1 == inner.refused, "not with every request"
+    inner.error = None
+    time.now += 5
+    await space.send(REQUEST)
+    await settle()
+
+    assert "cosine" in space.quarantined
+
+
+async def test_what_was_seen_to_fail_is_not_trusted_for_want_of_capacity() -> None:
+    inner = Busy()
+    space = layer(inner, FakeEmbedder())
+    await space.send(REQUEST)
+    inner.fail(UpstreamUnreachable("x"))
+    with pytest.raises(UpstreamUnreachable):
+        await space.send(REQUEST)
+    inner.error = RateLimited("slow down")
+
+    with pytest.raises(RateLimited):
+        await space.send(REQUEST)
+    assert "its vectors could not be compared: slow down" == space.problem

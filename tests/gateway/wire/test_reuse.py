@@ -74,52 +74,6 @@ async def test_an_idle_connection_that_was_closed_is_not_used(
             assert count == server.opened
 
 
-async def test_one_that_closes_in_the_moment_of_a_call_is_asked_once_more(
-    wire: WireTransport,
-) -> None:
-    async def talk(reader: Reader, writer: Writer) -> None:
-        await read_request(reader)
-        writer.write(reply(b"good"))
-        # The request is read, and not answered.
-        await read_request(reader)
-
-    async with speaking(talk) as server:
-        for _ in range(3):
-            assert b"good" == (await wire.send(post(server.url))).body
-        assert 3 == server.opened
-
-
-async def test_one_that_closes_a_new_connection_is_not_asked_again(wire: WireTransport) -> None:
-    async def talk(reader: Reader, writer: Writer) -> None:
-        await read_request(reader)
-
-    async with speaking(talk) as server:
-        with pytest.raises(UpstreamUnreachable, match="broke"):
-            await wire.send(post(server.url))
-        assert 1 == server.opened
-
-
-async def test_one_that_began_to_answer_is_not_asked_again(wire: WireTransport) -> None:
-    async with speaking(answering(reply(b"good"), b"H", hang_up=True)) as server:
-        await wire.send(post(server.url))
-        with pytest.raises(UpstreamUnreachable, match="broke"):
-            await wire.send(post(server.url))
-        assert 1 == server.opened
-
-
-async def test_a_stream_is_never_asked_for_twice(wire: WireTransport) -> None:
-    async def talk(reader: Reader, writer: Writer) -> None:
-        await read_request(reader)
-        writer.write(reply(b"good"))
-        await read_request(reader)
-
-    async with speaking(talk) as server:
-        await wire.send(post(server.url))
-        with pytest.raises(UpstreamUnreachable, match="broke"):
-            await wire.open(post(server.url))
-        assert 1 == server.opened
-
-
 async def test_a_stream_that_was_closed_early_is_not_read_by_the_next_call(
     wire: WireTransport,
 ) -> None:
