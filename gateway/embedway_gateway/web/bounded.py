@@ -14,7 +14,7 @@ from embedway_gateway.web import refusal
 from embedway_gateway.web.crowd import Crowd
 from embedway_gateway.web.error import HTTPError
 from embedway_gateway.web.protocol import Protocol
-from embedway_gateway.web.queued import queued
+from embedway_gateway.web.taking import Taking
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -29,8 +29,6 @@ _MOST_AT_ONCE = 128
 _REST = 5.0
 # For a client to read why it is refused: closed at once, what it still sends would reset it.
 _LINGER = 1.0
-# How soon it is seen that a client has taken all that was written.
-_GLANCE = 1.0
 
 
 class _Part(Enum):
@@ -70,17 +68,15 @@ class Bounded(Protocol):
     """A head that is to be read once more."""
     _last_words: HTTPError | None = None
     _timer: asyncio.TimerHandle | None = None
-    _writing: asyncio.TimerHandle | None = None
-    _left = 0
-    """Bytes that the client had not taken when it was last seen to take some."""
-    _since = 0.0
-    """When that was."""
+    _taking: Taking
     _running: RequestResponseCycle | None = None
     """The request that is worked on; uvicorn knows only the one that was read last."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let it in, in somebody's place if need be, or refuse it."""
         super().connection_made(transport)
+        seconds = self.bounds.send_timeout
+        self._taking = Taking(self.transport, self.loop, seconds, taken=self._taken)
         if len(self.connections) > self.bounds.max_connections:
             idle = self.crowd.longest_idle()
             if idle is None:
@@ -96,7 +92,7 @@ class Bounded(Protocol):
         self.crowd.wake(self)
         self.crowd.leaving.discard(self)
         self._stop_timer()
-        self._stop_watching()
+        self._taking.stop()
         running, self._running = self._running, None
         if running is not None and not running.response_complete:
             # The caller is gone from it as much as from those that it asked for after.
@@ -162,9 +158,9 @@ class Bounded(Protocol):
         self._again = line + b"".join(kept) + b"\r\n"
 
     def on_message_begin(self) -> None:
-        if self._writing is not None and not self.flow.write_paused:
+        if not self.flow.write_paused:
             # Its answer will add to what is left, which would look as if none were taken.
-            self._stop_watching()
+            self._taking.stop()
         self._part = _Part.HEAD
         # What of this piece is its own is not known; the piece may end another request's body.
         self._head = -self._piece
@@ -216,7 +212,7 @@ class Bounded(Protocol):
         self._running = None
         super().on_response_complete()
         if self.transport.is_closing():
-            self._watch_writing()
+            self._taking.require()
         elif self._open:
             return
         elif self._last_words is not None:
@@ -227,64 +223,28 @@ class Bounded(Protocol):
         elif self.transport.get_write_buffer_size():
             # Given, but not taken yet: it is not idle, and may be long in reading.
             self._unset_keepalive_if_required()
-            self._watch_writing()
+            self._taking.require()
         elif self._part is _Part.NONE:
             self.crowd.rest(self)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_writing()
+        self._taking.require()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._open and not self.transport.is_closing():
-            self._stop_watching()
+            self._taking.stop()
         # Otherwise until all is taken: nothing will be written that would pause it again.
 
-    def _watch_writing(self) -> None:
-        """Require that the client goes on reading, until it has all."""
-        self._stop_watching()
-        self._left, self._since = self._untaken(), self.loop.time()
-        self._look_again()
-
-    def _stop_watching(self) -> None:
-        if self._writing is not None:
-            self._writing.cancel()
-            self._writing = None
-
-    def _look_again(self) -> None:
-        soon = min(_GLANCE, self.bounds.send_timeout)
-        self._writing = self.loop.call_later(soon, self._require_progress)
-
-    def _require_progress(self) -> None:
-        self._writing = None
-        left, now = self._untaken(), self.loop.time()
-        if not self.transport.get_write_buffer_size():
-            if self._part is _Part.NONE and not self._open and not self.transport.is_closing():
-                self._keep()
-            return
-        if left < self._left:
-            self._left, self._since = left, now
-        elif now - self._since >= self.bounds.send_timeout:
-            self.transport.abort()
-            return
-        self._look_again()
-
-    def _untaken(self) -> int:
-        """
-        Bytes that wait for the client. The system holds megabytes of them, and asks for more only
-        when a third of those are gone: of a slow reader ours alone would stand still for minutes.
-        """
-        theirs = queued(self.transport.get_extra_info("socket"))
-        return self.transport.get_write_buffer_size() + theirs
-
-    def _keep(self) -> None:
+    def _taken(self) -> None:
         """Wait for the next request of a client that took its time to read the last answer."""
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
-        self.crowd.rest(self)
+        if self._part is _Part.NONE and not self._open and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+            self.crowd.rest(self)
 
     def _await_head(self) -> None:
         self._timer = self.loop.call_later(self.bounds.header_timeout, self._late)

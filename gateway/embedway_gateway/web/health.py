@@ -54,12 +54,14 @@ def health_routes(intake: Intake, metrics: Metrics) -> APIRouter:
     async def get_metrics(request: Request) -> Response:
         if not intake.server().open_metrics:
             await intake.require_admin(request.scope)
-        registry = metrics.collected()
-        if registry is metrics.registry:
-            content = generate_latest(registry)
-        else:
-            # It reads the files of all workers, and requests go first.
-            content = await asyncio.to_thread(generate_latest, registry)
-        return Response(content, media_type=CONTENT_TYPE_LATEST)
+        return Response(await _written(metrics), media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+async def _written(metrics: Metrics) -> bytes:
+    registry = metrics.collected()
+    if registry is metrics.registry:
+        return generate_latest(registry)
+    # It reads the files of all workers, and requests go first.
+    return await asyncio.to_thread(generate_latest, registry)
