@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -140,6 +140,10 @@ def _on_cards(path: Path, target: Target, pad: int, plan: Plan) -> tuple[Loaded,
     numbers = start.cards(target.cards)
     # Its memory goes back when the cards have been held against it.
     trusted = _on_cpu(path, 1, pad).session
+    # Imported here: `onnx` is for those who build, and for those who have a card.
+    from embedway_local.graph.table import table_rows
+
+    plan = replace(plan, rows=table_rows(path))
     on = on_tensorrt if target.kind == "tensorrt" else on_card
     cards = [on(path, start, number, plan=plan, trusted=trusted, pad=pad) for number in numbers]
     session = cards[0] if len(cards) == 1 else Cards(cards)

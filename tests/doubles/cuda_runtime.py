@@ -87,6 +87,8 @@ class Session:
         self.runs: list[dict[str, str]] = []
         self.shapes: list[tuple[int, ...]] = []
         model = onnx.load(path)
+        if names[0] != CPU:
+            _forgive(model.graph)
         kinds = {node.op_type for node in model.graph.node}
         self.way = (
             "packed"
@@ -101,7 +103,9 @@ class Session:
         self._real = (
             None
             if self.way == "packed"
-            else real.InferenceSession(path, plain, providers=["CPUExecutionProvider"])
+            else real.InferenceSession(
+                model.SerializeToString(), plain, providers=["CPUExecutionProvider"]
+            )
         )
         self._numpy = ReferenceEvaluator(model, new_ops=OPERATORS) if self._real is None else None
 
@@ -149,6 +153,16 @@ class Session:
         ((shape, place),) = binding.outputs.values()
         assert tuple(shape) == found.shape
         ctypes.memmove(place, found.ctypes.data, found.nbytes)
+
+
+def _forgive(graph: onnx.GraphProto) -> None:
+    """A card's Gather does not refuse an index beyond its table; it reads zeros."""
+    tables = {node.input[0] for node in graph.node if node.op_type == "Gather"}
+    for item in graph.initializer:
+        if item.name in tables and len(item.dims) == 2:
+            table = onnx.numpy_helper.to_array(item)
+            zeros = np.zeros((1000, table.shape[1]), table.dtype)
+            item.CopyFrom(onnx.numpy_helper.from_array(np.concatenate([table, zeros]), item.name))
 
 
 class Binding:

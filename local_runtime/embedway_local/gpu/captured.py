@@ -42,6 +42,7 @@ class Captured:
         session: onnxruntime.InferenceSession,
         *,
         pad: int,
+        rows: int | None = None,
         longest: int = LENGTHS[-1],
         kind: str = "cuda",
         card: int = 0,
@@ -52,6 +53,7 @@ class Captured:
             raise ModelUnsupported("the graph does not state the size of its vectors")
         self.dimensions: int = size
         self._thread = ThreadPoolExecutor(1, "embedway-query")
+        self._rows = rows
         self._lengths = tuple(length for length in LENGTHS if length <= longest)
         try:
             self._shapes = self._thread.submit(
@@ -86,7 +88,7 @@ class Captured:
     ) -> dict[int, _Shape]:
         shapes = {}
         for number, length in enumerate(self._lengths, 1):
-            feed = feed_of(session, pad=pad, length=length)
+            feed = feed_of(session, pad=pad, length=length, rows=self._rows)
             shape = _Shape(session, feed, number=number, kind=kind, card=card, allocate=allocate)
             for _ in range(_WARM):
                 shape.run([pad] * length)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from embedway_local.gpu.compute import Compute
 
-__all__ = ["CudaCard", "Plan", "on_card"]
+__all__ = ["TRIED", "CudaCard", "Plan", "on_card"]
 
 _log = logging.getLogger("embedway.local")
 
@@ -35,7 +35,7 @@ _log = logging.getLogger("embedway.local")
 # a captured one and of a kernel's blocks.
 _TRIAL: Sequence[Sequence[int]] = ((1,), (2, 3), tuple(range(1, 18)), tuple(range(3, 15)))
 # The processor computes them too, with one thread: 0.2 s for a model of 6 layers.
-_TRIED = 256
+TRIED = 256
 
 
 class FusedGraph(Protocol):
@@ -55,8 +55,20 @@ class Plan:
     """Token ids of the texts on which every way must give the right vectors."""
     longest: int = 128
     """Tokens of the model's longest text."""
+    rows: int | None = None
+    """Tokens in the model's table; None where nobody knows."""
     engines: Path | None = None
     """Where TensorRT keeps what it built."""
+
+    def texts(self, most: int) -> list[Sequence[int]]:
+        """The texts of the trial, cut at `most` tokens and where the model cuts."""
+        most = min(most, self.longest)
+        found = [ids[:most] for ids in self.trial]
+        if self.rows is None:
+            return found
+        # Of the others every device makes an error; the processor serves the rest, and so do we.
+        held = [ids for ids in found if max(ids, default=0) < self.rows]
+        return held or [[0]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +144,7 @@ class _One:
         bound = self.tried("buffers that stay", partial(self._bound, session), trusted, "fp32")
         if bound is not None:
             return bound
-        plain = Session(session, pad=self.pad)
+        plain = Session(session, pad=self.pad, rows=self.plan.rows)
         try:
             hold(plain, trusted, self.texts(), "fp32")
         except LocalError as error:
@@ -144,8 +156,7 @@ class _One:
 
     def texts(self, longest: int | None = None) -> list[Sequence[int]]:
         """What to try with, cut where the model's own texts are."""
-        most = min(longest or _TRIED, self.plan.longest, _TRIED)
-        return [ids[:most] for ids in self.plan.trial]
+        return self.plan.texts(longest or TRIED)
 
     def fused(self, form: str, *, half: bool) -> Compute:
         """The fused graph."""
@@ -167,6 +178,7 @@ class _One:
             return Captured(
                 session,
                 pad=self.pad,
+                rows=self.plan.rows,
                 longest=self.plan.longest,
                 card=self.card,
                 allocate=partial(pinned, card=self.card),
@@ -196,7 +208,7 @@ class _One:
         return made
 
     def _bound(self, session: onnxruntime.InferenceSession) -> Compute:
-        feed = feed_of(session, pad=self.pad)
+        feed = feed_of(session, pad=self.pad, rows=self.plan.rows)
         return Bound(session, feed, card=self.card, allocate=partial(pinned, card=self.card))
 
     def _options(self, *, capture: bool = False) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedway_local.error import DeviceUnavailable, LocalError
-from embedway_local.gpu.cuda import CudaCard, Plan
+from embedway_local.gpu.cuda import TRIED, CudaCard, Plan
 from embedway_local.gpu.start import CUDA, Start, cuda_options, memory_limit
 from embedway_local.gpu.trial import hold
 from embedway_local.session import Session
@@ -56,10 +56,9 @@ def on_tensorrt(
     _log.info("loading TensorRT's engine, or building it, which takes minutes once")
     beside = ((CUDA, cuda_options(card, limit)),)
     session = start.session(path, TENSORRT, options, beside=beside)
-    made = _Cut(Session(session, pad=pad))
-    texts = [ids[: min(plan.longest, 256)] for ids in plan.trial]
+    made = _Cut(Session(session, pad=pad, rows=plan.rows))
     try:
-        hold(made, trusted, texts, plan.precision)
+        hold(made, trusted, plan.texts(TRIED), plan.precision)
     except LocalError as error:
         raise DeviceUnavailable(
             f"TensorRT failed its first run ({error})",

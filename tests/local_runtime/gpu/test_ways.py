@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -124,6 +125,46 @@ def test_half_precision_is_never_replaced_by_single(
 
     with pytest.raises(DeviceUnavailable, match=r'neither .* fp16 works .*use precision="fp32"'):
         model.load("cuda", precision="fp16", **graph)
+
+
+@pytest.mark.parametrize(
+    ("device", "fault", "options"),
+    [
+        ("cuda", {}, {}),
+        ("cuda", {}, {"precision": "fp16"}),
+        ("cuda", {"raises": {"bound"}}, {"capture": False}),
+        ("tensorrt", {}, {}),
+    ],
+    ids=["captured and bound", "half precision", "session", "tensorrt"],
+)
+@pytest.mark.parametrize("ids", [[[1, 30, 2]], [[1, 4, 2], [1, 999, 2]]], ids=["one", "two"])
+def test_a_token_beyond_the_models_table_is_an_error_on_a_card_too(
+    model, runtime: Callable, device: str, fault: dict, options: dict, ids: list
+) -> None:
+    """The processor refuses it; a card reads zeros, and its vector looks like any other."""
+    runtime(**fault)
+    loaded = model.load(device, **options)
+
+    with pytest.raises(LocalError, match=r"no token \d+: .* table has 30 rows; .* one revision"):
+        loaded.session.run(ids)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_still_serves_its_other_texts(
+    model, home, runtime: Callable
+) -> None:
+    """Words of the texts that a card is tried with are among those that have no row."""
+    path = model.folder / "tokenizer.json"
+    words = json.loads(path.read_text())
+    words["model"]["vocab"] |= {"cat": 30, "fox": 77}
+    path.write_text(json.dumps(words))
+    with LocalEmbedder(model.folder, home=home, device="cpu") as plain:
+        expected = plain.embed(["a b"])
+    runtime()
+
+    with LocalEmbedder(model.folder, home=home, device="cuda") as embedder:
+        near(embedder.embed(["a b"]), expected)
+        with pytest.raises(LocalError, match="no token 77"):
+            embedder.embed(["a fox"])
 
 
 def test_vectors_that_are_no_numbers_are_an_error(model, runtime: Callable) -> None:
