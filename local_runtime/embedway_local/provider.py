@@ -125,7 +125,9 @@ def _cpu_session(path: Path, threads: int, pad: int) -> Session:
     # Every batch has another shape, so remembered memory patterns only accumulate.
     options.enable_mem_pattern = False
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as error:  # its exceptions share no public class
         raise ModelCorrupt(
             f"{path}: ONNX Runtime cannot load it ({error}); "

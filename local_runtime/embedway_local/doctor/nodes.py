@@ -45,7 +45,7 @@ def _profile(path: Path, device: str, pad: int) -> object:
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
-            path, options, providers=_providers(device)
+            path, options, providers=_providers(device), enable_fallback=0
         )
         try:
             session.run(None, feed_of(session, pad=pad)([[pad] * 8, [pad] * 3]))

@@ -52,7 +52,11 @@ class Start:
 
         providers = [(provider, dict(options)), *beside, ("CPUExecutionProvider", {})]
         try:
-            made = onnxruntime.InferenceSession(path, _session_options(), providers=providers)
+            # 0: its own fallback would print on standard output, lose the reason, and go on with
+            # a provider's defaults, among them TF32, the first card and no bound of memory.
+            made = onnxruntime.InferenceSession(
+                path, _session_options(), providers=providers, enable_fallback=0
+            )
         except Exception as error:  # its exceptions share no public class
             raise DeviceUnavailable(f"CUDA did not start ({_short(error)})", self.cure) from error
         # A provider whose libraries are missing is left out with one line on standard error.

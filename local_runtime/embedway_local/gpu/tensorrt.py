@@ -102,7 +102,7 @@ def _inputs(path: Path) -> list[tuple[str, int]]:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
-        path, options, providers=["CPUExecutionProvider"]
+        path, options, providers=["CPUExecutionProvider"], enable_fallback=0
     )
     return [(item.name, len(item.shape)) for item in session.get_inputs()]
 

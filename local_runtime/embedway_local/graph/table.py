@@ -32,7 +32,9 @@ def table_rows(path: Path) -> int | None:
     # ONNX sorts nodes: what one reads was made before.
     for node in graph.node:
         if node.op_type == "Constant":
-            sizes |= {node.output[0]: tuple(item.t.dims) for item in node.attribute if item.t.dims}
+            for item in node.attribute:
+                if item.name == "value":
+                    sizes[node.output[0]] = tuple(item.t.dims)
         elif node.op_type in _TOKENS and node.input[0] in ids:
             ids.add(node.output[0])
         elif node.op_type in _TABLE and node.input[0] in sizes:

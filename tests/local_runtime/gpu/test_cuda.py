@@ -164,13 +164,18 @@ def test_without_bound_buffers_the_card_is_used_all_the_same(
     near(loaded.session.run(IDS), expected)
 
 
-def test_a_card_that_fails_later_is_an_error(model, runtime: Callable) -> None:
-    fake = runtime()
+@pytest.mark.parametrize("raises", [set(), {"bound"}], ids=["bound", "session"])
+def test_a_card_that_fails_later_is_an_error(
+    model, runtime: Callable, capsys: pytest.CaptureFixture[str], raises: set[str]
+) -> None:
+    """ONNX Runtime's own fallback would answer with a provider's defaults instead."""
+    fake = runtime(raises=raises)
     loaded = model.load("cuda")
     fake.faults.raises.add("plain")
 
     with pytest.raises(LocalError, match="no kernel image"):
         loaded.session.run(IDS)
+    assert "" == capsys.readouterr().out
 
 
 def test_how_a_card_is_used_is_the_users_choice(model, home, runtime: Callable) -> None:
