@@ -32,6 +32,8 @@ class Faults:
     """The error with which no session starts."""
     absent: bool = False
     """The provider is left out in silence, as when a library is missing."""
+    lacks: set[str] = field(default_factory=set)
+    """Providers that are left out in silence, because their own libraries are missing."""
     raises: set[str] = field(default_factory=set)
     wrong: dict[str, float] = field(default_factory=dict)
     """How far off each number is."""
@@ -72,12 +74,14 @@ class CudaRuntime:
     ) -> Session:
         pairs = [(item, {}) if isinstance(item, str) else item for item in providers]
         names = [name for name, _ in pairs]
-        if names[0] != CPU and self.faults.starts:
+        refused = names[0] != CPU and (self.faults.starts or _refused(dict(pairs)))
+        if refused:
             if not enable_fallback:
-                raise RuntimeError(self.faults.starts)
-            print(f"*** EP Error ***\nEP Error {self.faults.starts}")  # noqa: T201 - as it does
+                raise RuntimeError(refused)
+            print(f"*** EP Error ***\nEP Error {refused}")  # noqa: T201 - as it does
             pairs, names = [(CPU, {})], [CPU]
-        taken = [CPU] if self.faults.absent else names
+        lacks = {TENSORRT, CUDA} if self.faults.absent else self.faults.lacks
+        taken = [name for name in names if name not in lacks]
         made = Session(self, path, options, taken, dict(pairs))
         made.falls_back = bool(enable_fallback)
         self.made.append(made)
@@ -170,6 +174,23 @@ class Session:
         ((shape, place),) = binding.outputs.values()
         assert tuple(shape) == found.shape
         ctypes.memmove(place, found.ctypes.data, found.nbytes)
+
+
+# onnxruntime_pybind_state.cc: TensorRT's are read as words, CUDA's as numbers or words.
+_SWITCHES = {
+    "trt_fp16_enable",
+    "trt_layer_norm_fp32_fallback",
+    "trt_engine_cache_enable",
+    "trt_timing_cache_enable",
+}
+
+
+def _refused(asked: dict[str, dict[str, str]]) -> str | None:
+    """What ONNX Runtime says to an option that it cannot read."""
+    for key, value in asked.get(TENSORRT, {}).items():
+        if key in _SWITCHES and value not in {"True", "true", "False", "false"}:
+            return f"[ERROR] [TensorRT] The value for the key '{key}' should be 'True' or 'False'."
+    return None
 
 
 def _forgive(graph: onnx.GraphProto) -> None:

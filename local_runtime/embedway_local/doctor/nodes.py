@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedway_local.gpu.feed import feed_of
-from embedway_local.gpu.start import CUDA, cuda_options
+from embedway_local.gpu.start import CUDA, TENSORRT, cuda_options
 from embedway_local.gpu.target import read_target
-from embedway_local.gpu.tensorrt import TENSORRT
 
 if TYPE_CHECKING:
     import onnxruntime

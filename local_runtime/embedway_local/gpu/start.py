@@ -16,9 +16,10 @@ from embedway_local.gpu.wheel import clash, install_line, wheels
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["CUDA", "Start", "cuda_options", "memory_limit", "preload", "ready"]
+__all__ = ["CUDA", "TENSORRT", "Start", "cuda_options", "memory_limit", "preload", "ready"]
 
 CUDA = "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
 
 # Of what is free: the rest is for cuBLAS, and for what comes later on a card that others use.
 _SHARE = 0.8
@@ -58,10 +59,11 @@ class Start:
                 path, _session_options(), providers=providers, enable_fallback=0
             )
         except Exception as error:  # its exceptions share no public class
-            raise DeviceUnavailable(f"CUDA did not start ({_short(error)})", self.cure) from error
+            name = "TensorRT" if provider == TENSORRT else "CUDA"
+            raise DeviceUnavailable(f"{name} did not start ({_short(error)})", self.cure) from error
         # A provider whose libraries are missing is left out with one line on standard error.
         if made.get_providers()[0] != provider:
-            raise DeviceUnavailable(self._why(provider), self.cure)
+            raise self._left_out(provider)
         return made
 
     def cards(self, asked: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -69,7 +71,7 @@ class Start:
         seen = None if self.driver is None else len(self.driver.cards)
         if asked is None:
             if not seen:
-                raise DeviceUnavailable(self._why(CUDA), self.cure)
+                raise self._left_out(CUDA)
             return tuple(range(seen))
         missing = [card for card in asked if seen and card >= seen]
         if missing:
@@ -79,17 +81,25 @@ class Start:
             )
         return asked
 
-    def _why(self, provider: str) -> str:
+    def _left_out(self, provider: str) -> DeviceUnavailable:
+        """Why ONNX Runtime goes without the provider, and what helps."""
         driver = self.driver
         if driver is None:
-            return "onnxruntime-gpu is installed, but CUDA did not start: there is no driver"
-        if not driver.cards:
-            return (
-                "onnxruntime-gpu is installed, but CUDA did not start: the driver says that "
-                f"{driver.problem}"
+            why = "there is no driver"
+        elif not driver.cards:
+            why = f"the driver says that {driver.problem}"
+        else:
+            why = _fault(driver) or ""
+        if not why and provider == TENSORRT:
+            return DeviceUnavailable(
+                "onnxruntime-gpu is installed, but TensorRT did not start: its libraries cannot be "
+                "loaded, and no extra brings them",
+                _tensorrt_line(),
             )
-        name = provider.removesuffix("ExecutionProvider")
-        return f"onnxruntime-gpu is installed, but {name} did not start: {_fault(driver)}"
+        why = why or "a library is missing or of another version"
+        return DeviceUnavailable(
+            f"onnxruntime-gpu is installed, but CUDA did not start: {why}", self.cure
+        )
 
 
 def ready(ask: Callable[[], Driver | None]) -> Start:
@@ -174,17 +184,26 @@ def _session_options() -> onnxruntime.SessionOptions:
     return options
 
 
-def _fault(driver: Driver) -> str:
+def _fault(driver: Driver) -> str | None:
+    """What keeps CUDA itself from starting; None where we see nothing."""
     import onnxruntime
 
-    built = str(getattr(onnxruntime, "cuda_version", ""))
+    built = str(getattr(onnxruntime, "cuda_version", "") or "")
     if built and int(built.partition(".")[0]) > driver.cuda // 1000:
         runs = f"{driver.cuda // 1000}.{driver.cuda % 1000 // 10}"
         return f"it is built for CUDA {built}, and the driver runs {runs} at most"
     missing = missing_libraries(built)
     if missing:
         return f"{', '.join(missing)} cannot be loaded"
-    return "a library is missing or of another version"
+    return None
+
+
+def _tensorrt_line() -> str:
+    """What installs the TensorRT that ONNX Runtime is built for, with its cuDNN."""
+    import onnxruntime
+
+    cuda = str(getattr(onnxruntime, "cuda_version", "") or "13").partition(".")[0]
+    return f'`pip install "tensorrt-cu{cuda}<11" nvidia-cudnn-cu{cuda}`'
 
 
 def _needed(cuda: int | None) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from embedway_local.error import DeviceUnavailable, LocalError
 from embedway_local.gpu.cuda import TRIED, CudaCard, Plan
-from embedway_local.gpu.start import CUDA, Start, cuda_options, memory_limit
+from embedway_local.gpu.start import CUDA, TENSORRT, Start, cuda_options, memory_limit
 from embedway_local.gpu.trial import hold
 from embedway_local.session import Session
 
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
     from embedway_local.gpu.compute import Compute
 
-__all__ = ["ROWS", "TENSORRT", "on_tensorrt", "tensorrt_options"]
-
-TENSORRT = "TensorrtExecutionProvider"
+__all__ = ["ROWS", "on_tensorrt", "tensorrt_options"]
 
 _log = logging.getLogger("embedway.local")
 
@@ -75,10 +73,11 @@ def tensorrt_options(
 
     https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html
     """
+    # Its switches are True and False, unlike those of CUDA; it raises for a number.
     options = {
         "device_id": str(card),
-        "trt_fp16_enable": "1" if plan.precision == "fp16" else "0",
-        "trt_layer_norm_fp32_fallback": "1",
+        "trt_fp16_enable": str(plan.precision == "fp16"),
+        "trt_layer_norm_fp32_fallback": "True",
     }
     usual = _USUAL[0], min(_USUAL[1], plan.longest)
     for name, shape in (("min", (1, 1)), ("opt", usual), ("max", (ROWS, plan.longest))):
@@ -87,9 +86,9 @@ def tensorrt_options(
         )
     if folder is not None:
         options |= {
-            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_enable": "True",
             "trt_engine_cache_path": str(folder),
-            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_enable": "True",
             "trt_timing_cache_path": str(folder),
         }
     return options

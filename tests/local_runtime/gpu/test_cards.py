@@ -61,7 +61,7 @@ def test_tensorrt_keeps_its_engines_and_states_its_shapes(
     assert "ids:1x1,lengths:1" == asked["trt_profile_min_shapes"]
     assert "ids:64x20,lengths:64" == asked["trt_profile_max_shapes"]
     assert str(tmp_path / "engines" / model.path.parent.name) == asked["trt_engine_cache_path"]
-    assert "0" == asked["trt_fp16_enable"]
+    assert "False" == asked["trt_fp16_enable"]
     near(loaded.session.run(IDS), expected)
 
 
@@ -77,6 +77,39 @@ def test_tensorrt_never_sees_more_texts_than_its_engine_has_room_for(
 
     assert [64, 64, 32] == [shape[0] for shape in session.shapes]
     near(found, np.tile(expected, (40, 1)))
+
+
+def test_tensorrt_in_half_precision_is_half_precision(model, runtime: Callable) -> None:
+    fake = runtime()
+
+    assert "fp16" == model.load("tensorrt", precision="fp16").precision
+
+    assert "True" == fake.on(TENSORRT)[0].asked[TENSORRT]["trt_fp16_enable"]
+
+
+@pytest.mark.parametrize(("version", "cuda"), [("13.0", "13"), ("12.8", "12"), (None, "13")])
+def test_tensorrt_that_is_not_installed_is_told_with_the_line_that_installs_it(
+    model, runtime: Callable, monkeypatch: pytest.MonkeyPatch, version: str | None, cuda: str
+) -> None:
+    """No extra brings it, so installing one again cannot help."""
+    fake = runtime(lacks={TENSORRT})
+    fake.cuda_version = version
+    monkeypatch.setattr("embedway_local.gpu.start.missing_libraries", lambda _: [])
+
+    with pytest.raises(DeviceUnavailable, match="TensorRT did not start") as raised:
+        model.load("tensorrt")
+
+    assert f'`pip install "tensorrt-cu{cuda}<11" nvidia-cudnn-cu{cuda}`' == raised.value.cure
+
+
+def test_without_cuda_tensorrt_is_not_blamed(
+    model, runtime: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime(absent=True)
+    monkeypatch.setattr("embedway_local.gpu.start.missing_libraries", lambda _: ["libcublas"])
+
+    with pytest.raises(DeviceUnavailable, match=r"CUDA did not start: libcublas .*embedway\[gpu\]"):
+        model.load("tensorrt")
 
 
 def test_tensorrt_that_gives_other_vectors_is_refused(model, runtime: Callable) -> None:
