@@ -235,6 +235,7 @@ def _cards(checkpoint: Checkpoint, home: Path, use: CardUse) -> Plan:
     return Plan(
         use=use,
         fused=partial(card_graph, checkpoint, home),
+        pooling=checkpoint.pooling,
         longest=checkpoint.max_tokens,
         engines=home / "engines",
     )

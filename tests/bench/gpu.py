@@ -54,6 +54,7 @@ class Ours:
         options = Plan(
             precision=precision,
             fused=partial(card_graph, checkpoint, home),
+            pooling=checkpoint.pooling,
             trial=self._tokeniser.encode(TEXTS)[0],
             longest=checkpoint.max_tokens,
         )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedway_local.gpu.compute import Compute
+    from embedway_local.pooling import Pooling
 
 __all__ = ["TRIED", "CudaCard", "Plan", "on_card"]
 
@@ -53,6 +54,8 @@ class Plan:
     fused: FusedGraph | None = None
     trial: Sequence[Sequence[int]] = _TRIAL
     """Token ids of the texts on which every way must give the right vectors."""
+    pooling: Pooling = "mean"
+    """How the fused graph pools."""
     longest: int = 128
     """Tokens of the model's longest text."""
     rows: int | None = None
@@ -170,6 +173,14 @@ class _One:
         """The way for short queries; None where it is switched off or does not work."""
         make = self.plan.fused
         if not self.plan.use.capture or make is None or self.plan.longest < LENGTHS[0]:
+            return None
+        if self.plan.pooling == "last":
+            # Its GatherND copies indices from memory of the host that lives as long as the call:
+            # a replay would copy whatever is there by then.
+            _log.info(
+                "card %d does without captured queries: they cannot pool by the last token",
+                self.card,
+            )
             return None
 
         def capture() -> Captured:

@@ -57,6 +57,22 @@ def test_capture_can_be_switched_off(model, runtime: Callable) -> None:
     assert all("enable_cuda_graph" not in item.asked[CUDA] for item in fake.on(CUDA))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_pooling_by_the_last_token_is_never_captured(
+    tiny: Callable, home, runtime: Callable, caplog: pytest.LogCaptureFixture, precision: str
+) -> None:
+    folder = tiny(pooling="lasttoken").folder
+    with LocalEmbedder(folder, home=home, device="cpu") as plain:
+        expected = plain.embed(["a b c"])
+    fake = runtime()
+
+    with LocalEmbedder(folder, home=home, device="cuda", precision=precision) as embedder:
+        near(embedder.embed(["a b c"]), expected, 1e-6 if precision == "fp32" else 2e-3)
+
+    assert all("enable_cuda_graph" not in item.asked.get(CUDA, {}) for item in fake.made)
+    assert any("captured queries: they cannot pool by the last" in line for line in caplog.messages)
+
+
 @pytest.mark.parametrize("fault", [{"raises": {"captured"}}, {"wrong": {"captured": 1e-4}}])
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_capture_that_fails_or_differs_is_left_out(
