@@ -6,6 +6,7 @@ What kernels only a card has are computed in numpy. Where things break is said w
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +38,8 @@ class Faults:
     raises: set[str] = field(default_factory=set)
     wrong: dict[str, float] = field(default_factory=dict)
     """How far off each number is."""
+    capturing: Callable[[], None] | None = None
+    """What happens, once, while a CUDA graph is captured."""
 
 
 class CudaRuntime:
@@ -49,6 +52,7 @@ class CudaRuntime:
         self.OrtValue = OrtValue
         self.GraphOptimizationLevel = real.GraphOptimizationLevel
         self.preloaded = 0
+        self.capture: Session | None = None
 
     def get_available_providers(self) -> list[str]:
         return self.compiled
@@ -74,6 +78,8 @@ class CudaRuntime:
     ) -> Session:
         pairs = [(item, {}) if isinstance(item, str) else item for item in providers]
         names = [name for name, _ in pairs]
+        if names[0] != CPU:
+            self.require_no_capture()
         refused = names[0] != CPU and (self.faults.starts or _refused(dict(pairs)))
         if refused:
             if not enable_fallback:
@@ -86,6 +92,12 @@ class CudaRuntime:
         made.falls_back = bool(enable_fallback)
         self.made.append(made)
         return made
+
+    def require_no_capture(self) -> None:
+        """Captures are global: meanwhile nothing else may use a card, and they break if it does."""
+        if self.capture is not None:
+            self.capture = None
+            raise RuntimeError("CUDA failure 900: operation not permitted when stream is capturing")
 
     def on(self, provider: str) -> list[Session]:
         """The sessions that were made on a provider."""
@@ -155,6 +167,8 @@ class Session:
     def compute(self, feeds: dict[str, np.ndarray], ways: set[str]) -> list[np.ndarray]:
         self.shapes.append(next(iter(feeds.values())).shape)
         on_card = self.names[0] != CPU
+        if on_card:
+            self.runtime.require_no_capture()
         if self.asked.get(CUDA, {}).get("enable_cuda_graph") == "1":
             ways = ways | {"captured"}
         if on_card and ways & self.runtime.faults.raises:
@@ -163,6 +177,16 @@ class Session:
         for way in ways if on_card else ():
             found[0] = found[0] + np.float32(self.runtime.faults.wrong.get(way, 0))
         return found
+
+    def _capture(self) -> None:
+        """The second run of a shape is captured."""
+        happens, self.runtime.faults.capturing = self.runtime.faults.capturing, None
+        self.runtime.capture = self
+        if happens is not None:
+            happens()
+        if self.runtime.capture is None:
+            raise RuntimeError("CUDA failure 901: operation failed due to a previous error")
+        self.runtime.capture = None
 
     def io_binding(self) -> Binding:
         return Binding()
@@ -174,6 +198,8 @@ class Session:
             size = int(np.prod(shape)) * kind.itemsize
             feeds[name] = np.frombuffer(ctypes.string_at(place, size), kind).reshape(shape)
         found = np.ascontiguousarray(self.compute(feeds, {self.way, "bound"})[0])
+        if options is not None and self.runs.count({"gpu_graph_id": "1"}) == 2:
+            self._capture()
         ((shape, place),) = binding.outputs.values()
         assert tuple(shape) == found.shape
         ctypes.memmove(place, found.ctypes.data, found.nbytes)

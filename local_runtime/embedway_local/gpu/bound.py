@@ -12,6 +12,7 @@ import numpy as np
 
 from embedway_local.error import LocalError, ModelUnsupported
 from embedway_local.gpu.memory import Allocate, pageable
+from embedway_local.gpu.turn import CAPTURES
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -119,7 +120,7 @@ class Bound:
     def run(self, ids: Sequence[Sequence[int]], /) -> NDArray[np.float32]:
         """One vector for each list of token ids: float32 (n, dimensions)."""
         feeds = self._feed(ids)
-        with self._slot() as slot:
+        with self._slot() as slot, CAPTURES.shared():
             try:
                 slot.put(feeds)
                 found = slot.take(self._output, (len(ids), self.dimensions))

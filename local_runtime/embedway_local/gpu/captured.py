@@ -13,6 +13,7 @@ from embedway_local.error import LocalError, ModelUnsupported
 from embedway_local.gpu.bound import whole
 from embedway_local.gpu.feed import feed_of
 from embedway_local.gpu.memory import Allocate
+from embedway_local.gpu.turn import CAPTURES
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -89,9 +90,13 @@ class Captured:
         shapes = {}
         for number, length in enumerate(self._lengths, 1):
             feed = feed_of(session, pad=pad, length=length, rows=self._rows)
-            shape = _Shape(session, feed, number=number, kind=kind, card=card, allocate=allocate)
-            for _ in range(_WARM):
-                shape.run([pad] * length)
+            # For each alone, so that others wait for one of them, and not for all.
+            with CAPTURES.alone():
+                shape = _Shape(
+                    session, feed, number=number, kind=kind, card=card, allocate=allocate
+                )
+                for _ in range(_WARM):
+                    shape.run([pad] * length)
             shapes[length] = shape
         return shapes
 
@@ -101,7 +106,8 @@ class Captured:
             length = next((length for length in self._lengths if length >= len(item)), None)
             if length is None:
                 raise ValueError(f"{len(item)} tokens are too many")
-            rows.append(self._shapes[length].run(item))
+            with CAPTURES.shared():
+                rows.append(self._shapes[length].run(item))
         return np.concatenate(rows)
 
 

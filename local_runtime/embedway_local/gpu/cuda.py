@@ -18,6 +18,7 @@ from embedway_local.gpu.feed import feed_of
 from embedway_local.gpu.memory import pinned
 from embedway_local.gpu.start import CUDA, Start, cuda_options, memory_limit
 from embedway_local.gpu.trial import CardPrecision, hold
+from embedway_local.gpu.turn import CAPTURES, Shared
 from embedway_local.gpu.use import CardUse
 from embedway_local.session import Session
 
@@ -147,7 +148,7 @@ class _One:
         bound = self.tried("buffers that stay", partial(self._bound, session), trusted, "fp32")
         if bound is not None:
             return bound
-        plain = Session(session, pad=self.pad, rows=self.plan.rows)
+        plain = Shared(Session(session, pad=self.pad, rows=self.plan.rows))
         try:
             hold(plain, trusted, self.texts(), "fp32")
         except LocalError as error:
@@ -220,7 +221,9 @@ class _One:
 
     def _bound(self, session: onnxruntime.InferenceSession) -> Compute:
         feed = feed_of(session, pad=self.pad, rows=self.plan.rows)
-        return Bound(session, feed, card=self.card, allocate=partial(pinned, card=self.card))
+        # Its first memory on the host is allocated here.
+        with CAPTURES.shared():
+            return Bound(session, feed, card=self.card, allocate=partial(pinned, card=self.card))
 
     def _options(self, *, capture: bool = False) -> dict[str, str]:
         limit = memory_limit(self.start.driver, self.card, self.plan.use.memory)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from embedway_local.error import DeviceUnavailable
 from embedway_local.gpu.driver import Driver
 from embedway_local.gpu.library import missing_libraries
+from embedway_local.gpu.turn import CAPTURES
 from embedway_local.gpu.wheel import clash, install_line, wheels
 
 if TYPE_CHECKING:
@@ -55,9 +56,11 @@ class Start:
         try:
             # 0: its own fallback would print on standard output, lose the reason, and go on with
             # a provider's defaults, among them TF32, the first card and no bound of memory.
-            made = onnxruntime.InferenceSession(
-                path, _session_options(), providers=providers, enable_fallback=0
-            )
+            # TensorRT builds engines here, for minutes.
+            with CAPTURES.shared(slow=True):
+                made = onnxruntime.InferenceSession(
+                    path, _session_options(), providers=providers, enable_fallback=0
+                )
         except Exception as error:  # its exceptions share no public class
             name = "TensorRT" if provider == TENSORRT else "CUDA"
             raise DeviceUnavailable(f"{name} did not start ({_short(error)})", self.cure) from error

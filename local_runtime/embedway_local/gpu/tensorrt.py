@@ -15,6 +15,7 @@ from embedway_local.error import DeviceUnavailable, LocalError
 from embedway_local.gpu.cuda import TRIED, CudaCard, Plan
 from embedway_local.gpu.start import CUDA, TENSORRT, Start, cuda_options, memory_limit
 from embedway_local.gpu.trial import hold
+from embedway_local.gpu.turn import Shared
 from embedway_local.session import Session
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def on_tensorrt(
     _log.info("loading TensorRT's engine, or building it, which takes minutes once")
     beside = ((CUDA, cuda_options(card, limit)),)
     session = start.session(path, TENSORRT, options, beside=beside)
-    made = _Cut(Session(session, pad=pad, rows=plan.rows))
+    made = _Cut(Shared(Session(session, pad=pad, rows=plan.rows)))
     try:
         hold(made, trusted, plan.texts(TRIED), plan.precision)
     except LocalError as error:
