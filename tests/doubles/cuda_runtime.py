@@ -6,6 +6,7 @@ What kernels only a card has are computed in numpy. Where things break is said w
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +50,8 @@ class CudaRuntime:
         self.compiled = [TENSORRT, CUDA, CPU] if compiled is None else compiled
         self.faults = faults or Faults()
         self.made: list[Session] = []
-        self.OrtValue = OrtValue
+        self.library = CudaLibrary()
+        self.OrtValue = SimpleNamespace(ortvalue_from_shape_and_type=self._value)
         self.GraphOptimizationLevel = real.GraphOptimizationLevel
         self.preloaded = 0
         self.capture: Session | None = None
@@ -92,6 +94,10 @@ class CudaRuntime:
         made.falls_back = bool(enable_fallback)
         self.made.append(made)
         return made
+
+    def _value(self, shape, dtype, kind: str, card: int) -> OrtValue:
+        assert kind == "cuda"
+        return OrtValue(np.zeros(shape, dtype), card, self.library)
 
     def require_no_capture(self) -> None:
         """Captures are global: meanwhile nothing else may use a card, and they break if it does."""
@@ -249,23 +255,49 @@ class Binding:
         self.outputs[name] = (list(value.array.shape), value.data_ptr())
 
 
+class CudaLibrary:
+    """libcudart: each thread has a current card, the first one until another is chosen."""
+
+    def __init__(self) -> None:
+        self._threads = threading.local()
+        self._blocks: list[np.ndarray] = []
+
+    @property
+    def current(self) -> int:
+        return getattr(self._threads, "card", 0)
+
+    def cudaSetDevice(self, card: int) -> int:  # noqa: N802 - CUDA's name
+        self._threads.card = card
+        return 0
+
+    def cudaHostAlloc(self, place, size, flags: int) -> int:  # noqa: N802 - the same
+        self._blocks.append(np.zeros(size.value, np.uint8))
+        place._obj.value = self._blocks[-1].ctypes.data
+        return 0
+
+    def cudaFreeHost(self, place) -> int:  # noqa: N802 - the same
+        return 0
+
+
 class OrtValue:
-    """A tensor on the card."""
+    """A tensor on the card; a copy to or from it goes through the thread's current card."""
 
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array
+    def __init__(self, array: np.ndarray, card: int, library: CudaLibrary) -> None:
+        self.array, self._card, self._library = array, card, library
 
-    @classmethod
-    def ortvalue_from_shape_and_type(cls, shape, dtype, kind, card) -> OrtValue:
-        assert kind == "cuda"
-        return cls(np.zeros(shape, dtype))
+    def _require_current(self) -> None:
+        # It would be done all the same, with a context of some hundred MB on the other card.
+        if self._library.current != self._card:
+            raise RuntimeError(f"CUDA failure 2: out of memory ; GPU={self._library.current}")
 
     def data_ptr(self) -> int:
         return self.array.ctypes.data
 
     def update_inplace(self, data: np.ndarray) -> None:
         assert data.size == self.array.size
+        self._require_current()
         self.array[...] = data
 
     def numpy(self) -> np.ndarray:
+        self._require_current()
         return self.array

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from doubles.cuda_runtime import CUDA, TENSORRT
 from doubles.vectors import IDS, near
-from embedway_local import DeviceUnavailable
+from embedway_local import DeviceUnavailable, LocalError
 from embedway_local.gpu.bound import CALLERS
 
 
@@ -28,6 +29,29 @@ def test_cards_are_chosen_by_number(
         item.asked[CUDA]["device_id"] for item in fake.on(CUDA)
     }
     near(loaded.session.run(IDS), expected)
+
+
+@pytest.mark.parametrize("capture", [True, False])
+def test_a_second_card_works_where_the_first_is_full(
+    model, expected: np.ndarray, runtime: Callable, caplog, *, capture: bool
+) -> None:
+    """Calls come from other threads than the one that loaded, on whose copies nobody decides."""
+    runtime()
+    loaded = model.load("cuda:1", capture=capture)
+    assert not any("does without" in line for line in caplog.messages)
+
+    with ThreadPoolExecutor(1) as pool:
+        near(pool.submit(loaded.session.run, IDS).result(), expected)
+        near(pool.submit(loaded.session.run, [IDS[1]]).result(), expected[1:2])
+
+
+def test_a_card_that_cannot_be_chosen_is_an_error(model, runtime: Callable, monkeypatch) -> None:
+    fake = runtime()
+    loaded = model.load("cuda:1", capture=False)
+    monkeypatch.setattr(fake.library, "cudaSetDevice", lambda card: 101)
+
+    with pytest.raises(LocalError, match=r"cudaSetDevice\(1\) answered 101"):
+        loaded.session.run(IDS)
 
 
 def test_calls_go_to_all_cards(model, runtime: Callable) -> None:
