@@ -13,6 +13,7 @@ from embedway_local.gpu.bound import CALLERS
 from embedway_local.gpu.cards import Cards
 from embedway_local.gpu.cuda import Plan, on_card
 from embedway_local.gpu.driver import read_driver
+from embedway_local.gpu.fault import CardFailed
 from embedway_local.gpu.start import ready
 from embedway_local.gpu.target import Target, read_target
 from embedway_local.gpu.tensorrt import on_tensorrt
@@ -84,8 +85,9 @@ def load(
         if target.kind != "auto":
             raise
         _require_single(plan, error.reason)
-        # Where there is no driver nobody misses a card.
-        cure = f"; to use the card: {error.cure}" if read_driver() else ""
+        # Where there is no driver nobody misses a card; what failed on one has no other cure.
+        missed = not isinstance(error, CardFailed) and read_driver()
+        cure = f"; to use the card: {error.cure}" if missed else ""
         _log.info("running on the processor: %s%s", error.reason, cure)
         return _on_cpu(path, threads, pad)
     why = "a card works" if target.kind == "auto" else "asked for"

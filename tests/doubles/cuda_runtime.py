@@ -36,6 +36,8 @@ class Faults:
     """The provider is left out in silence, as when a library is missing."""
     lacks: set[str] = field(default_factory=set)
     """Providers that are left out in silence, because their own libraries are missing."""
+    full: str | None = None
+    """What every run says that finds no memory on the card."""
     raises: set[str] = field(default_factory=set)
     wrong: dict[str, float] = field(default_factory=dict)
     """How far off each number is."""
@@ -177,6 +179,8 @@ class Session:
             self.runtime.require_no_capture()
         if self.asked.get(CUDA, {}).get("enable_cuda_graph") == "1":
             ways = ways | {"captured"}
+        if on_card and self.runtime.faults.full:
+            raise RuntimeError(self.runtime.faults.full)
         if on_card and ways & self.runtime.faults.raises:
             raise RuntimeError("no kernel image is available for execution on the device\nstack")
         found = self._real.run(None, feeds) if self._real else self._numpy.run(None, feeds)

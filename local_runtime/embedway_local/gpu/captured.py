@@ -12,7 +12,7 @@ import numpy as np
 from embedway_local.error import LocalError, ModelUnsupported
 from embedway_local.gpu.bound import whole
 from embedway_local.gpu.feed import feed_of
-from embedway_local.gpu.memory import Allocate, select
+from embedway_local.gpu.memory import Allocate
 from embedway_local.gpu.turn import CAPTURES
 
 if TYPE_CHECKING:
@@ -129,7 +129,6 @@ class _Shape:
         value = onnxruntime.OrtValue.ortvalue_from_shape_and_type
         self._session = session
         self._feed = feed
-        self._card = card if kind == "cuda" else None
         self._binding = session.io_binding()
         self._options = onnxruntime.RunOptions()
         # 0 is ONNX Runtime's own.
@@ -150,10 +149,9 @@ class _Shape:
         self._binding.bind_ortvalue_output(output.name, self._output)
 
     def run(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        # Copies go to the card that this thread chose when it allocated `_here`.
         for name, item in self._feed([ids]).items():
             self._views[name][...] = item
-        if self._card is not None:
-            select(self._card)
         self._there.update_inplace(self._here)
         self._session.run_with_iobinding(self._binding, self._options)
         # A copy, because on the processor `numpy` shows the tensor itself.

@@ -14,6 +14,7 @@ import numpy as np
 from embedway_local.error import DeviceUnavailable, LocalError
 from embedway_local.gpu.bound import Bound
 from embedway_local.gpu.captured import LENGTHS, Captured
+from embedway_local.gpu.fault import failed
 from embedway_local.gpu.feed import feed_of
 from embedway_local.gpu.memory import pinned
 from embedway_local.gpu.start import CUDA, Start, cuda_options, memory_limit
@@ -152,10 +153,7 @@ class _One:
         try:
             hold(plain, trusted, self.texts(), "fp32")
         except LocalError as error:
-            # One that is too old, or full, fails on its first kernel and not before.
-            raise DeviceUnavailable(
-                f"the card failed its first run ({error})", self.start.cure
-            ) from error
+            raise failed("the card", error) from error
         return plain
 
     def texts(self, longest: int | None = None) -> list[Sequence[int]]:

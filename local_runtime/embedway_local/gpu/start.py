@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from embedway_local.error import DeviceUnavailable
 from embedway_local.gpu.driver import Driver
+from embedway_local.gpu.fault import ROOM, is_full
 from embedway_local.gpu.library import missing_libraries
 from embedway_local.gpu.turn import CAPTURES
 from embedway_local.gpu.wheel import clash, install_line, wheels
@@ -63,7 +64,8 @@ class Start:
                 )
         except Exception as error:  # its exceptions share no public class
             name = "TensorRT" if provider == TENSORRT else "CUDA"
-            raise DeviceUnavailable(f"{name} did not start ({_short(error)})", self.cure) from error
+            cure = ROOM if is_full(error) else self.cure
+            raise DeviceUnavailable(f"{name} did not start ({_short(error)})", cure) from error
         # A provider whose libraries are missing is left out with one line on standard error.
         if made.get_providers()[0] != provider:
             raise self._left_out(provider)

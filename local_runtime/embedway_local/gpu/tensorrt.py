@@ -13,6 +13,7 @@ import numpy as np
 
 from embedway_local.error import DeviceUnavailable, LocalError
 from embedway_local.gpu.cuda import TRIED, CudaCard, Plan
+from embedway_local.gpu.fault import failed, is_full
 from embedway_local.gpu.start import CUDA, TENSORRT, Start, cuda_options, memory_limit
 from embedway_local.gpu.trial import hold
 from embedway_local.gpu.turn import Shared
@@ -59,6 +60,8 @@ def on_tensorrt(
     try:
         hold(made, trusted, plan.texts(TRIED), plan.precision)
     except LocalError as error:
+        if is_full(error):
+            raise failed("TensorRT", error) from error
         raise DeviceUnavailable(
             f"TensorRT failed its first run ({error})",
             'use device="cuda", or delete the folder "engines" under EMBEDWAY_HOME',
