@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedway_local.gpu.compute import Compute
+    from embedway_local.gpu.driver import Driver
 
 __all__ = ["ROWS", "on_tensorrt", "tensorrt_options"]
 
@@ -33,6 +35,8 @@ _log = logging.getLogger("embedway.local")
 # shape beyond it builds the engine anew, which takes minutes; so larger batches are cut here.
 ROWS = 64
 _USUAL = (16, 64)
+# The first major compute capability that has TF32.
+_AMPERE = 8
 
 
 def on_tensorrt(
@@ -42,8 +46,10 @@ def on_tensorrt(
     Load the plain graph at `path` on TensorRT; `trusted` is the same graph on the processor.
 
     The first time on a kind of card it builds an engine, which takes minutes, under
-    `plan.engines`. Raises `DeviceUnavailable` when it does not start or gives other vectors.
+    `plan.engines`. Raises `DeviceUnavailable` when it does not start or gives other vectors, and
+    at once where it would.
     """
+    _require_exact(start.driver, card, plan)
     folder = plan.engines
     if folder is not None:
         folder = folder / path.parent.name
@@ -96,6 +102,24 @@ def tensorrt_options(
             "trt_timing_cache_path": str(folder),
         }
     return options
+
+
+def _require_exact(driver: Driver | None, card: int, plan: Plan) -> None:
+    """
+    Refuse single precision where TensorRT would round it to TF32, before minutes of building.
+
+    It does from compute capability 8.0, and ONNX Runtime has no option against it; this variable
+    has, of CUDA's libraries: https://docs.nvidia.com/deeplearning/tensorrt/
+    """
+    if plan.precision != "fp32" or os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        return
+    found = next((item for item in driver.cards if item.index == card), None) if driver else None
+    if found is None or int(found.capability.partition(".")[0]) >= _AMPERE:
+        raise DeviceUnavailable(
+            "TensorRT rounds single precision to TF32 on this card, 1e-3 off",
+            'use precision="fp16" or device="cuda", or set NVIDIA_TF32_OVERRIDE=0 in the '
+            "environment before the process starts",
+        )
 
 
 def _inputs(path: Path) -> list[tuple[str, int]]:

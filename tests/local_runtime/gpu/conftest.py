@@ -72,6 +72,12 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CudaRuntime]:
     return install
 
 
+@pytest.fixture
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT in single precision, without TF32."""
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+
+
 @pytest.fixture(autouse=True)
 def _logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "embedway.local")

@@ -12,6 +12,7 @@ from doubles.cuda_runtime import CUDA, TENSORRT
 from doubles.vectors import IDS, near
 from embedway_local import DeviceUnavailable, LocalError
 from embedway_local.gpu.bound import CALLERS
+from embedway_local.gpu.driver import Card, Driver
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,7 @@ def test_a_card_that_is_not_there_is_named(model, runtime: Callable) -> None:
         model.load("cuda:4")
 
 
+@pytest.mark.usefixtures("exact")
 def test_tensorrt_keeps_its_engines_and_states_its_shapes(
     model, expected: np.ndarray, runtime: Callable, tmp_path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -89,6 +91,7 @@ def test_tensorrt_keeps_its_engines_and_states_its_shapes(
     near(loaded.session.run(IDS), expected)
 
 
+@pytest.mark.usefixtures("exact")
 def test_tensorrt_never_sees_more_texts_than_its_engine_has_room_for(
     model, expected: np.ndarray, runtime: Callable
 ) -> None:
@@ -103,6 +106,28 @@ def test_tensorrt_never_sees_more_texts_than_its_engine_has_room_for(
     near(found, np.tile(expected, (40, 1)))
 
 
+@pytest.mark.parametrize("value", [None, "1"])
+def test_tensorrt_that_would_round_to_tf32_is_refused_before_it_builds(
+    model, runtime: Callable, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", value)
+    fake = runtime()
+
+    with pytest.raises(DeviceUnavailable, match=r'precision="fp16".*NVIDIA_TF32_OVERRIDE=0'):
+        model.load("tensorrt")
+
+    assert [] == fake.on(TENSORRT)
+
+
+def test_tensorrt_is_exact_on_cards_that_have_no_tf32(
+    model, expected: np.ndarray, runtime: Callable
+) -> None:
+    runtime(driver=Driver(13000, (Card(0, "Tesla T4", "7.5", 16 * 10**9, None),)))
+
+    near(model.load("tensorrt").session.run(IDS), expected)
+
+
 def test_tensorrt_in_half_precision_is_half_precision(model, runtime: Callable) -> None:
     fake = runtime()
 
@@ -111,6 +136,7 @@ def test_tensorrt_in_half_precision_is_half_precision(model, runtime: Callable) 
     assert "True" == fake.on(TENSORRT)[0].asked[TENSORRT]["trt_fp16_enable"]
 
 
+@pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize(("version", "cuda"), [("13.0", "13"), ("12.8", "12"), (None, "13")])
 def test_tensorrt_that_is_not_installed_is_told_with_the_line_that_installs_it(
     model, runtime: Callable, monkeypatch: pytest.MonkeyPatch, version: str | None, cuda: str
@@ -126,6 +152,7 @@ def test_tensorrt_that_is_not_installed_is_told_with_the_line_that_installs_it(
     assert f'`pip install "tensorrt-cu{cuda}<11" nvidia-cudnn-cu{cuda}`' == raised.value.cure
 
 
+@pytest.mark.usefixtures("exact")
 def test_without_cuda_tensorrt_is_not_blamed(
     model, runtime: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +163,7 @@ def test_without_cuda_tensorrt_is_not_blamed(
         model.load("tensorrt")
 
 
+@pytest.mark.usefixtures("exact")
 def test_tensorrt_that_gives_other_vectors_is_refused(model, runtime: Callable) -> None:
     runtime(wrong={"plain": 0.01})
 

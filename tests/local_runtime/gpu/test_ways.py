@@ -65,7 +65,7 @@ def test_capture_can_be_switched_off(model, runtime: Callable) -> None:
         ("cuda", set(), {"capture": False}),
         ("cuda", {"bound"}, {"capture": False}),
         ("cuda", set(), {}),
-        ("tensorrt", set(), {}),
+        ("tensorrt", set(), {"precision": "fp16"}),
         (None, set(), {}),
     ],
     ids=["buffers that stay", "session", "captured", "tensorrt", "a session that is made"],
@@ -226,7 +226,7 @@ def test_half_precision_is_never_replaced_by_single(
         ("cuda", {}, {}),
         ("cuda", {}, {"precision": "fp16"}),
         ("cuda", {"raises": {"bound"}}, {"capture": False}),
-        ("tensorrt", {}, {}),
+        ("tensorrt", {}, {"precision": "fp16"}),
     ],
     ids=["captured and bound", "half precision", "session", "tensorrt"],
 )
