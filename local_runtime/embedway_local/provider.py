@@ -12,7 +12,7 @@ from embedway_local.error import DeviceUnavailable, ModelCorrupt
 from embedway_local.gpu.bound import CALLERS
 from embedway_local.gpu.cards import Cards
 from embedway_local.gpu.cuda import Plan, on_card
-from embedway_local.gpu.driver import read_driver
+from embedway_local.gpu.driver import driver_version, read_driver
 from embedway_local.gpu.fault import CardFailed
 from embedway_local.gpu.start import ready
 from embedway_local.gpu.target import Target, read_target
@@ -86,7 +86,7 @@ def load(
             raise
         _require_single(plan, error.reason)
         # Where there is no driver nobody misses a card; what failed on one has no other cure.
-        missed = not isinstance(error, CardFailed) and read_driver()
+        missed = not isinstance(error, CardFailed) and driver_version() is not None
         cure = f"; to use the card: {error.cure}" if missed else ""
         _log.info("running on the processor: %s%s", error.reason, cure)
         return _on_cpu(path, threads, pad)
@@ -140,7 +140,7 @@ def _cpu_session(path: Path, threads: int, pad: int) -> Session:
 
 def _on_cards(path: Path, target: Target, pad: int, plan: Plan) -> tuple[Loaded, str]:
     """The model on the cards, and in which form."""
-    start = ready(read_driver)
+    start = ready(read_driver, driver_version)
     numbers = start.cards(target.cards)
     # Its memory goes back when the cards have been held against it.
     trusted = _on_cpu(path, 1, pad).session

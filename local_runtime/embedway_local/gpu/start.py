@@ -107,10 +107,11 @@ class Start:
         )
 
 
-def ready(ask: Callable[[], Driver | None]) -> Start:
+def ready(ask: Callable[[], Driver | None], version: Callable[[], int | None]) -> Start:
     """
     Make CUDA's libraries known to ONNX Runtime.
 
+    `ask` reads the driver and its cards, `version` nothing but its version, without starting it.
     Raises `DeviceUnavailable` when the ONNX Runtime that is installed has no CUDA.
     """
     import onnxruntime
@@ -118,9 +119,10 @@ def ready(ask: Callable[[], Driver | None]) -> Start:
     compiled = CUDA in onnxruntime.get_available_providers()
     if not compiled:
         found = wheels()
-        driver = ask()
+        # Not its cards: a process without CUDA would lose it for those forked from it, too.
+        driver = version()
         reason = clash(found, compiled=False) or "the installed onnxruntime is built without CUDA"
-        cure = install_line("gpu", found, driver=driver.cuda if driver else None)
+        cure = install_line("gpu", found, driver=driver)
         raise DeviceUnavailable(reason, cure)
     preload()
     return Start(ask())

@@ -66,6 +66,8 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CudaRuntime]:
         fake = CudaRuntime(compiled, Faults(**faults))
         monkeypatch.setitem(sys.modules, "onnxruntime", fake)
         monkeypatch.setattr(provider, "read_driver", lambda: driver)
+        version = driver.cuda if driver else None
+        monkeypatch.setattr(provider, "driver_version", lambda: version)
         monkeypatch.setattr(memory, "_runtime", lambda: fake.library)
         return fake
 
