@@ -41,6 +41,11 @@ _TRIAL: Sequence[Sequence[int]] = ((1,), (2, 3), tuple(range(1, 18)), tuple(rang
 TRIED = 256
 
 
+# In half precision also these, where they are longer: ONNX Runtime takes other kernels from 385 and
+# from 513 tokens on. They are held against the plain graph on the card, so that this is cheap.
+_HALF = (320, 448, 640)
+
+
 class FusedGraph(Protocol):
     """Makes the fused graph of the model that is loaded; raises `LocalError` where it has none."""
 
@@ -122,7 +127,8 @@ def on_card(
     plain = one.plain(path, trusted)
     if plan.precision == "fp16":
         for form in ("packed", "padded"):
-            half = one.tried(f"fp16, {form}", partial(one.fused, form, half=True), plain, "fp16")
+            make = partial(one.fused, form, half=True)
+            half = one.tried(f"fp16, {form}", make, plain, "fp16", one.half_texts())
             if half is not None:
                 queries = one.captured(plain, half=True)
                 return CudaCard(half, queries, "fp16", f"fp16, {form}")
@@ -159,6 +165,12 @@ class _One:
     def texts(self, longest: int | None = None) -> list[Sequence[int]]:
         """What to try with, cut where the model's own texts are."""
         return self.plan.texts(longest or TRIED)
+
+    def half_texts(self) -> list[Sequence[int]]:
+        """What to try half precision with: also lengths that reach its kernels for long texts."""
+        longest = max(self.plan.texts(_HALF[-1]), key=len)
+        lengths = sorted({min(length, len(longest)) for length in _HALF})
+        return self.texts() + [longest[:length] for length in lengths if length > TRIED]
 
     def fused(self, form: str, *, half: bool) -> Compute:
         """The fused graph."""

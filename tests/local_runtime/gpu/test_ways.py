@@ -7,6 +7,8 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +16,10 @@ import pytest
 from doubles.cuda_runtime import CUDA
 from doubles.vectors import IDS, near
 from embedway_local import DeviceUnavailable, LocalEmbedder, LocalError
+from embedway_local.checkpoint import read_checkpoint
 from embedway_local.gpu.turn import CAPTURES, Turns
+from embedway_local.graph.cache import built
+from embedway_local.graph.card import card_graph
 
 
 def test_short_queries_are_replayed_in_buckets(model, expected: np.ndarray, runtime: Callable):
@@ -198,6 +203,30 @@ def test_half_precision_runs_in_the_best_form_that_gives_the_right_vectors(
     assert "fp16" == loaded.precision
     near(loaded.session.run(IDS), expected, 2e-3)
     near(loaded.session.run([IDS[0]]), expected[:1], 2e-3)
+
+
+@pytest.mark.parametrize(
+    ("longest", "beyond", "form"),
+    [
+        (700, 256, "fp16, padded"),
+        (700, 384, "fp16, padded"),
+        (700, 512, "fp16, padded"),
+        (400, 384, "fp16, padded"),
+        (700, 640, "fp16, packed"),
+    ],
+)
+def test_half_precision_is_tried_with_the_kernels_of_long_texts(
+    tiny: Callable, model, home, runtime, caplog, longest: int, beyond: int, form: str
+) -> None:
+    """ONNX Runtime takes others from 385 and from 513 tokens on."""
+    checkpoint = read_checkpoint(tiny(max_position_embeddings=longest).folder)
+    fused = partial(card_graph, checkpoint, home)
+    longer = replace(model, path=built(checkpoint, home), fused=fused)
+    runtime(wrong={"packed": 0.5}, beyond=beyond)
+
+    longer.load("cuda", precision="fp16", longest=longest, trial=[[1, 2], [1, *[5] * 998, 2]])
+
+    assert f"running on cuda: asked for ({form})" == caplog.messages[-1]
 
 
 @pytest.mark.parametrize(
