@@ -14,7 +14,7 @@ from embedway_local.gpu.cards import Cards
 from embedway_local.gpu.cuda import Plan, on_card
 from embedway_local.gpu.driver import driver_version, read_driver
 from embedway_local.gpu.fault import CardFailed
-from embedway_local.gpu.start import ready
+from embedway_local.gpu.start import Start, memory_limit, ready
 from embedway_local.gpu.target import Target, read_target
 from embedway_local.gpu.tensorrt import on_tensorrt
 from embedway_local.machine import usable_cores
@@ -61,6 +61,8 @@ class Loaded:
     """In which it runs."""
     alone: Alone | None = None
     """What runs a text that comes alone, where several cores are faster for it than one."""
+    squares: int | None = None
+    """How many rows times their squared length one call should hold; None for any."""
 
 
 def load(
@@ -151,8 +153,26 @@ def _on_cards(path: Path, target: Target, pad: int, plan: Plan) -> tuple[Loaded,
     on = on_tensorrt if target.kind == "tensorrt" else on_card
     cards = [on(path, start, number, plan=plan, trusted=trusted, pad=pad) for number in numbers]
     session = cards[0] if len(cards) == 1 else Cards(cards)
-    loaded = Loaded(session, _told(target), CALLERS * len(cards), _CUDA_TOKENS, plan.precision)
+    loaded = Loaded(
+        session,
+        _told(target),
+        CALLERS * len(cards),
+        _CUDA_TOKENS,
+        plan.precision,
+        squares=_squares(start, numbers, plan),
+    )
     return loaded, cards[0].form
+
+
+def _squares(start: Start, cards: tuple[int, ...], plan: Plan) -> int | None:
+    """
+    What `Loaded.squares` is on these cards: attention's scores take half of the smallest's memory.
+
+    The plain graph has those of all heads in float32, twice, and `CALLERS` calls are under way.
+    """
+    limits = [memory_limit(start.driver, card, plan.use.memory) for card in cards]
+    known = [limit for limit in limits if limit is not None]
+    return min(known) // (2 * CALLERS * 2 * 4 * plan.heads) if known else None
 
 
 def _told(target: Target) -> str:

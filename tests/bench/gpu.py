@@ -57,6 +57,7 @@ class Ours:
             pooling=checkpoint.pooling,
             trial=self._tokeniser.encode(TEXTS)[0],
             longest=checkpoint.max_tokens,
+            heads=checkpoint.heads,
         )
         path = built(checkpoint, home)
         self._loaded = load(path, "cuda", None, pad=checkpoint.pad, plan=options)
@@ -70,7 +71,7 @@ class Ours:
         def run(batch: list[int]) -> None:
             vectors[batch] = session.run([ids[row] for row in batch])
 
-        batches = plan([len(item) for item in ids], self._loaded.tokens)
+        batches = plan([len(item) for item in ids], self._loaded.tokens, self._loaded.squares)
         self._workers.each(partial(run, batch) for batch in batches)
         return vectors
 

@@ -38,6 +38,8 @@ class Faults:
     """Providers that are left out in silence, because their own libraries are missing."""
     full: str | None = None
     """What every run says that finds no memory on the card."""
+    room: int | None = None
+    """How many texts a run has memory for."""
     raises: set[str] = field(default_factory=set)
     wrong: dict[str, float] = field(default_factory=dict)
     """How far off each number is."""
@@ -183,6 +185,9 @@ class Session:
             ways = ways | {"captured"}
         if on_card and self.runtime.faults.full:
             raise RuntimeError(self.runtime.faults.full)
+        rows = len(feeds.get("inside", feeds.get("ids")))
+        if on_card and self.runtime.faults.room is not None and rows > self.runtime.faults.room:
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 9")
         if on_card and ways & self.runtime.faults.raises:
             raise RuntimeError("no kernel image is available for execution on the device\nstack")
         found = self._real.run(None, feeds) if self._real else self._numpy.run(None, feeds)

@@ -14,12 +14,12 @@ import numpy as np
 from embedway_local.error import DeviceUnavailable, LocalError
 from embedway_local.gpu.bound import Bound
 from embedway_local.gpu.captured import LENGTHS, Captured
-from embedway_local.gpu.fault import failed
+from embedway_local.gpu.fault import ROOM, failed, is_full
 from embedway_local.gpu.feed import feed_of
 from embedway_local.gpu.memory import pinned
 from embedway_local.gpu.start import CUDA, Start, cuda_options, memory_limit
 from embedway_local.gpu.trial import CardPrecision, hold
-from embedway_local.gpu.turn import CAPTURES, Shared
+from embedway_local.gpu.turn import CAPTURES, Shared, Turns
 from embedway_local.gpu.use import CardUse
 from embedway_local.session import Session
 
@@ -63,6 +63,8 @@ class Plan:
     """Token ids of the texts on which every way must give the right vectors."""
     pooling: Pooling = "mean"
     """How the fused graph pools."""
+    heads: int = 12
+    """Heads of attention."""
     longest: int = 128
     """Tokens of the model's longest text."""
     rows: int | None = None
@@ -90,6 +92,8 @@ class CudaCard:
     precision: CardPrecision
     form: str
     """In words, for the log."""
+    turns: Turns = field(default_factory=Turns)
+    """Calls share the card's memory; one that found too little has it to itself."""
 
     @property
     def dimensions(self) -> int:
@@ -100,8 +104,38 @@ class CudaCard:
         """
         One vector for each list of token ids.
 
+        Where memory runs out they are computed again in halves, while no other call is under way.
         Raises `LocalError` when the card fails, or makes of a text what is no number.
         """
+        try:
+            with self.turns.shared():
+                return self._run(ids)
+        except LocalError as error:
+            if not is_full(error):
+                raise
+        _log.info("a card ran out of memory on %d texts: again in halves, alone", len(ids))
+        with self.turns.alone():
+            return self._halves(ids)
+
+    def _halves(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        middle = len(ids) // 2
+        parts = [part for part in (ids[:middle], ids[middle:]) if part]
+        return np.concatenate([self._fitted(part) for part in parts])
+
+    def _fitted(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        try:
+            return self._run(ids)
+        except LocalError as error:
+            if not is_full(error):
+                raise
+            if len(ids) == 1:
+                raise LocalError(
+                    f"the card has no memory for a text of {len(ids[0])} tokens ({error}); "
+                    f"lower max_tokens=, or {ROOM}"
+                ) from error
+        return self._halves(ids)
+
+    def _run(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         queries = self.queries
         ours = queries if queries is not None and queries.takes(ids) else self.batches
         vectors = ours.run(ids)
