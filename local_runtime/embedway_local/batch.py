@@ -29,18 +29,22 @@ def take(texts: Iterator[str], count: int, characters: int, *, beside: int = 0) 
     return taken
 
 
-def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def plan(lengths: Sequence[int], budget: int, squares: int | None = None) -> list[list[int]]:
     """
     Divide the indices of `lengths` into batches, the longest texts first.
 
     The rows of a batch times its longest length is at most `budget` tokens, except that a text
-    longer than the budget makes a batch of its own. Every index occurs exactly once.
+    longer than the budget makes a batch of its own. With `squares` the rows times the square of
+    that length is at most so many, too, as attention's memory is. Every index occurs exactly once.
     """
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     batches: list[list[int]] = []
     start = 0
     while start < len(order):
-        rows = max(1, budget // max(1, lengths[order[start]]))
+        longest = max(1, lengths[order[start]])
+        rows = max(1, budget // longest)
+        if squares is not None:
+            rows = max(1, min(rows, squares // longest**2))
         batches.append(order[start : start + rows])
         start += rows
     return batches

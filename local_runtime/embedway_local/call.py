@@ -94,7 +94,7 @@ class Call:
         budget = self.loaded.tokens
         if self.loaded.device == "cpu":
             budget = even_share(sum(lengths), budget, self.loaded.callers)
-        return plan(lengths, budget)
+        return plan(lengths, budget, self.loaded.squares)
 
 
 def _run(

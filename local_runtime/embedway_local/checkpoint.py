@@ -57,6 +57,14 @@ class Checkpoint:
         return self.weights if self.onnx is None else (self.onnx, *outside_files(self.onnx))
 
     @property
+    def heads(self) -> int:
+        """Heads of attention, or as many as there usually are in its size."""
+        name = _named(self.config, "num_attention_heads", "n_head", "n_heads")
+        value = self.config.values.get(name)
+        usual = max(1, self.hidden // 64)
+        return value if isinstance(value, int) and 0 < value <= self.hidden else usual
+
+    @property
     def pad(self) -> int:
         """The token that fills up a batch."""
         value = self.config.values.get("pad_token_id")

@@ -235,6 +235,8 @@ def _cards(checkpoint: Checkpoint, home: Path, use: CardUse) -> Plan:
     return Plan(
         use=use,
         fused=partial(card_graph, checkpoint, home),
+        pooling=checkpoint.pooling,
+        heads=checkpoint.heads,
         longest=checkpoint.max_tokens,
         engines=home / "engines",
     )

@@ -72,6 +72,6 @@ def _session(path: Path, cores: int) -> onnxruntime.InferenceSession:
     }
     provider = (PROVIDER, {"device_type": "CPU", "load_config": json.dumps(settings)})
     try:
-        return onnxruntime.InferenceSession(path, options, providers=[provider])
+        return onnxruntime.InferenceSession(path, options, providers=[provider], enable_fallback=0)
     except Exception as error:  # its exceptions share no public class
         raise DeviceUnavailable(f"OpenVINO did not start ({error})", _INSTALL) from error

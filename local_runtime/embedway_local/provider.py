@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -12,8 +12,9 @@ from embedway_local.error import DeviceUnavailable, ModelCorrupt
 from embedway_local.gpu.bound import CALLERS
 from embedway_local.gpu.cards import Cards
 from embedway_local.gpu.cuda import Plan, on_card
-from embedway_local.gpu.driver import read_driver
-from embedway_local.gpu.start import ready
+from embedway_local.gpu.driver import driver_version, read_driver
+from embedway_local.gpu.fault import CardFailed
+from embedway_local.gpu.start import Start, memory_limit, ready
 from embedway_local.gpu.target import Target, read_target
 from embedway_local.gpu.tensorrt import on_tensorrt
 from embedway_local.machine import usable_cores
@@ -60,6 +61,8 @@ class Loaded:
     """In which it runs."""
     alone: Alone | None = None
     """What runs a text that comes alone, where several cores are faster for it than one."""
+    squares: int | None = None
+    """How many rows times their squared length one call should hold; None for any."""
 
 
 def load(
@@ -84,8 +87,9 @@ def load(
         if target.kind != "auto":
             raise
         _require_single(plan, error.reason)
-        # Where there is no driver nobody misses a card.
-        cure = f"; to use the card: {error.cure}" if read_driver() else ""
+        # Where there is no driver nobody misses a card; what failed on one has no other cure.
+        missed = not isinstance(error, CardFailed) and driver_version() is not None
+        cure = f"; to use the card: {error.cure}" if missed else ""
         _log.info("running on the processor: %s%s", error.reason, cure)
         return _on_cpu(path, threads, pad)
     why = "a card works" if target.kind == "auto" else "asked for"
@@ -125,7 +129,9 @@ def _cpu_session(path: Path, threads: int, pad: int) -> Session:
     # Every batch has another shape, so remembered memory patterns only accumulate.
     options.enable_mem_pattern = False
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as error:  # its exceptions share no public class
         raise ModelCorrupt(
             f"{path}: ONNX Runtime cannot load it ({error}); "
@@ -136,15 +142,37 @@ def _cpu_session(path: Path, threads: int, pad: int) -> Session:
 
 def _on_cards(path: Path, target: Target, pad: int, plan: Plan) -> tuple[Loaded, str]:
     """The model on the cards, and in which form."""
-    start = ready(read_driver)
+    start = ready(read_driver, driver_version)
     numbers = start.cards(target.cards)
     # Its memory goes back when the cards have been held against it.
     trusted = _on_cpu(path, 1, pad).session
+    # Imported here: `onnx` is for those who build, and for those who have a card.
+    from embedway_local.graph.table import table_rows
+
+    plan = replace(plan, rows=table_rows(path))
     on = on_tensorrt if target.kind == "tensorrt" else on_card
     cards = [on(path, start, number, plan=plan, trusted=trusted, pad=pad) for number in numbers]
     session = cards[0] if len(cards) == 1 else Cards(cards)
-    loaded = Loaded(session, _told(target), CALLERS * len(cards), _CUDA_TOKENS, plan.precision)
+    loaded = Loaded(
+        session,
+        _told(target),
+        CALLERS * len(cards),
+        _CUDA_TOKENS,
+        plan.precision,
+        squares=_squares(start, numbers, plan),
+    )
     return loaded, cards[0].form
+
+
+def _squares(start: Start, cards: tuple[int, ...], plan: Plan) -> int | None:
+    """
+    What `Loaded.squares` is on these cards: attention's scores take half of the smallest's memory.
+
+    The plain graph has those of all heads in float32, twice, and `CALLERS` calls are under way.
+    """
+    limits = [memory_limit(start.driver, card, plan.use.memory) for card in cards]
+    known = [limit for limit in limits if limit is not None]
+    return min(known) // (2 * CALLERS * 2 * 4 * plan.heads) if known else None
 
 
 def _told(target: Target) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from embedway_local.error import LocalError, ModelCorrupt, ModelUnsupported
+from embedway_local.row import require_rows
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -17,11 +18,18 @@ __all__ = ["Session"]
 
 
 class Session:
-    """A graph in memory; `run` may be called from many threads at once."""
+    """
+    A graph in memory; `run` may be called from many threads at once.
 
-    def __init__(self, session: onnxruntime.InferenceSession, *, pad: int = 0) -> None:
+    `rows` is how many tokens the model's table holds, where the device would not refuse others.
+    """
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, *, pad: int = 0, rows: int | None = None
+    ) -> None:
         self._session = session
         self._pad = pad
+        self._rows = rows
         self._feeds: dict[str, tuple[_Feed, type[np.generic]]] = {}
         for item in session.get_inputs():
             whole = item.type in {"tensor(int32)", "tensor(int64)"} or item.name in _MASKS
@@ -44,7 +52,8 @@ class Session:
         One vector for each list of token ids: float32 (n, dimensions).
 
         `types` are the tokens' types, by default all 0.
-        Raises `LocalError` when ONNX Runtime cannot compute them, out of memory for example.
+        Raises `LocalError` when ONNX Runtime cannot compute them, out of memory for example, and
+        for tokens that the model does not have.
         """
         lengths = np.array([len(item) for item in ids], dtype=np.int32)
         # A tokenizer without special tokens makes nothing of an empty text.
@@ -54,6 +63,7 @@ class Session:
             padded[row, : len(item)] = item
             if types is not None:
                 kinds[row, : len(item)] = types[row]
+        require_rows(padded, self._rows)
         feeds = {
             name: feed(padded, lengths, kinds).astype(kind, copy=False)
             for name, (feed, kind) in self._feeds.items()

@@ -54,8 +54,10 @@ class Ours:
         options = Plan(
             precision=precision,
             fused=partial(card_graph, checkpoint, home),
+            pooling=checkpoint.pooling,
             trial=self._tokeniser.encode(TEXTS)[0],
             longest=checkpoint.max_tokens,
+            heads=checkpoint.heads,
         )
         path = built(checkpoint, home)
         self._loaded = load(path, "cuda", None, pad=checkpoint.pad, plan=options)
@@ -69,7 +71,7 @@ class Ours:
         def run(batch: list[int]) -> None:
             vectors[batch] = session.run([ids[row] for row in batch])
 
-        batches = plan([len(item) for item in ids], self._loaded.tokens)
+        batches = plan([len(item) for item in ids], self._loaded.tokens, self._loaded.squares)
         self._workers.each(partial(run, batch) for batch in batches)
         return vectors
 

@@ -25,6 +25,19 @@ def test_no_batch_exceeds_the_budget_but_of_one_text(lengths: list[int], budget:
         assert padded <= budget or len(batch) == 1
 
 
+@given(lengths, budgets, st.integers(1, 200_000))
+def test_a_batch_is_bounded_by_the_square_of_its_length_too(
+    lengths: list[int], budget: int, squares: int
+) -> None:
+    batches = plan(lengths, budget, squares)
+
+    assert list(range(len(lengths))) == sorted(index for batch in batches for index in batch)
+    for batch in batches:
+        longest = max(lengths[index] for index in batch)
+        fits = len(batch) * longest <= budget and len(batch) * longest**2 <= squares
+        assert fits or len(batch) == 1
+
+
 @given(lengths, budgets)
 def test_batches_go_from_long_to_short(lengths: list[int], budget: int) -> None:
     """So that a batch's padding is the least, and the last batch to end is a short one."""

@@ -180,3 +180,14 @@ def test_a_machine_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
     assert host.memory is None
     assert () == host.features
     assert host.cores >= 1
+
+
+def test_nodes_are_not_counted_where_onnx_runtime_went_on_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is no provider at all stands for one that does not start."""
+    path = write_probe(tmp_path)
+    monkeypatch.setattr("embedway_local.doctor.nodes._providers", lambda _: [3])
+
+    assert {} == count_nodes(path, "cuda", 0)
+    assert "" == capsys.readouterr().out

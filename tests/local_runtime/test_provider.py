@@ -3,14 +3,16 @@
 import logging
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from doubles.cuda_driver import Libraries
 from embedway_local import DeviceUnavailable, LocalEmbedder, ModelCorrupt, provider
 from embedway_local.checkpoint import read_checkpoint
+from embedway_local.gpu import driver
 from embedway_local.gpu.cuda import Plan
-from embedway_local.gpu.driver import Driver
 from embedway_local.graph.cache import built
 from embedway_local.machine import usable_cores
 from embedway_local.provider import load
@@ -49,18 +51,18 @@ def test_a_damaged_graph_is_not_blamed_on_the_card(tmp_path: Path) -> None:
     ("driver", "words"),
     [
         (None, "built without CUDA"),
-        (Driver(13000, ()), "built without CUDA; to use the card: `pip uninstall -y onnxruntime"),
+        (13000, "built without CUDA; to use the card: `pip uninstall -y onnxruntime"),
     ],
 )
 def test_without_a_card_the_processor_is_taken_and_one_line_says_why(
     graph: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
-    driver: Driver | None,
+    driver: int | None,
     words: str,
 ) -> None:
     """The real ONNX Runtime of the tests has no CUDA; the cure is for those who have a card."""
-    monkeypatch.setattr(provider, "read_driver", lambda: driver)
+    monkeypatch.setattr(provider, "driver_version", lambda: driver)
 
     assert "cpu" == load(graph, "auto", None).device
 
@@ -68,6 +70,22 @@ def test_without_a_card_the_processor_is_taken_and_one_line_says_why(
     assert line.startswith("running on the processor: the installed onnxruntime is ")
     assert words in line
     assert ("pip install" in line) is (driver is not None)
+
+
+def test_without_cuda_the_driver_is_never_started(
+    graph: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would keep CUDA from whoever is forked from this process (torch's data loaders, say)."""
+    libraries = Libraries()
+    for name in ("driver_version", "read_driver"):
+        monkeypatch.setattr(provider, name, partial(getattr(driver, name), libraries))
+
+    assert "cpu" == load(graph, "auto", None).device
+    with pytest.raises(DeviceUnavailable, match="built without CUDA"):
+        load(graph, "cuda", None)
+
+    assert {"cuDriverGetVersion"} == set(libraries.asked)
+    assert "to use the card: `pip uninstall" in caplog.messages[0]
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "cuda:all", "tensorrt"])

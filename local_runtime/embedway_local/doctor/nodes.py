@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedway_local.gpu.feed import feed_of
-from embedway_local.gpu.start import CUDA, cuda_options
+from embedway_local.gpu.start import CUDA, TENSORRT, cuda_options
 from embedway_local.gpu.target import read_target
-from embedway_local.gpu.tensorrt import TENSORRT
+from embedway_local.gpu.turn import CAPTURES
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -29,7 +29,9 @@ def count_nodes(path: Path, device: str, pad: int) -> dict[str, int]:
     A part that a provider fused counts as one node. Empty where no profile can be had.
     """
     try:
-        return _counted(_profile(path, device, pad))
+        # It may be asked of a process that serves.
+        with CAPTURES.shared(slow=True):
+            return _counted(_profile(path, device, pad))
     except Exception:  # noqa: BLE001 - its exceptions share no class, and a doctor goes on
         _log.debug("no profile of %s", path, exc_info=True)
         return {}
@@ -45,7 +47,7 @@ def _profile(path: Path, device: str, pad: int) -> object:
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
-            path, options, providers=_providers(device)
+            path, options, providers=_providers(device), enable_fallback=0
         )
         try:
             session.run(None, feed_of(session, pad=pad)([[pad] * 8, [pad] * 3]))

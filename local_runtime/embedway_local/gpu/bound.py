@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedway_local.error import LocalError, ModelUnsupported
-from embedway_local.gpu.memory import Allocate, pageable
+from embedway_local.gpu.memory import Allocate, pageable, select
+from embedway_local.gpu.turn import CAPTURES
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -54,6 +55,8 @@ class Slot:
         starts = list(
             itertools.accumulate((whole(item.nbytes) for item in feeds.values()), initial=0)
         )
+        if self._kind == "cuda":
+            select(self._card)
         there = self._room(starts[-1])
         for start, item in zip(starts, feeds.values(), strict=False):
             self._here[start : start + item.nbytes] = item.reshape(-1).view(np.uint8)
@@ -119,7 +122,7 @@ class Bound:
     def run(self, ids: Sequence[Sequence[int]], /) -> NDArray[np.float32]:
         """One vector for each list of token ids: float32 (n, dimensions)."""
         feeds = self._feed(ids)
-        with self._slot() as slot:
+        with self._slot() as slot, CAPTURES.shared():
             try:
                 slot.put(feeds)
                 found = slot.take(self._output, (len(ids), self.dimensions))

@@ -13,6 +13,7 @@ from embedway_local.error import LocalError, ModelUnsupported
 from embedway_local.gpu.bound import whole
 from embedway_local.gpu.feed import feed_of
 from embedway_local.gpu.memory import Allocate
+from embedway_local.gpu.turn import CAPTURES
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -42,6 +43,7 @@ class Captured:
         session: onnxruntime.InferenceSession,
         *,
         pad: int,
+        rows: int | None = None,
         longest: int = LENGTHS[-1],
         kind: str = "cuda",
         card: int = 0,
@@ -52,6 +54,7 @@ class Captured:
             raise ModelUnsupported("the graph does not state the size of its vectors")
         self.dimensions: int = size
         self._thread = ThreadPoolExecutor(1, "embedway-query")
+        self._rows = rows
         self._lengths = tuple(length for length in LENGTHS if length <= longest)
         try:
             self._shapes = self._thread.submit(
@@ -86,10 +89,14 @@ class Captured:
     ) -> dict[int, _Shape]:
         shapes = {}
         for number, length in enumerate(self._lengths, 1):
-            feed = feed_of(session, pad=pad, length=length)
-            shape = _Shape(session, feed, number=number, kind=kind, card=card, allocate=allocate)
-            for _ in range(_WARM):
-                shape.run([pad] * length)
+            feed = feed_of(session, pad=pad, length=length, rows=self._rows)
+            # For each alone, so that others wait for one of them, and not for all.
+            with CAPTURES.alone():
+                shape = _Shape(
+                    session, feed, number=number, kind=kind, card=card, allocate=allocate
+                )
+                for _ in range(_WARM):
+                    shape.run([pad] * length)
             shapes[length] = shape
         return shapes
 
@@ -99,7 +106,8 @@ class Captured:
             length = next((length for length in self._lengths if length >= len(item)), None)
             if length is None:
                 raise ValueError(f"{len(item)} tokens are too many")
-            rows.append(self._shapes[length].run(item))
+            with CAPTURES.shared():
+                rows.append(self._shapes[length].run(item))
         return np.concatenate(rows)
 
 
@@ -141,6 +149,7 @@ class _Shape:
         self._binding.bind_ortvalue_output(output.name, self._output)
 
     def run(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        # Copies go to the card that this thread chose when it allocated `_here`.
         for name, item in self._feed([ids]).items():
             self._views[name][...] = item
         self._there.update_inplace(self._here)

@@ -14,10 +14,12 @@ import numpy as np
 from embedway_local.error import DeviceUnavailable, LocalError
 from embedway_local.gpu.bound import Bound
 from embedway_local.gpu.captured import LENGTHS, Captured
+from embedway_local.gpu.fault import ROOM, failed, is_full
 from embedway_local.gpu.feed import feed_of
 from embedway_local.gpu.memory import pinned
 from embedway_local.gpu.start import CUDA, Start, cuda_options, memory_limit
 from embedway_local.gpu.trial import CardPrecision, hold
+from embedway_local.gpu.turn import CAPTURES, Shared, Turns
 from embedway_local.gpu.use import CardUse
 from embedway_local.session import Session
 
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedway_local.gpu.compute import Compute
+    from embedway_local.pooling import Pooling
 
-__all__ = ["CudaCard", "Plan", "on_card"]
+__all__ = ["TRIED", "CudaCard", "Plan", "on_card"]
 
 _log = logging.getLogger("embedway.local")
 
@@ -35,7 +38,12 @@ _log = logging.getLogger("embedway.local")
 # a captured one and of a kernel's blocks.
 _TRIAL: Sequence[Sequence[int]] = ((1,), (2, 3), tuple(range(1, 18)), tuple(range(3, 15)))
 # The processor computes them too, with one thread: 0.2 s for a model of 6 layers.
-_TRIED = 256
+TRIED = 256
+
+
+# In half precision also these, where they are longer: ONNX Runtime takes other kernels from 385 and
+# from 513 tokens on. They are held against the plain graph on the card, so that this is cheap.
+_HALF = (320, 448, 640)
 
 
 class FusedGraph(Protocol):
@@ -53,10 +61,26 @@ class Plan:
     fused: FusedGraph | None = None
     trial: Sequence[Sequence[int]] = _TRIAL
     """Token ids of the texts on which every way must give the right vectors."""
+    pooling: Pooling = "mean"
+    """How the fused graph pools."""
+    heads: int = 12
+    """Heads of attention."""
     longest: int = 128
     """Tokens of the model's longest text."""
+    rows: int | None = None
+    """Tokens in the model's table; None where nobody knows."""
     engines: Path | None = None
     """Where TensorRT keeps what it built."""
+
+    def texts(self, most: int) -> list[Sequence[int]]:
+        """The texts of the trial, cut at `most` tokens and where the model cuts."""
+        most = min(most, self.longest)
+        found = [ids[:most] for ids in self.trial]
+        if self.rows is None:
+            return found
+        # Of the others every device makes an error; the processor serves the rest, and so do we.
+        held = [ids for ids in found if max(ids, default=0) < self.rows]
+        return held or [[0]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +92,8 @@ class CudaCard:
     precision: CardPrecision
     form: str
     """In words, for the log."""
+    turns: Turns = field(default_factory=Turns)
+    """Calls share the card's memory; one that found too little has it to itself."""
 
     @property
     def dimensions(self) -> int:
@@ -78,8 +104,38 @@ class CudaCard:
         """
         One vector for each list of token ids.
 
+        Where memory runs out they are computed again in halves, while no other call is under way.
         Raises `LocalError` when the card fails, or makes of a text what is no number.
         """
+        try:
+            with self.turns.shared():
+                return self._run(ids)
+        except LocalError as error:
+            if not is_full(error):
+                raise
+        _log.info("a card ran out of memory on %d texts: again in halves, alone", len(ids))
+        with self.turns.alone():
+            return self._halves(ids)
+
+    def _halves(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        middle = len(ids) // 2
+        parts = [part for part in (ids[:middle], ids[middle:]) if part]
+        return np.concatenate([self._fitted(part) for part in parts])
+
+    def _fitted(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        try:
+            return self._run(ids)
+        except LocalError as error:
+            if not is_full(error):
+                raise
+            if len(ids) == 1:
+                raise LocalError(
+                    f"the card has no memory for a text of {len(ids[0])} tokens ({error}); "
+                    f"lower max_tokens=, or {ROOM}"
+                ) from error
+        return self._halves(ids)
+
+    def _run(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         queries = self.queries
         ours = queries if queries is not None and queries.takes(ids) else self.batches
         vectors = ours.run(ids)
@@ -105,7 +161,8 @@ def on_card(
     plain = one.plain(path, trusted)
     if plan.precision == "fp16":
         for form in ("packed", "padded"):
-            half = one.tried(f"fp16, {form}", partial(one.fused, form, half=True), plain, "fp16")
+            make = partial(one.fused, form, half=True)
+            half = one.tried(f"fp16, {form}", make, plain, "fp16", one.half_texts())
             if half is not None:
                 queries = one.captured(plain, half=True)
                 return CudaCard(half, queries, "fp16", f"fp16, {form}")
@@ -132,20 +189,22 @@ class _One:
         bound = self.tried("buffers that stay", partial(self._bound, session), trusted, "fp32")
         if bound is not None:
             return bound
-        plain = Session(session, pad=self.pad)
+        plain = Shared(Session(session, pad=self.pad, rows=self.plan.rows))
         try:
             hold(plain, trusted, self.texts(), "fp32")
         except LocalError as error:
-            # One that is too old, or full, fails on its first kernel and not before.
-            raise DeviceUnavailable(
-                f"the card failed its first run ({error})", self.start.cure
-            ) from error
+            raise failed("the card", error) from error
         return plain
 
     def texts(self, longest: int | None = None) -> list[Sequence[int]]:
         """What to try with, cut where the model's own texts are."""
-        most = min(longest or _TRIED, self.plan.longest, _TRIED)
-        return [ids[:most] for ids in self.plan.trial]
+        return self.plan.texts(longest or TRIED)
+
+    def half_texts(self) -> list[Sequence[int]]:
+        """What to try half precision with: also lengths that reach its kernels for long texts."""
+        longest = max(self.plan.texts(_HALF[-1]), key=len)
+        lengths = sorted({min(length, len(longest)) for length in _HALF})
+        return self.texts() + [longest[:length] for length in lengths if length > TRIED]
 
     def fused(self, form: str, *, half: bool) -> Compute:
         """The fused graph."""
@@ -160,6 +219,14 @@ class _One:
         make = self.plan.fused
         if not self.plan.use.capture or make is None or self.plan.longest < LENGTHS[0]:
             return None
+        if self.plan.pooling == "last":
+            # Its GatherND copies indices from memory of the host that lives as long as the call:
+            # a replay would copy whatever is there by then.
+            _log.info(
+                "card %d does without captured queries: they cannot pool by the last token",
+                self.card,
+            )
+            return None
 
         def capture() -> Captured:
             path = make(packed=False, half=half)
@@ -167,6 +234,7 @@ class _One:
             return Captured(
                 session,
                 pad=self.pad,
+                rows=self.plan.rows,
                 longest=self.plan.longest,
                 card=self.card,
                 allocate=partial(pinned, card=self.card),
@@ -196,8 +264,10 @@ class _One:
         return made
 
     def _bound(self, session: onnxruntime.InferenceSession) -> Compute:
-        feed = feed_of(session, pad=self.pad)
-        return Bound(session, feed, card=self.card, allocate=partial(pinned, card=self.card))
+        feed = feed_of(session, pad=self.pad, rows=self.plan.rows)
+        # Its first memory on the host is allocated here.
+        with CAPTURES.shared():
+            return Bound(session, feed, card=self.card, allocate=partial(pinned, card=self.card))
 
     def _options(self, *, capture: bool = False) -> dict[str, str]:
         limit = memory_limit(self.start.driver, self.card, self.plan.use.memory)

@@ -1,4 +1,4 @@
-"""Asks the NVIDIA driver for its version and its cards, without starting CUDA on any."""
+"""Asks the NVIDIA driver for its version, and for its cards without starting CUDA on any."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Card", "Driver", "read_driver"]
+__all__ = ["Card", "Driver", "driver_version", "read_driver"]
 
 
 class _Function(Protocol):
@@ -56,19 +56,17 @@ class _Memory(ctypes.Structure):
 
 
 def read_driver(open_: Callable[[str], _Library] = ctypes.CDLL) -> Driver | None:
-    """The driver and its cards; None where no driver is installed. Never raises."""
+    """
+    The driver and its cards; None where no driver is installed. Never raises.
+
+    A child that is forked afterwards cannot use CUDA: ask only where ONNX Runtime has CUDA.
+    """
+    opened = _opened(open_)
+    if opened is None:
+        return None
+    cuda, version = opened
     windows = sys.platform == "win32"
-    try:
-        cuda = open_("nvcuda.dll" if windows else "libcuda.so.1")
-    except OSError:
-        return None
     number = ctypes.c_int()
-    try:
-        # May be asked before `cuInit`, which fails where a driver has no card.
-        _ask(cuda, "cuDriverGetVersion", ctypes.byref(number))
-    except (_Refused, AttributeError):
-        return None
-    version = number.value
     try:
         _ask(cuda, "cuInit", 0)
         _ask(cuda, "cuDeviceGetCount", ctypes.byref(number))
@@ -77,6 +75,31 @@ def read_driver(open_: Callable[[str], _Library] = ctypes.CDLL) -> Driver | None
     except (_Refused, AttributeError) as error:
         return Driver(version, (), str(error))
     return Driver(version, cards, None if cards else "it shows no card to this process")
+
+
+def driver_version(open_: Callable[[str], _Library] = ctypes.CDLL) -> int | None:
+    """
+    The newest CUDA that the driver runs (12080 for 12.8); None where no driver is installed.
+
+    Whoever is forked from this process may use CUDA all the same. Never raises.
+    """
+    opened = _opened(open_)
+    return None if opened is None else opened[1]
+
+
+def _opened(open_: Callable[[str], _Library]) -> tuple[_Library, int] | None:
+    """The driver's library, which has not been started, and its version."""
+    try:
+        cuda = open_("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return None
+    number = ctypes.c_int()
+    try:
+        # May be asked before `cuInit`, which fails where a driver has no card.
+        _ask(cuda, "cuDriverGetVersion", ctypes.byref(number))
+    except (_Refused, AttributeError):
+        return None
+    return cuda, number.value
 
 
 def _card(cuda: _Library, index: int, free: Callable[[bytes], int | None]) -> Card:

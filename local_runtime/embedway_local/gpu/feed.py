@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedway_local.error import ModelUnsupported
+from embedway_local.row import require_rows
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -28,12 +29,19 @@ _TYPES: Mapping[str, type[np.generic]] = {
 }
 
 
-def feed_of(session: onnxruntime.InferenceSession, *, pad: int, length: int | None = None) -> Feed:
+def feed_of(
+    session: onnxruntime.InferenceSession,
+    *,
+    pad: int,
+    length: int | None = None,
+    rows: int | None = None,
+) -> Feed:
     """
     What turns lists of token ids into the session's inputs.
 
     `length` fills every row up to so many tokens, where shapes must not change; by default the
-    longest row decides. Raises `ModelUnsupported` for an input that we do not know.
+    longest row decides. `rows` is how many tokens the model's table holds: the feed raises
+    `ModelCorrupt` for one beyond it. Raises `ModelUnsupported` for an input that we do not know.
     """
     wanted = {item.name: item.type for item in session.get_inputs()}
     make = _packed if "cumulative" in wanted else _padded if "inside" in wanted else _plain
@@ -44,6 +52,7 @@ def feed_of(session: onnxruntime.InferenceSession, *, pad: int, length: int | No
 
     def feed(ids: Sequence[Sequence[int]]) -> dict[str, NDArray[np.generic]]:
         made = make(ids, pad, length)
+        require_rows(made["ids"], rows)
         return {
             name: np.ascontiguousarray(made[name], dtype=_TYPES[kind])
             for name, kind in wanted.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 import weakref
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Allocate", "pageable", "pinned"]
+__all__ = ["Allocate", "pageable", "pinned", "select"]
 
 Allocate = Callable[[int], "NDArray[np.uint8]"]
 
@@ -46,6 +47,19 @@ def pinned(size: int, *, card: int = 0) -> NDArray[np.uint8]:
     return array
 
 
+def select(card: int) -> None:
+    """
+    Have the calling thread's copies go to `card`; does nothing where CUDA is not here.
+
+    ONNX Runtime does so for a run, but not for the copies around it, which would start CUDA on the
+    first card too, and fail where that one is full. Raises `RuntimeError` where CUDA refuses.
+    """
+    runtime = _runtime()
+    code = 0 if runtime is None else runtime.cudaSetDevice(card)
+    if code:
+        raise RuntimeError(f"cudaSetDevice({card}) answered {code}")
+
+
 def _runtime() -> ctypes.CDLL | None:
     """CUDA's runtime, which ONNX Runtime's provider has loaded before."""
     names = (
@@ -55,7 +69,13 @@ def _runtime() -> ctypes.CDLL | None:
     )
     for name in names:
         try:
-            return ctypes.CDLL(name)
+            return _library(name)
         except OSError:
             continue
     return None
+
+
+@functools.cache
+def _library(name: str) -> ctypes.CDLL:
+    """Kept once it is there: it is asked for with each call."""
+    return ctypes.CDLL(name)

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 
 from embedway_local.error import DeviceUnavailable
 from embedway_local.gpu.driver import Driver
+from embedway_local.gpu.fault import ROOM, is_full
 from embedway_local.gpu.library import missing_libraries
+from embedway_local.gpu.turn import CAPTURES
 from embedway_local.gpu.wheel import clash, install_line, wheels
 
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["CUDA", "Start", "cuda_options", "memory_limit", "preload", "ready"]
+__all__ = ["CUDA", "TENSORRT", "Start", "cuda_options", "memory_limit", "preload", "ready"]
 
 CUDA = "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
 
 # Of what is free: the rest is for cuBLAS, and for what comes later on a card that others use.
 _SHARE = 0.8
@@ -52,12 +55,20 @@ class Start:
 
         providers = [(provider, dict(options)), *beside, ("CPUExecutionProvider", {})]
         try:
-            made = onnxruntime.InferenceSession(path, _session_options(), providers=providers)
+            # 0: its own fallback would print on standard output, lose the reason, and go on with
+            # a provider's defaults, among them TF32, the first card and no bound of memory.
+            # TensorRT builds engines here, for minutes.
+            with CAPTURES.shared(slow=True):
+                made = onnxruntime.InferenceSession(
+                    path, _session_options(), providers=providers, enable_fallback=0
+                )
         except Exception as error:  # its exceptions share no public class
-            raise DeviceUnavailable(f"CUDA did not start ({_short(error)})", self.cure) from error
+            name = "TensorRT" if provider == TENSORRT else "CUDA"
+            cure = ROOM if is_full(error) else self.cure
+            raise DeviceUnavailable(f"{name} did not start ({_short(error)})", cure) from error
         # A provider whose libraries are missing is left out with one line on standard error.
         if made.get_providers()[0] != provider:
-            raise DeviceUnavailable(self._why(provider), self.cure)
+            raise self._left_out(provider)
         return made
 
     def cards(self, asked: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -65,7 +76,7 @@ class Start:
         seen = None if self.driver is None else len(self.driver.cards)
         if asked is None:
             if not seen:
-                raise DeviceUnavailable(self._why(CUDA), self.cure)
+                raise self._left_out(CUDA)
             return tuple(range(seen))
         missing = [card for card in asked if seen and card >= seen]
         if missing:
@@ -75,23 +86,32 @@ class Start:
             )
         return asked
 
-    def _why(self, provider: str) -> str:
+    def _left_out(self, provider: str) -> DeviceUnavailable:
+        """Why ONNX Runtime goes without the provider, and what helps."""
         driver = self.driver
         if driver is None:
-            return "onnxruntime-gpu is installed, but CUDA did not start: there is no driver"
-        if not driver.cards:
-            return (
-                "onnxruntime-gpu is installed, but CUDA did not start: the driver says that "
-                f"{driver.problem}"
+            why = "there is no driver"
+        elif not driver.cards:
+            why = f"the driver says that {driver.problem}"
+        else:
+            why = _fault(driver) or ""
+        if not why and provider == TENSORRT:
+            return DeviceUnavailable(
+                "onnxruntime-gpu is installed, but TensorRT did not start: its libraries cannot be "
+                "loaded, and no extra brings them",
+                _tensorrt_line(),
             )
-        name = provider.removesuffix("ExecutionProvider")
-        return f"onnxruntime-gpu is installed, but {name} did not start: {_fault(driver)}"
+        why = why or "a library is missing or of another version"
+        return DeviceUnavailable(
+            f"onnxruntime-gpu is installed, but CUDA did not start: {why}", self.cure
+        )
 
 
-def ready(ask: Callable[[], Driver | None]) -> Start:
+def ready(ask: Callable[[], Driver | None], version: Callable[[], int | None]) -> Start:
     """
     Make CUDA's libraries known to ONNX Runtime.
 
+    `ask` reads the driver and its cards, `version` nothing but its version, without starting it.
     Raises `DeviceUnavailable` when the ONNX Runtime that is installed has no CUDA.
     """
     import onnxruntime
@@ -99,9 +119,10 @@ def ready(ask: Callable[[], Driver | None]) -> Start:
     compiled = CUDA in onnxruntime.get_available_providers()
     if not compiled:
         found = wheels()
-        driver = ask()
+        # Not its cards: a process without CUDA would lose it for those forked from it, too.
+        driver = version()
         reason = clash(found, compiled=False) or "the installed onnxruntime is built without CUDA"
-        cure = install_line("gpu", found, driver=driver.cuda if driver else None)
+        cure = install_line("gpu", found, driver=driver)
         raise DeviceUnavailable(reason, cure)
     preload()
     return Start(ask())
@@ -170,17 +191,26 @@ def _session_options() -> onnxruntime.SessionOptions:
     return options
 
 
-def _fault(driver: Driver) -> str:
+def _fault(driver: Driver) -> str | None:
+    """What keeps CUDA itself from starting; None where we see nothing."""
     import onnxruntime
 
-    built = str(getattr(onnxruntime, "cuda_version", ""))
+    built = str(getattr(onnxruntime, "cuda_version", "") or "")
     if built and int(built.partition(".")[0]) > driver.cuda // 1000:
         runs = f"{driver.cuda // 1000}.{driver.cuda % 1000 // 10}"
         return f"it is built for CUDA {built}, and the driver runs {runs} at most"
     missing = missing_libraries(built)
     if missing:
         return f"{', '.join(missing)} cannot be loaded"
-    return "a library is missing or of another version"
+    return None
+
+
+def _tensorrt_line() -> str:
+    """What installs the TensorRT that ONNX Runtime is built for, with its cuDNN."""
+    import onnxruntime
+
+    cuda = str(getattr(onnxruntime, "cuda_version", "") or "13").partition(".")[0]
+    return f'`pip install "tensorrt-cu{cuda}<11" nvidia-cudnn-cu{cuda}`'
 
 
 def _needed(cuda: int | None) -> str:

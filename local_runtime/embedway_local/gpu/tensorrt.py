@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedway_local.error import DeviceUnavailable, LocalError
-from embedway_local.gpu.cuda import CudaCard, Plan
-from embedway_local.gpu.start import CUDA, Start, cuda_options, memory_limit
+from embedway_local.gpu.cuda import TRIED, CudaCard, Plan
+from embedway_local.gpu.fault import failed, is_full
+from embedway_local.gpu.start import CUDA, TENSORRT, Start, cuda_options, memory_limit
 from embedway_local.gpu.trial import hold
+from embedway_local.gpu.turn import Shared
 from embedway_local.session import Session
 
 if TYPE_CHECKING:
@@ -22,10 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedway_local.gpu.compute import Compute
+    from embedway_local.gpu.driver import Driver
 
-__all__ = ["ROWS", "TENSORRT", "on_tensorrt", "tensorrt_options"]
-
-TENSORRT = "TensorrtExecutionProvider"
+__all__ = ["ROWS", "on_tensorrt", "tensorrt_options"]
 
 _log = logging.getLogger("embedway.local")
 
@@ -33,6 +35,8 @@ _log = logging.getLogger("embedway.local")
 # shape beyond it builds the engine anew, which takes minutes; so larger batches are cut here.
 ROWS = 64
 _USUAL = (16, 64)
+# The first major compute capability that has TF32.
+_AMPERE = 8
 
 
 def on_tensorrt(
@@ -42,8 +46,10 @@ def on_tensorrt(
     Load the plain graph at `path` on TensorRT; `trusted` is the same graph on the processor.
 
     The first time on a kind of card it builds an engine, which takes minutes, under
-    `plan.engines`. Raises `DeviceUnavailable` when it does not start or gives other vectors.
+    `plan.engines`. Raises `DeviceUnavailable` when it does not start or gives other vectors, and
+    at once where it would.
     """
+    _require_exact(start.driver, card, plan)
     folder = plan.engines
     if folder is not None:
         folder = folder / path.parent.name
@@ -56,11 +62,12 @@ def on_tensorrt(
     _log.info("loading TensorRT's engine, or building it, which takes minutes once")
     beside = ((CUDA, cuda_options(card, limit)),)
     session = start.session(path, TENSORRT, options, beside=beside)
-    made = _Cut(Session(session, pad=pad))
-    texts = [ids[: min(plan.longest, 256)] for ids in plan.trial]
+    made = _Cut(Shared(Session(session, pad=pad, rows=plan.rows)))
     try:
-        hold(made, trusted, texts, plan.precision)
+        hold(made, trusted, plan.texts(TRIED), plan.precision)
     except LocalError as error:
+        if is_full(error):
+            raise failed("TensorRT", error) from error
         raise DeviceUnavailable(
             f"TensorRT failed its first run ({error})",
             'use device="cuda", or delete the folder "engines" under EMBEDWAY_HOME',
@@ -76,10 +83,11 @@ def tensorrt_options(
 
     https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html
     """
+    # Its switches are True and False, unlike those of CUDA; it raises for a number.
     options = {
         "device_id": str(card),
-        "trt_fp16_enable": "1" if plan.precision == "fp16" else "0",
-        "trt_layer_norm_fp32_fallback": "1",
+        "trt_fp16_enable": str(plan.precision == "fp16"),
+        "trt_layer_norm_fp32_fallback": "True",
     }
     usual = _USUAL[0], min(_USUAL[1], plan.longest)
     for name, shape in (("min", (1, 1)), ("opt", usual), ("max", (ROWS, plan.longest))):
@@ -88,12 +96,30 @@ def tensorrt_options(
         )
     if folder is not None:
         options |= {
-            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_enable": "True",
             "trt_engine_cache_path": str(folder),
-            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_enable": "True",
             "trt_timing_cache_path": str(folder),
         }
     return options
+
+
+def _require_exact(driver: Driver | None, card: int, plan: Plan) -> None:
+    """
+    Refuse single precision where TensorRT would round it to TF32, before minutes of building.
+
+    It does from compute capability 8.0, and ONNX Runtime has no option against it; this variable
+    has, of CUDA's libraries: https://docs.nvidia.com/deeplearning/tensorrt/
+    """
+    if plan.precision != "fp32" or os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        return
+    found = next((item for item in driver.cards if item.index == card), None) if driver else None
+    if found is None or int(found.capability.partition(".")[0]) >= _AMPERE:
+        raise DeviceUnavailable(
+            "TensorRT rounds single precision to TF32 on this card, 1e-3 off",
+            'use precision="fp16" or device="cuda", or set NVIDIA_TF32_OVERRIDE=0 in the '
+            "environment before the process starts",
+        )
 
 
 def _inputs(path: Path) -> list[tuple[str, int]]:
@@ -103,7 +129,7 @@ def _inputs(path: Path) -> list[tuple[str, int]]:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
-        path, options, providers=["CPUExecutionProvider"]
+        path, options, providers=["CPUExecutionProvider"], enable_fallback=0
     )
     return [(item.name, len(item.shape)) for item in session.get_inputs()]
 

@@ -14,6 +14,7 @@ from doubles.cuda_runtime import CudaRuntime, Faults
 from doubles.vectors import IDS
 from embedway_local import provider
 from embedway_local.checkpoint import read_checkpoint
+from embedway_local.gpu import memory
 from embedway_local.gpu.cuda import Plan
 from embedway_local.gpu.driver import Card, Driver
 from embedway_local.gpu.use import CardUse
@@ -65,9 +66,18 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CudaRuntime]:
         fake = CudaRuntime(compiled, Faults(**faults))
         monkeypatch.setitem(sys.modules, "onnxruntime", fake)
         monkeypatch.setattr(provider, "read_driver", lambda: driver)
+        version = driver.cuda if driver else None
+        monkeypatch.setattr(provider, "driver_version", lambda: version)
+        monkeypatch.setattr(memory, "_runtime", lambda: fake.library)
         return fake
 
     return install
+
+
+@pytest.fixture
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT in single precision, without TF32."""
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -40,9 +41,6 @@ def test_a_card_that_works_is_taken_in_single_precision(
         ({"absent": True, "driver": None}, "there is no driver"),
         ({"absent": True, "driver": Driver(13000, (), "cuInit answered 100")}, "cuInit answered"),
         ({"starts": "libcublas.so.13: cannot open"}, "libcublas.so.13"),
-        ({"raises": {"plain"}}, "no kernel image"),
-        ({"wrong": {"plain": 1e-4}}, "differ by 1"),
-        ({"wrong": {"plain": float("nan")}}, "numbers"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -66,6 +64,43 @@ def test_a_card_that_does_not_work_is_passed_over_with_the_reason(
     with pytest.raises(DeviceUnavailable, match=CURE) as raised:
         model.load("cuda")
     assert reason in raised.value.reason
+
+
+REPORT = 'use device="cpu", and report it with the output of `embedway check --local`'
+SHOWN = 'use device="cpu"; `embedway check --local` shows the card and what is installed'
+ROOM = "free memory on the card, or state how much may be taken with card=CardUse(memory=…)"
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+@pytest.mark.parametrize(
+    ("options", "reason", "cure"),
+    [
+        ({"raises": {"plain"}}, "failed its first run .*no kernel image", SHOWN),
+        ({"wrong": {"plain": 1e-4}}, "something else than the processor .*differ by 1", REPORT),
+        ({"wrong": {"plain": float("nan")}}, "failed its first run .*not numbers", SHOWN),
+        ({"full": "CUDA failure 2: out of memory ; GPU=0"}, "out of memory in its first run", ROOM),
+        ({"full": "Failed to allocate memory for requested buffer of size 9"}, "of memory", ROOM),
+        ({"full": "Available memory of 1 is smaller than requested bytes of 9"}, "of memory", ROOM),
+        ({"starts": "CUDA failure 2: out of memory"}, "CUDA did not start .*out of memory", ROOM),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_helps_fits_what_a_card_does_wrong(
+    model, runtime, caplog, device: str, options: dict, reason: str, cure: str
+) -> None:
+    """Nothing that is installed again makes a card compute right, or larger."""
+    runtime(**options)
+
+    if device == "auto":
+        assert "cpu" == model.load("auto").device
+        assert re.search(reason, caplog.messages[-1], re.DOTALL)
+        assert (cure in caplog.messages[-1]) is (cure == ROOM)
+        assert "pip" not in caplog.messages[-1]
+        return
+    with pytest.raises(DeviceUnavailable) as raised:
+        model.load("cuda")
+    assert re.search(reason, raised.value.reason, re.DOTALL)
+    assert cure == raised.value.cure
 
 
 def test_an_older_driver_is_told_of_the_extra_for_cuda_12(model, runtime: Callable) -> None:
@@ -164,13 +199,18 @@ def test_without_bound_buffers_the_card_is_used_all_the_same(
     near(loaded.session.run(IDS), expected)
 
 
-def test_a_card_that_fails_later_is_an_error(model, runtime: Callable) -> None:
-    fake = runtime()
+@pytest.mark.parametrize("raises", [set(), {"bound"}], ids=["bound", "session"])
+def test_a_card_that_fails_later_is_an_error(
+    model, runtime: Callable, capsys: pytest.CaptureFixture[str], raises: set[str]
+) -> None:
+    """ONNX Runtime's own fallback would answer with a provider's defaults instead."""
+    fake = runtime(raises=raises)
     loaded = model.load("cuda")
     fake.faults.raises.add("plain")
 
     with pytest.raises(LocalError, match="no kernel image"):
         loaded.session.run(IDS)
+    assert "" == capsys.readouterr().out
 
 
 def test_how_a_card_is_used_is_the_users_choice(model, home, runtime: Callable) -> None:

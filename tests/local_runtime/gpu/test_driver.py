@@ -2,59 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from embedway_local.gpu.driver import Card, Driver, read_driver
+from doubles.cuda_driver import GB, Libraries
+from embedway_local.gpu.driver import Card, Driver, driver_version, read_driver
 from embedway_local.gpu.start import cuda_options, memory_limit
 from embedway_local.gpu.wheel import Wheel, clash, install_line
-
-GB = 2**30
-
-
-class Libraries:
-    """libcuda and the management library: two cards, the second is busy."""
-
-    def __init__(self, *, missing: tuple[str, ...] = (), fails: dict[str, int] | None = None):
-        self.missing = missing
-        self.fails = fails or {}
-
-    def __call__(self, name: str) -> Libraries:
-        if name in self.missing:
-            raise OSError(name)
-        return self
-
-    def __getattr__(self, name: str) -> Callable[..., int]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-
-        def call(*arguments: object) -> int:
-            if name in self.fails:
-                return self.fails[name]
-            self._answer(name, [getattr(item, "_obj", item) for item in arguments])
-            return 0
-
-        return call
-
-    @staticmethod
-    def _answer(name: str, given: list) -> None:
-        if name == "cuDriverGetVersion":
-            given[0].value = 13010
-        elif name == "cuDeviceGetCount":
-            given[0].value = 2
-        elif name == "cuDeviceGet":
-            given[0].value = given[1]
-        elif name == "cuDeviceGetName":
-            given[0].value = b"NVIDIA L4"
-        elif name == "cuDeviceTotalMem_v2":
-            given[0].value = 24 * GB
-        elif name == "cuDeviceGetAttribute":
-            given[0].value = {75: 8, 76: 9}[given[1]]
-        elif name == "cuDeviceGetPCIBusId":
-            given[0].value = b"0000:0%d:00.0" % given[2].value
-        elif name == "nvmlDeviceGetHandleByPciBusId_v2":
-            given[1].value = int(given[0][6:7]) + 1
-        elif name == "nvmlDeviceGetMemoryInfo":
-            given[1].free = 20 * GB if given[0].value == 1 else GB
 
 
 def test_the_driver_tells_its_version_and_its_cards() -> None:
@@ -66,6 +17,15 @@ def test_the_driver_tells_its_version_and_its_cards() -> None:
 
 def test_without_a_driver_there_is_none() -> None:
     assert read_driver(Libraries(missing=("libcuda.so.1", "nvcuda.dll"))) is None
+
+
+def test_the_version_is_told_without_starting_the_driver() -> None:
+    libraries = Libraries()
+
+    assert 13010 == driver_version(libraries)
+    assert ["cuDriverGetVersion"] == libraries.asked
+    assert driver_version(Libraries(missing=("libcuda.so.1", "nvcuda.dll"))) is None
+    assert driver_version(Libraries(fails={"cuDriverGetVersion": 1})) is None
 
 
 def test_a_driver_without_a_card_says_why() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +15,9 @@ import pytest
 from doubles.cuda_runtime import CUDA
 from doubles.vectors import IDS, near
 from embedway_local import DeviceUnavailable, LocalEmbedder, LocalError
+from embedway_local.checkpoint import read_checkpoint
+from embedway_local.graph.cache import built
+from embedway_local.graph.card import card_graph
 
 
 def test_short_queries_are_replayed_in_buckets(model, expected: np.ndarray, runtime: Callable):
@@ -54,6 +60,22 @@ def test_capture_can_be_switched_off(model, runtime: Callable) -> None:
     model.load("cuda", capture=False)
 
     assert all("enable_cuda_graph" not in item.asked[CUDA] for item in fake.on(CUDA))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_pooling_by_the_last_token_is_never_captured(
+    tiny: Callable, home, runtime: Callable, caplog: pytest.LogCaptureFixture, precision: str
+) -> None:
+    folder = tiny(pooling="lasttoken").folder
+    with LocalEmbedder(folder, home=home, device="cpu") as plain:
+        expected = plain.embed(["a b c"])
+    fake = runtime()
+
+    with LocalEmbedder(folder, home=home, device="cuda", precision=precision) as embedder:
+        near(embedder.embed(["a b c"]), expected, 1e-6 if precision == "fp32" else 2e-3)
+
+    assert all("enable_cuda_graph" not in item.asked.get(CUDA, {}) for item in fake.made)
+    assert any("captured queries: they cannot pool by the last" in line for line in caplog.messages)
 
 
 @pytest.mark.parametrize("fault", [{"raises": {"captured"}}, {"wrong": {"captured": 1e-4}}])
@@ -107,6 +129,30 @@ def test_half_precision_runs_in_the_best_form_that_gives_the_right_vectors(
 
 
 @pytest.mark.parametrize(
+    ("longest", "beyond", "form"),
+    [
+        (700, 256, "fp16, padded"),
+        (700, 384, "fp16, padded"),
+        (700, 512, "fp16, padded"),
+        (400, 384, "fp16, padded"),
+        (700, 640, "fp16, packed"),
+    ],
+)
+def test_half_precision_is_tried_with_the_kernels_of_long_texts(
+    tiny: Callable, model, home, runtime, caplog, longest: int, beyond: int, form: str
+) -> None:
+    """ONNX Runtime takes others from 385 and from 513 tokens on."""
+    checkpoint = read_checkpoint(tiny(max_position_embeddings=longest).folder)
+    fused = partial(card_graph, checkpoint, home)
+    longer = replace(model, path=built(checkpoint, home), fused=fused)
+    runtime(wrong={"packed": 0.5}, beyond=beyond)
+
+    longer.load("cuda", precision="fp16", longest=longest, trial=[[1, 2], [1, *[5] * 998, 2]])
+
+    assert f"running on cuda: asked for ({form})" == caplog.messages[-1]
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {"raises": {"packed", "padded"}},
@@ -124,6 +170,46 @@ def test_half_precision_is_never_replaced_by_single(
 
     with pytest.raises(DeviceUnavailable, match=r'neither .* fp16 works .*use precision="fp32"'):
         model.load("cuda", precision="fp16", **graph)
+
+
+@pytest.mark.parametrize(
+    ("device", "fault", "options"),
+    [
+        ("cuda", {}, {}),
+        ("cuda", {}, {"precision": "fp16"}),
+        ("cuda", {"raises": {"bound"}}, {"capture": False}),
+        ("tensorrt", {}, {"precision": "fp16"}),
+    ],
+    ids=["captured and bound", "half precision", "session", "tensorrt"],
+)
+@pytest.mark.parametrize("ids", [[[1, 30, 2]], [[1, 4, 2], [1, 999, 2]]], ids=["one", "two"])
+def test_a_token_beyond_the_models_table_is_an_error_on_a_card_too(
+    model, runtime: Callable, device: str, fault: dict, options: dict, ids: list
+) -> None:
+    """The processor refuses it; a card reads zeros, and its vector looks like any other."""
+    runtime(**fault)
+    loaded = model.load(device, **options)
+
+    with pytest.raises(LocalError, match=r"no token \d+: .* table has 30 rows; .* one revision"):
+        loaded.session.run(ids)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_still_serves_its_other_texts(
+    model, home, runtime: Callable
+) -> None:
+    """Words of the texts that a card is tried with are among those that have no row."""
+    path = model.folder / "tokenizer.json"
+    words = json.loads(path.read_text())
+    words["model"]["vocab"] |= {"cat": 30, "fox": 77}
+    path.write_text(json.dumps(words))
+    with LocalEmbedder(model.folder, home=home, device="cpu") as plain:
+        expected = plain.embed(["a b"])
+    runtime()
+
+    with LocalEmbedder(model.folder, home=home, device="cuda") as embedder:
+        near(embedder.embed(["a b"]), expected)
+        with pytest.raises(LocalError, match="no token 77"):
+            embedder.embed(["a fox"])
 
 
 def test_vectors_that_are_no_numbers_are_an_error(model, runtime: Callable) -> None:
