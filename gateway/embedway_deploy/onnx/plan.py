@@ -55,11 +55,7 @@ def plan_onnx(
         matryoshka=matryoshka_of(order),
         graph=graph,
     )
-    large = source.bytes > _MOST_BYTES
-    if large and order.bucket is None:
-        raise Refused(
-            [f"the artifact has {source.bytes:,} bytes; above 2 GB it needs --bucket oci://…"]
-        )
+    large = _is_large(order, source)
     precision = by_agreement(agreement)
     steps = _steps(order, name, checkpoint, source, large=large, precision=precision)
     return Plan(
@@ -85,6 +81,16 @@ def plan_onnx(
             *about(precision),
         ),
     )
+
+
+def _is_large(order: Order, source: Files) -> bool:
+    """Whether it has to go through a bucket; `Refused` where there is none."""
+    large = source.bytes > _MOST_BYTES
+    if large and order.bucket is None:
+        raise Refused(
+            [f"the artifact has {source.bytes:,} bytes; above 2 GB it needs --bucket oci://…"]
+        )
+    return large
 
 
 def _steps(

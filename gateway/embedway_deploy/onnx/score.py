@@ -256,7 +256,10 @@ def _session(graph: Path) -> onnxruntime.InferenceSession:
         options.log_severity_level = 4  # where CUDA is missing, that is told below
         both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
         try:
-            return onnxruntime.InferenceSession(str(graph), options, providers=both)
+            # Not its own way to fall back, which tells nobody, and forgets the options.
+            return onnxruntime.InferenceSession(
+                str(graph), options, providers=both, enable_fallback=0
+            )
         except Exception as error:  # noqa: BLE001 - its exceptions share no public class
             log.warning("CUDA cannot be used: %s", error)
     return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from enum import Enum, auto
 from typing import TYPE_CHECKING, ClassVar
 
 import httptools
@@ -13,6 +12,7 @@ from embedway_gateway.config.schema import ServerConfig
 from embedway_gateway.web import refusal
 from embedway_gateway.web.crowd import Crowd
 from embedway_gateway.web.error import HTTPError
+from embedway_gateway.web.part import Part, Refused
 from embedway_gateway.web.protocol import Protocol
 from embedway_gateway.web.taking import Taking
 
@@ -31,18 +31,6 @@ _REST = 5.0
 _LINGER = 1.0
 
 
-class _Part(Enum):
-    """Of a request, the one that is being read."""
-
-    NONE = auto()
-    HEAD = auto()
-    BODY = auto()
-
-
-class _Refused(Exception):
-    """Ends the parser's work; whoever raises it has said why."""
-
-
 class Bounded(Protocol):
     """
     One connection. A head must be whole in time and in size, an answer must be taken, and trailers
@@ -54,7 +42,7 @@ class Bounded(Protocol):
     bounds: ClassVar[ServerConfig]
     crowd: ClassVar[Crowd[Bounded]]
 
-    _part = _Part.NONE
+    _part = Part.NONE
     _deaf = False
     _head = 0
     """Bytes of a head that came before the piece that is being read."""
@@ -120,16 +108,16 @@ class Bounded(Protocol):
             self._refuse(refusal.not_http())
         if self._deaf:
             return
-        if self._part is _Part.HEAD:
+        if self._part is Part.HEAD:
             self._head += self._piece
             if self._head > self.bounds.max_header_bytes:
                 self._refuse(refusal.too_large())
                 return
-        elif self._part is _Part.BODY:
+        elif self._part is Part.BODY:
             if self._dry > self.bounds.max_header_bytes:
                 self._refuse(refusal.too_large())
             return
-        if self._timer is None and (self._part is _Part.HEAD or not self._open):
+        if self._timer is None and (self._part is Part.HEAD or not self._open):
             self._await_head()
 
     def _feed(self, data: bytes) -> None:
@@ -145,8 +133,7 @@ class Bounded(Protocol):
 
     def _new_parser(self) -> None:
         self.parser = httptools.HttpRequestParser(self)
-        # As uvicorn sets it.
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
 
     def _leave_unheard(self, version: str) -> None:
         """
@@ -161,7 +148,7 @@ class Bounded(Protocol):
         if not self.flow.write_paused:
             # Its answer will add to what is left, which would look as if none were taken.
             self._taking.stop()
-        self._part = _Part.HEAD
+        self._part = Part.HEAD
         # What of this piece is its own is not known; the piece may end another request's body.
         self._head = -self._piece
         super().on_message_begin()
@@ -173,23 +160,22 @@ class Bounded(Protocol):
             and len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > most
         ):
             self._refuse(refusal.too_large())
-            raise _Refused
+            raise Refused
         version = self.parser.get_http_version()
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._leave_unheard(version)
             return
         if version not in {"1.1", "1.0"}:
             self._refuse(refusal.not_http())
-            raise _Refused
+            raise Refused
         if self._open >= _MOST_AT_ONCE:
             self._refuse(refusal.too_many())
-            raise _Refused
+            raise Refused
         self._stop_timer()
         self._head = self._dry = 0
         super().on_headers_complete()
-        # The request has its own; what comes from now on are trailers, for nobody.
-        self.headers = []
-        self._part = _Part.BODY
+        self.headers = []  # of the request no more: what comes now are trailers, for nobody
+        self._part = Part.BODY
         self._open += 1
 
     def on_body(self, body: bytes) -> None:
@@ -199,7 +185,7 @@ class Bounded(Protocol):
     def on_message_complete(self) -> None:
         if self._again:
             return
-        self._part = _Part.NONE
+        self._part = Part.NONE
         self._stop_timer()
         super().on_message_complete()
 
@@ -217,14 +203,14 @@ class Bounded(Protocol):
             return
         elif self._last_words is not None:
             self._say(self._last_words)
-        elif self._part is _Part.BODY:
+        elif self._part is Part.BODY:
             self._stop_timer()
             self._timer = self.loop.call_later(_REST, self.transport.abort)
         elif self.transport.get_write_buffer_size():
             # Given, but not taken yet: it is not idle, and may be long in reading.
             self._unset_keepalive_if_required()
             self._taking.require()
-        elif self._part is _Part.NONE:
+        elif self._part is Part.NONE:
             self.crowd.rest(self)
 
     def pause_writing(self) -> None:
@@ -239,7 +225,7 @@ class Bounded(Protocol):
 
     def _taken(self) -> None:
         """Wait for the next request of a client that took its time to read the last answer."""
-        if self._part is _Part.NONE and not self._open and not self.transport.is_closing():
+        if self._part is Part.NONE and not self._open and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
@@ -259,7 +245,7 @@ class Bounded(Protocol):
         if self._open:
             # It may be that the rest is here, and not read until there is an answer.
             self._await_head()
-        elif self._part is _Part.HEAD:
+        elif self._part is Part.HEAD:
             self._refuse(refusal.too_slow(self.bounds.header_timeout))
         else:
             self.transport.abort()
@@ -272,7 +258,7 @@ class Bounded(Protocol):
         self._stop_timer()
         self._unset_keepalive_if_required()
         self.crowd.wake(self)
-        if self._part is _Part.BODY and not self._give_up_body():
+        if self._part is Part.BODY and not self._give_up_body():
             return
         if self._open:
             self._last_words = error
