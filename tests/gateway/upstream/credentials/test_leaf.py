@@ -205,7 +205,9 @@ async def test_a_renewal_that_fails_hurts_only_when_the_old_one_is_over(
     time.now = wall.time()
     deployment.app.clock = time
     source = Source(time, 3600)
-    upstream = Upstream(deployment.endpoint(OCISignature(source, clock=time, elapsed=time)), transport)
+    upstream = Upstream(
+        deployment.endpoint(OCISignature(source, clock=time, elapsed=time)), transport
+    )
     await upstream.send(REQUEST)
     source.error = CredentialsError("no metadata service")
     time.now += 3600 - 200
