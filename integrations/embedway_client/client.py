@@ -36,8 +36,7 @@ class Client:
     `base_url`: where the server's `/embeddings` is, by default `EMBEDWAY_BASE_URL` or the gateway
     on this machine; "local" embeds in this process, in `precision` (as `LocalEmbedder` has it).
     `api_key`: by default `EMBEDWAY_API_KEY`; sent over plain http only to this machine, unless
-    `insecure`. `batch_size`: texts in a request (documents to rerank: 10,000).
-    `timeout`: seconds for one attempt.
+    `insecure`. `batch_size`: texts in a request. `timeout`: seconds for one attempt.
     `max_retries`: further ones after connection failures, timeouts, 429 and 5xx.
     `fallback="local"`: embed in this process while the server cannot be reached, provided that
     the local model's vector space is the one that the server told before, or `vector_space`.
@@ -248,9 +247,8 @@ class Client:
         The documents' numbers and scores, the most relevant first: the best `top_n`, else all.
 
         The server is asked at `/rerank`. No fallback stands in: scores have no space that would
-        tell whether they are comparable. Raises like `embed`, `ValueError` for an empty text and
-        for an engine that does not rerank, `UpstreamFailed` where over 10,000 documents or 4 MiB
-        took several requests, which different upstreams answered.
+        tell whether they are comparable. Raises like `embed`, `ValueError` for an empty text and an
+        engine that does not rerank, `UpstreamFailed` where different upstreams answered requests.
         """
         return list(self._inner.ranker.rank(query, documents, top_n).results)
 

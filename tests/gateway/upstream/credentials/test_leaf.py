@@ -368,3 +368,40 @@ def test_a_clock_that_is_set_back_stops_neither_force_nor_watch() -> None:
 
     assert [False, True, True] == source.asked
     assert credentials.due()
+
+
+async def test_after_a_renewal_in_vain_the_next_calls_renew_nothing(
+    deployment: Any, transport: Carrier
+) -> None:
+    """What is refused is something else, as where an engine wants a key of its own."""
+    time, now = Time(), wall.time()
+    source = Source(lambda: now, 1e6)
+    credentials = OCISignature(source, elapsed=time)
+    upstream = Upstream(deployment.endpoint(credentials), transport, clock=time)
+
+    async def refused() -> int:
+        before = len(deployment.app.seen)
+        with pytest.raises(UpstreamRefused):
+            await upstream.send(REQUEST)
+        return len(deployment.app.seen) - before
+
+    deployment.app.faults.extend([401] * 6)
+    assert [2, 1, 1] == [await refused() for _ in range(3)]
+    assert [False, True] == source.asked
+    time.now += 6
+    assert 2 == await refused()
+    assert [False, True, True] == source.asked
+
+
+async def test_a_renewal_that_helps_is_followed_by_another(
+    deployment: Any, transport: Carrier
+) -> None:
+    time, now = Time(), wall.time()
+    source = Source(lambda: now, 1e6)
+    upstream = Upstream(deployment.endpoint(OCISignature(source, elapsed=time)), transport)
+    for _ in range(3):
+        time.now += 1.5
+        deployment.app.faults.append(401)
+        await upstream.send(REQUEST)
+
+    assert [False, True, True, True] == source.asked
