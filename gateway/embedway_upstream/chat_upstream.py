@@ -52,7 +52,7 @@ class ChatUpstream:
         self._transport = transport
         self._idle = idle
         self._clock = clock
-        self._renewal = Renewal(endpoint.endpoint.credentials)
+        self._renewal = Renewal(endpoint.endpoint.credentials, clock=clock)
 
     async def send(self, request: ChatRequest) -> ChatReply:
         """Call the deployment. Raises an `EmbeddingError` that names it."""
@@ -64,6 +64,7 @@ class ChatUpstream:
             if answer.status == 401 and await self._renewed(answer, seen):
                 begun = self._clock()
                 answer = await self._transport.open(self._endpoint.call(request))
+                self._renewal.rest.after(answer.status)
             return ChatReply(await self._taken(answer, request, begun), served_by=name)
         except EmbeddingError as error:
             error.upstream = name

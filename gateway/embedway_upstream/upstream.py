@@ -48,7 +48,8 @@ class Upstream(Generic[Request, Reply]):
 
     Credentials are refreshed off the event loop, before they expire. A call that is refused with
     401 is signed afresh, after a forced refresh, and sent once more: the token may have been
-    revoked, the key replaced, the clock set.
+    revoked, the key replaced, the clock set. Where that is refused too, the next refusals within
+    seconds are taken as they are.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Upstream(Generic[Request, Reply]):
         self._transport = transport
         self._clock = clock
         self._watch = watch
-        self._renewal = Renewal(endpoint.credentials)
+        self._renewal = Renewal(endpoint.credentials, clock=clock)
 
     async def send(self, request: Request) -> Reply:
         """Call the deployment. Raises an `EmbeddingError` that names it."""
@@ -74,6 +75,7 @@ class Upstream(Generic[Request, Reply]):
             if reply.status == 401 and await self._renewal.renew(seen):
                 begun = self._clock()
                 reply, signed = await self._call(request)
+                self._renewal.rest.after(reply.status)
             answered = self._clock()
             with timed_out(self._endpoint.platform, answered - begun):
                 read = self._endpoint.read(reply, request)

@@ -6,10 +6,22 @@ from urllib.parse import SplitResult, urlsplit
 
 from embedway_upstream.loopback import is_loopback as of_this_machine
 
-__all__ = ["LOCAL", "is_loopback", "origin", "require_deployment", "require_private", "root"]
+__all__ = [
+    "LOCAL",
+    "SECRET_HEADERS",
+    "is_loopback",
+    "origin",
+    "require_deployment",
+    "require_private",
+    "root",
+]
 
 LOCAL = "local"
 """The `base_url` that stands for this process."""
+SECRET_HEADERS = frozenset(
+    {"authorization", "api-key", "cookie", "proxy-authorization", "x-api-key"}
+)
+"""Headers that hold secrets; what travels with one of them must travel encrypted."""
 
 
 def root(base_url: str) -> str:

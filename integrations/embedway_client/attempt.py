@@ -18,6 +18,7 @@ __all__ = [
     "Pace",
     "Ready",
     "Renew",
+    "Renewed",
     "Said",
     "Step",
     "Wait",
@@ -63,6 +64,13 @@ class Renew:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewed:
+    """Tells with what status the call after a renewal was answered."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer(Generic[Response_]):
     """A response, and the reply's headers, named in lower case."""
 
@@ -79,7 +87,7 @@ class Pace:
     jitter: Callable[[], float] = field(default=random.random)
 
 
-Step: TypeAlias = HTTPCall | Wait | Ready | Renew
+Step: TypeAlias = HTTPCall | Wait | Ready | Renew | Renewed
 Said: TypeAlias = HTTPReply | int | None
 Attempts: TypeAlias = Generator[Step, Said, Answer[Response_]]
 
@@ -159,6 +167,7 @@ def _call(
     if isinstance(seen, int) and reply.status == 401 and (yield Renew(seen)):
         reply = yield dialect.call(request)
         assert isinstance(reply, HTTPReply)
+        yield Renewed(reply.status)
     return reply
 
 

@@ -52,7 +52,8 @@ class OCIAuth(httpx.Auth, _Auth2):
         response = yield request
         if response.status_code == 401 and self._refresh.renew(seen):
             self._sign(request)
-            yield request
+            response = yield request
+            self._refresh.rest.after(response.status_code)
 
     async def async_auth_flow(
         self, request: httpx.Request
@@ -65,7 +66,8 @@ class OCIAuth(httpx.Auth, _Auth2):
         response = yield request
         if response.status_code == 401 and await self._renewal.renew(seen):
             self._sign(request)
-            yield request
+            response = yield request
+            self._renewal.rest.after(response.status_code)
 
     def _sign(self, request: httpx.Request) -> None:
         headers: Any = request.headers

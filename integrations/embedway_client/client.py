@@ -247,8 +247,8 @@ class Client:
         The documents' numbers and scores, the most relevant first: the best `top_n`, else all.
 
         The server is asked at `/rerank`. No fallback stands in: scores have no space that would
-        tell whether they are comparable. Raises like `embed`, and `ValueError` for an empty text
-        and for an engine that does not rerank.
+        tell whether they are comparable. Raises like `embed`, `ValueError` for an empty text and an
+        engine that does not rerank, `UpstreamFailed` where different upstreams answered requests.
         """
         return list(self._inner.ranker.rank(query, documents, top_n).results)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias, get_args
+from urllib.parse import unquote
 
 from embedway_client.address import require_deployment
 from embedway_client.credential import is_oci
@@ -60,6 +61,8 @@ class Deployment:
             raise ValueError('pooling= is for engine="onnx": the other engines pool themselves')
         if self.path is not None and not self.path.startswith("/"):
             raise ValueError(f"path={self.path!r}: a path begins with /")
+        if self.path is not None and _climbs(self.path):
+            raise ValueError(f"path={self.path!r}: . and .. would lead away from url")
         require_deployment(self.url, insecure=self.insecure)
         self._require_login()
 
@@ -141,6 +144,12 @@ def guess(url: str, credentials: Credentials) -> PlatformName:
     if "/v2/inference/deployments/" in path:
         return "aicore"
     return "oci" if is_oci(credentials) else "plain"
+
+
+def _climbs(path: str) -> bool:
+    """Whether a client or a server on the way would resolve segments of it."""
+    plain = unquote(path).replace("\\", "/")
+    return not {".", ".."}.isdisjoint(plain.split("/"))
 
 
 def _require(name: str, value: object, known: tuple[object, ...]) -> None:

@@ -11,6 +11,7 @@ from embedway_client.attempt import (
     Pace,
     Ready,
     Renew,
+    Renewed,
     Said,
     Step,
     Wait,
@@ -92,6 +93,9 @@ class Line:
                 return self._refresh.forced
             case Renew(seen):
                 return self._refresh.renew(seen)
+            case Renewed(status):
+                self._refresh.rest.after(status)
+                return None
         client = self._connections.client()
         return exchange(client, step, headers=self._headers, seconds=self._seconds)
 
@@ -105,5 +109,8 @@ class Line:
                 return self._renewal.forced
             case Renew(seen):
                 return await self._renewal.renew(seen)
+            case Renewed(status):
+                self._renewal.rest.after(status)
+                return None
         client = await self._connections.async_client()
         return await exchange_async(client, step, headers=self._headers, seconds=self._seconds)

@@ -29,13 +29,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Ranker"]
 
+# The gateway's own bound for one request. It cuts that for its upstreams, and sees to it that one
+# engine scores all: of several requests only we could.
+_MOST_DOCUMENTS = 10_000
+
 _encode = msgspec.json.Encoder().encode
 
 
 class Ranker:
     """
     Every document is scored against the query alone, so that more than one request takes are sent
-    in several. `line` leads to the server; None is this process.
+    in several: what a server takes, or to a deployment `batch_size`. `line` leads there; None is
+    this process.
     """
 
     def __init__(self, settings: Settings, line: Line | None) -> None:
@@ -99,7 +104,9 @@ class Ranker:
         """All documents in requests that the server takes; of each piece all are asked for."""
         endpoint = self._settings.rerank_endpoint()
         limits = endpoint.engine.rerank_limits
-        most = min(self._settings.batch_size, limits.max_inputs or self._settings.batch_size)
+        direct = self._settings.deployment is not None
+        most = self._settings.batch_size if direct else _MOST_DOCUMENTS
+        most = min(most, limits.max_inputs or most)
         most_bytes = room(limits.max_bytes, endpoint.platform.max_bytes)
         most_bytes -= len(_encode(request.query))
         for documents in cut(
@@ -112,18 +119,26 @@ class Ranker:
 
 
 def _told(answer: Answer[RerankResponse]) -> RerankResponse:
-    return replace(answer.response, fallback="x-embedway-fallback" in answer.headers)
+    upstream = answer.headers.get("x-embedway-upstream", answer.response.served_by)
+    fallback = "x-embedway-fallback" in answer.headers
+    return replace(answer.response, served_by=upstream, fallback=fallback)
 
 
 def _joined(parts: Sequence[RerankResponse], request: RerankRequest) -> RerankResponse:
     """
     The best of all pieces, of equal scores the earlier first; usage is summed. Raises
-    `UpstreamFailed` where a fallback scored some of them only: its scale may be another.
+    `UpstreamFailed` where several upstreams scored them: their scales may differ.
     """
     if len({part.fallback for part in parts}) > 1:
         raise UpstreamFailed(
             "the server's fallback scored some of the documents, and its scores cannot be compared "
             "with the others'; rank them again"
+        )
+    if len(served := sorted({part.served_by for part in parts})) > 1:
+        raise UpstreamFailed(
+            f"the documents took several requests, which several upstreams answered "
+            f"({', '.join(served)}), and their scores cannot be compared unless their engines are "
+            "the same, which the server does not tell; rank fewer documents at once"
         )
     results: list[RerankResult] = []
     start = 0

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from embedway_upstream import Credentials, UpstreamError
+from embedway_upstream.credentials.renewal import Rest
 
 __all__ = ["Refresh"]
 
@@ -16,8 +19,12 @@ class Refresh:
     usable is left. After a refusal one refreshes for all whose calls were signed before.
     """
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(
+        self, credentials: Credentials, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._credentials = credentials
+        self.rest = Rest(clock)
+        """Where it is told what the call after a renewal came to."""
         self._ahead: threading.Thread | None = None
         self._lock = threading.Lock()
         self.forced = 0
@@ -33,8 +40,10 @@ class Refresh:
     def renew(self, seen: int) -> bool:
         """
         After a refusal: refresh, unless that was done since the call was signed, when `forced` was
-        `seen`. Whether it is worth calling again.
+        `seen`. Whether it is worth calling again; not during a `rest`.
         """
+        if self.rest.lasts:
+            return False
         with self._lock:
             if self.forced != seen:
                 return True

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
-from embedway_client.address import LOCAL, require_private, root
+from embedway_client.address import LOCAL, SECRET_HEADERS, require_private, root
 from embedway_client.attempt import Pace
 from embedway_client.connection import Connections
 from embedway_client.gateway import Gateway, GatewayRerank
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from embedway_client.deployment import Deployment
 
 __all__ = ["Settings"]
-
-# Headers that hold secrets; what travels with one of them must travel encrypted.
-_SECRET = frozenset({"authorization", "api-key", "cookie", "proxy-authorization", "x-api-key"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +145,7 @@ class Settings:
         url = root(self.base_url)
         if self.api_key is not None:
             Bearer(self.api_key)
-        if (self.api_key is not None or _SECRET & self.headers.keys()) and not self.insecure:
+        if (self.api_key is not None or SECRET_HEADERS & self.headers.keys()) and not self.insecure:
             require_private(url)
 
     def _require_counts(self) -> None:

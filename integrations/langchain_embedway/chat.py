@@ -37,8 +37,9 @@ def chat_model(
         chat_model("llama").invoke("Where does the Danube end?").text
 
     `base_url` and `api_key`: by default `EMBEDWAY_BASE_URL`, else the gateway on this machine, and
-    `EMBEDWAY_API_KEY`; `OPENAI_API_KEY` is never sent there. `insecure`: send the key over plain
-    http beyond this machine. `options`: further keywords of `ChatOpenAI`, which win over these.
+    `EMBEDWAY_API_KEY`; `OPENAI_API_KEY` is never sent there. `insecure`: send the key, or headers
+    that hold secrets, over plain http beyond this machine. `options`: further keywords of
+    `ChatOpenAI`, which win over these.
 
     Raises `ImportError` without langchain-openai, `ValueError` for settings that cannot work.
     """
@@ -50,8 +51,6 @@ def chat_model(
         raise ValueError('base_url="local": no chat model runs in this process; name a gateway')
     secret = api_key if isinstance(api_key, SecretStr) else SecretStr(api_key or "")
     key = secret.get_secret_value() or environment.api_key()
-    if key is not None and not insecure:
-        require_private(root(told))
     made: dict[str, object] = {
         "model": model,
         "base_url": root(told),
@@ -65,7 +64,18 @@ def chat_model(
         "use_responses_api": False,
         **(options or {}),
     }
+    if not insecure and _is_secret(made):
+        require_private(str(made["base_url"]))
     return _chat_class().model_validate(made)
+
+
+def _is_secret(made: Mapping[str, object]) -> bool:
+    """Whether a key is sent, or a header that holds one; the options may have either."""
+    from embedway_client.address import SECRET_HEADERS
+
+    headers = made["default_headers"]
+    names = {str(name).lower() for name in headers} if isinstance(headers, Mapping) else set()
+    return made["api_key"] != SecretStr(_NO_KEY) or not SECRET_HEADERS.isdisjoint(names)
 
 
 def _chat_class() -> type[ChatOpenAI]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from embedway_client import Client, aicore_credentials, environment
 from embedway_upstream import InputType
 
-__all__ = ["Call", "Setup", "read"]
+__all__ = ["FIXED", "Call", "Place", "Setup", "merged", "read"]
 
 _INPUT_TYPES: Mapping[str, InputType] = {
     "query": "query",
@@ -24,6 +24,19 @@ _DIRECT = {
 _BOTH = {"dimensions", "batch_size", "vector_space", "insecure"}
 _GATEWAY = {"accept_space_change"}
 _CALL = {"input_type", "encoding_format", "user"}
+FIXED = frozenset(_DIRECT | _GATEWAY | {"insecure", "vector_space"})
+"""What says where vectors come from, and in which space; the others say what is asked there."""
+# Who signs changes no vector.
+_LOGIN = {"credentials", "profile", "service_key_file"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one model is, apart from who asks and for what."""
+
+    address: str
+    model: str
+    options: tuple[tuple[str, str | int | bool], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +51,11 @@ class Setup:
     options: tuple[tuple[str, str | int | bool], ...] = field(repr=False)
 
     @property
-    def place(self) -> tuple[str, str]:
-        """Whose vectors they are: the address, and the model there."""
-        return (self.api_base or environment.base_url()).rstrip("/"), self.model
+    def place(self) -> Place:
+        """Whose vectors they are: the address, the model there, and how a deployment is asked."""
+        address = (self.api_base or environment.base_url()).rstrip("/")
+        asked = tuple(item for item in self.options if item[0] in _DIRECT - _LOGIN)
+        return Place(address, self.model, asked)
 
     @property
     def dimensions(self) -> int | None:
@@ -108,12 +123,7 @@ def read(
 ) -> Call:
     """Raises `ValueError` for what is unknown or cannot be; nothing is passed over."""
     known = _DIRECT | _BOTH | _GATEWAY | _CALL
-    # LiteLLM puts there what OpenAI's API does not have.
-    extra = options.get("extra_body")
-    given = {**options, **(extra if isinstance(extra, Mapping) else {})}
-    if isinstance(extra, Mapping):
-        del given["extra_body"]
-    told = {str(name): value for name, value in given.items() if value is not None}
+    told = merged(options)
     if unknown := sorted(told.keys() - known):
         raise ValueError(
             f"unknown parameter {unknown[0]!r}; possible are {', '.join(sorted(known))}"
@@ -128,6 +138,16 @@ def read(
     plain = tuple(sorted((name, _plain(name, value)) for name, value in told.items()))
     setup = Setup(model, api_base, api_key, timeout, max_retries, plain)
     return Call(setup, _INPUT_TYPES[input_type], encoding == "base64")
+
+
+def merged(options: Mapping[str, object]) -> dict[str, object]:
+    """The options that are given, those in `extra_body` among them."""
+    # LiteLLM puts there what OpenAI's API does not have.
+    extra = options.get("extra_body")
+    given = {**options, **(extra if isinstance(extra, Mapping) else {})}
+    if isinstance(extra, Mapping):
+        del given["extra_body"]
+    return {str(name): value for name, value in given.items() if value is not None}
 
 
 def _plain(name: str, value: object) -> str | int | bool:

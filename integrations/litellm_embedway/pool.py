@@ -13,7 +13,7 @@ from embedway_client.space import Known, Space
 
 if TYPE_CHECKING:
     from embedway_client import Client, EmbeddingResult
-    from litellm_embedway.option import Setup
+    from litellm_embedway.option import Place, Setup
 
 __all__ = ["Pool"]
 
@@ -25,7 +25,7 @@ class Pool:
     """
     One client for each setup, of which the `most` used last stay open.
 
-    A model's vector space at an address is remembered as long as this object lives, whatever the
+    A model's vector space at a place is remembered as long as this object lives, whatever the
     setup. May be used from several threads and event loops.
     """
 
@@ -35,8 +35,8 @@ class Pool:
         self._open: OrderedDict[Setup, Client] = OrderedDict()
         self._calls: Counter[Client] = Counter()
         self._evicted: set[Client] = set()
-        self._spaces: dict[tuple[str, str], Space] = {}
-        self._sizes: dict[tuple[str, str, int | None], Space] = {}
+        self._spaces: dict[Place, Space] = {}
+        self._sizes: dict[tuple[Place, int | None], Space] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -65,19 +65,19 @@ class Pool:
         """The result, if it is in the space that the model has; raises `VectorSpaceChanged`."""
         if setup.states_space:
             return result  # Its client has held it against what was stated.
-        key, size = setup.place, setup.dimensions
+        place, size = setup.place, setup.dimensions
         with self._lock:
-            space = self._spaces.setdefault(key, Space(Known(), accept_change=False))
-            width = self._sizes.setdefault((*key, size), Space(Known(), accept_change=False))
+            space = self._spaces.setdefault(place, Space(Known(), accept_change=False))
+            width = self._sizes.setdefault((place, size), Space(Known(), accept_change=False))
         if setup.accepts_change:
-            self._expect(setup.model, setup.place[0], result.vector_space)
+            self._expect(result.vector_space, setup.model, place)
         space.see(result.vector_space, _ANY_SIZE)
         width.see(None, result.vectors.shape[1])
         return result
 
     def accept(self, model: str, fingerprint: str | None) -> None:
         """Expect this space of the model, but where another is stated; None is whichever comes."""
-        self._expect(model, None, fingerprint)
+        self._expect(fingerprint, model)
         with self._lock:
             clients = [
                 client
@@ -94,10 +94,12 @@ class Pool:
         for client in idle:
             client.close()
 
-    def _expect(self, model: str, address: str | None, fingerprint: str | None) -> None:
+    def _expect(self, fingerprint: str | None, model: str, place: Place | None = None) -> None:
+        """At one place, or wherever the model is."""
         with self._lock:
-            spaces = [space for key, space in self._spaces.items() if _is(key, model, address)]
-            sizes = [space for key, space in self._sizes.items() if _is(key, model, address)]
+            here = {one for one in self._spaces if one.model == model and place in {None, one}}
+            spaces = [self._spaces[one] for one in here]
+            sizes = [space for (one, _), space in self._sizes.items() if one in here]
         for space in spaces:
             space.accept(fingerprint)
         for space in sizes:
@@ -143,9 +145,3 @@ class Pool:
                 del self._calls[client]
         if ends:
             client.close()
-
-
-def _is(
-    key: tuple[str, str] | tuple[str, str, int | None], model: str, address: str | None
-) -> bool:
-    return key[1] == model and address in {None, key[0]}

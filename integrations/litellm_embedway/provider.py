@@ -12,6 +12,7 @@ from litellm.types.utils import EmbeddingResponse, Usage
 
 from litellm_embedway.failure import refused, translated
 from litellm_embedway.option import Call, read
+from litellm_embedway.owner import require_owner
 from litellm_embedway.pool import Pool
 from litellm_embedway.registration import announce, require_announced
 
@@ -116,6 +117,7 @@ def _call(  # noqa: PLR0917
     litellm_params: Mapping[str, object] | None,
 ) -> Call:
     require_announced(options)
+    require_owner(options, api_base, litellm_params)
     seconds = timeout.read if isinstance(timeout, httpx.Timeout) else timeout
     retries = (litellm_params or {}).get("max_retries")
     if retries is not None and not isinstance(retries, int):

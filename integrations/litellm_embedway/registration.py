@@ -17,6 +17,7 @@ _HOOK = "get_optional_params_embeddings"
 _NOT_OURS = {
     *("model", "custom_llm_provider", "drop_params", "additional_drop_params"),
     "allowed_openai_params",
+    "max_tokens",  # Of the proxy's health checks, whatever the model does.
 }
 
 _Parameters = Callable[..., Mapping[str, object]]

@@ -35,14 +35,23 @@ class OCISignature:
     Credentials over a source of snapshots. May be shared by any number of upstreams, threads and
     event loops: `sign` reads one reference, and takes no lock.
 
-    Nothing is read and nothing asked before the first `refresh`.
+    Nothing is read and nothing asked before the first `refresh`. `clock` tells what dates and
+    expiry are held against; pauses are measured with `elapsed`, for the clock may be set.
     """
 
-    def __init__(self, source: Source, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        clock: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._source = source
         self._clock = clock
+        self._elapsed = elapsed
         self._held: Snapshot | None = None
-        self._look_at = 0.0
+        self._renew_at = float("inf")  # By the clock; the others are elapsed.
+        self._look_at = self._rests_until = float("-inf")
         self._lock = threading.Lock()
         self._flight: _Flight | None = None
         self._failure: CredentialsError | None = None
@@ -81,7 +90,7 @@ class OCISignature:
         Whether less than a tenth of its life, or 300 s, is left, or it is time to look for a newer
         one; not while that is being done.
         """
-        return self._flight is None and self._clock() >= self._look_at
+        return self._flight is None and self._is_time()
 
     def refresh(self, force: bool = False) -> bool:
         """
@@ -114,12 +123,12 @@ class OCISignature:
             flight.done.set()
 
     def _ask(self, force: bool) -> None:
-        now, over = self._clock(), self.stale()
+        now, over = self._elapsed(), self.stale()
         if self._failure is not None and now - self._failed_at < _PAUSE_SECONDS:
             if over:
                 raise self._failure.again()
             return
-        if not force and not over and now < self._look_at:
+        if not force and not over and not self._is_time():
             # Somebody else was quicker.
             return
         if force and not over:
@@ -131,8 +140,8 @@ class OCISignature:
         try:
             held = self._source.take(self._held, force=force)
         except CredentialsError as error:
-            self._failure, self._failed_at = error, self._clock()
-            self._look_at = self._failed_at + _PAUSE_SECONDS
+            self._failure, self._failed_at = error, self._elapsed()
+            self._look_at = self._rests_until = self._failed_at + _PAUSE_SECONDS
             self.told(False)
             if force or self.stale():
                 raise
@@ -140,19 +149,24 @@ class OCISignature:
             return
         self._failure = None
         self._held = held
-        self._look_at = self._next_look(held)
+        self._plan(held)
         self.told(True)
 
-    def _next_look(self, held: Snapshot) -> float:
-        now = self._clock()
-        moment = float("inf")
+    def _is_time(self) -> bool:
+        now = self._elapsed()
+        return now >= self._rests_until and (
+            now >= self._look_at or self._clock() >= self._renew_at
+        )
+
+    def _plan(self, held: Snapshot) -> None:
+        now, watch = self._elapsed(), self._source.watch
+        self._look_at = float("inf") if watch is None else now + watch
+        self._renew_at, self._rests_until = float("inf"), now
         if held.expires_at is not None:
-            # A source that has nothing newer yet is asked again, but not by every request.
             ahead = self._ahead(held)
-            moment = max(held.expires_at - ahead, now + min(_PAUSE_SECONDS, ahead / 2))
-        if self._source.watch is not None:
-            moment = min(moment, now + self._source.watch)
-        return moment
+            self._renew_at = held.expires_at - ahead
+            # A source that has nothing newer yet is asked again, but not by every request.
+            self._rests_until = now + min(_PAUSE_SECONDS, ahead / 2)
 
     def doubt(self) -> str:
         """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING
 
@@ -11,14 +13,42 @@ from embedway_upstream.error import EmbeddingError
 if TYPE_CHECKING:
     from embedway_upstream.credentials.credentials import Credentials
 
-__all__ = ["Renewal"]
+__all__ = ["Renewal", "Rest"]
+
+_REST_SECONDS = 5.0
+
+
+class Rest:
+    """
+    When renewing is not tried for a while: what was renewed a moment ago was refused as well, so
+    that something else is refused, as by an engine behind the platform that wants a key of its own.
+    Each call would cost a second one, and a token.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._until = float("-inf")
+
+    def after(self, status: int) -> None:
+        """Told with what status the call after a renewal was answered."""
+        if status == 401:
+            self._until = self._clock() + _REST_SECONDS
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is too early to renew after another refusal."""
+        return self._clock() < self._until
 
 
 class Renewal:
     """Runs refreshes in threads, one at a time for all who ask; several loops may share it."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(
+        self, credentials: Credentials, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._credentials = credentials
+        self.rest = Rest(clock)
+        """Where it is told what the call after a renewal came to."""
         self._tasks: dict[bool, asyncio.Task[bool]] = {}
         self._outcome: bool | EmbeddingError = True
         self.forced = 0
@@ -39,7 +69,10 @@ class Renewal:
         After a refusal: refresh, unless that was done since the call was signed, when `forced` was
         `seen`. Whether it is worth calling again. Raises what the refresh did, then as well: with
         the token that was refused, a passing failure of the login would be told as a lasting one.
+        Nothing is renewed, and calling again not worth it, during a `rest`.
         """
+        if self.rest.lasts:
+            return False
         if self.forced != seen:
             if isinstance(self._outcome, EmbeddingError):
                 # An exception that is raised twice mixes two tracebacks.

@@ -21,6 +21,7 @@ from embedway_client import AuthenticationFailed, Client, RerankResult
 from embedway_client.ranker import _joined
 from embedway_gateway.config.schema import Config
 from embedway_gateway.web.app import create_app
+from embedway_gateway.web.rerank import MAX_DOCUMENTS
 from embedway_local import LocalReranker, ModelUnsupported
 from embedway_upstream import (
     BadReply,
@@ -34,6 +35,7 @@ from embedway_upstream import (
 )
 
 DOCUMENTS = ["one", "two", "three", "four", "five"]
+LARGE = ["x" * 1_500_000, "y" * 1_500_000, "z" * 1_500_000]  # Of 4 MiB in one request.
 RERANKER = Path(__file__).parents[2] / "local_runtime" / "reference" / "rerankers" / "bert"
 PAIRS = json.loads((RERANKER.parent / "pairs.json").read_text())
 
@@ -83,10 +85,35 @@ def test_scores_of_a_fallback_are_not_put_among_others(ranking, rank):
 
     ranking.headers = Once()
     with (
-        Client("m", base_url=ranking.url, batch_size=2, max_concurrency=1) as client,
+        Client("m", base_url=ranking.url, max_concurrency=1) as client,
         pytest.raises(UpstreamFailed, match="cannot be compared"),
     ):
-        rank(client, "q", DOCUMENTS)
+        rank(client, "q", LARGE)
+
+
+@pytest.mark.parametrize("fewer", [True, False])
+def test_scores_of_different_upstreams_are_not_put_among_each_other(ranking, rank, fewer):
+    """Their engines may differ, of which only the gateway knows."""
+
+    class Turns(dict[str, str]):
+        def items(self):
+            return {"x-embedway-upstream": f"up-{len(ranking.bodies)}"}.items()
+
+    ranking.headers = Turns()
+    with Client("m", base_url=ranking.url, max_concurrency=1) as client:
+        if fewer:
+            assert len(rank(client, "q", LARGE[:1] * 2)) == 2
+        else:
+            with pytest.raises(UpstreamFailed, match=r"up-1, up-2.* rank fewer documents"):
+                rank(client, "q", LARGE)
+
+
+def test_one_upstream_may_answer_several_requests(ranking, rank):
+    ranking.headers["x-embedway-upstream"] = "up"
+    with Client("m", base_url=ranking.url) as client:
+        assert [result.index for result in rank(client, "q", LARGE)] == _expected("q", LARGE)
+
+    assert len(ranking.bodies) == 2
 
 
 def test_top_n_gives_the_best_of_all(ranking, rank):
@@ -97,13 +124,25 @@ def test_top_n_gives_the_best_of_all(ranking, rank):
         assert len(rank(client, "q", DOCUMENTS, top_n=99)) == 5
 
 
-def test_documents_are_cut_into_requests_and_put_in_one_order(ranking, rank):
-    many = [f"document {number}" for number in range(23)]
+def test_a_server_is_sent_as_many_documents_as_a_gateway_takes(ranking, rank):
+    many = [f"document {number}" for number in range(10_002)]
     with Client("m", base_url=ranking.url, batch_size=5) as client:
         results = rank(client, "q", many, top_n=3)
 
-    assert sorted(len(body["documents"]) for body in ranking.bodies) == [3, 5, 5, 5, 5]
+    assert sorted(len(body["documents"]) for body in ranking.bodies) == [2, MAX_DOCUMENTS]
     assert [result.index for result in results] == _expected("q", many)[:3]
+
+
+def test_a_deployment_is_sent_batch_size_documents_at_once(rank):
+    upstream = RerankUpstream(tei=True)
+    with (
+        served(upstream) as address,
+        Client.direct(model="m", url=address, batch_size=2) as client,
+    ):
+        results = rank(client, "q", DOCUMENTS, top_n=3)
+
+    assert sorted(len(body["texts"]) for body in upstream.seen) == [1, 2, 2]
+    assert [result.index for result in results] == _expected("q", DOCUMENTS)[:3]
 
 
 def test_large_documents_are_cut_by_bytes_with_the_query(ranking, rank):

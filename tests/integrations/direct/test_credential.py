@@ -123,6 +123,18 @@ def test_a_401_is_signed_anew_once(world, direct, ask):
     assert len({seen["opc-request-id"] for seen in world.oci.seen}) == 2
 
 
+def test_an_engine_that_wants_a_key_of_its_own_costs_one_token(world, direct, ask):
+    """Not two calls and a token for each request: the new one is refused as well."""
+    world.engine.faults.extend([401] * 9)
+    with direct(**world.on_aicore(max_retries=0)) as client:
+        for _ in range(3):
+            with pytest.raises(UpstreamRefused, match="API key of its own"):
+                ask(client, ["a"])
+
+    assert len(world.engine.seen) == 4
+    assert len(world.aicore.forms) == 2
+
+
 def test_a_token_file_is_read_again_when_its_token_is_refused(world, direct, ask, tmp_path):
     rotation = Rotation(tmp_path, world.oci.identity, life=3600, gap=0.0)
     rotation.turn()

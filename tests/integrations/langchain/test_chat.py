@@ -124,6 +124,31 @@ def test_a_key_may_travel_in_the_clear_where_that_is_said():
     assert chat_model("m", base_url="http://gateway:8080/v1", api_key=KEY, insecure=True)
 
 
+@pytest.mark.parametrize("name", ["Authorization", "x-api-key", "API-Key", "Cookie"])
+@pytest.mark.parametrize("place", ["default_headers", "options"])
+def test_headers_that_hold_secrets_are_not_sent_in_the_clear(name, place):
+    headers = {name: KEY}
+    given = {"options": {"default_headers": headers}} if place == "options" else {place: headers}
+    with pytest.raises(ValueError, match="insecure=True") as caught:
+        chat_model("m", base_url="http://gateway:8080/v1", **given)
+
+    assert KEY not in str(caught.value)
+    for url in ("https://gateway/v1", "http://127.0.0.1:8080/v1"):
+        assert chat_model("m", base_url=url, **given)
+    assert chat_model("m", base_url="http://gateway:8080/v1", insecure=True, **given)
+    assert chat_model("m", base_url="http://gateway:8080/v1", default_headers={"x-team": "a"})
+
+
+def test_options_may_not_send_the_key_in_the_clear_either():
+    url = "http://gateway:8080/v1"
+    for base, key, options in (
+        (url, None, {"api_key": SecretStr(KEY)}),
+        ("https://gateway/v1", KEY, {"base_url": url}),
+    ):
+        with pytest.raises(ValueError, match="insecure=True"):
+            chat_model("m", base_url=base, api_key=key, options=options)
+
+
 def test_without_langchain_openai_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "langchain_openai", None)
     with pytest.raises(ImportError, match="pip install langchain-openai"):

@@ -58,6 +58,19 @@ def test_another_size_is_another_space_but_where_it_was_asked_for(server, call):
         call(["a"], api_base=server.url, api_key=KEY)
 
 
+def test_a_deployment_that_is_asked_in_another_way_is_another_place(server, call):
+    one = {"api_base": server.url.removesuffix("/v1"), "engine": "openai"}
+    call(["a"], **one)
+    server.vectors.dimensions = 4
+    for other in ({"path": "/v1/embeddings"}, {"served_model": "n"}, {"query_prompt": "q: "}):
+        assert len(call(["a"], **one, **other).data[0]["embedding"]) == 4
+    with pytest.raises(litellm.BadRequestError, match="another space"):
+        call(["a"], **one, api_key=KEY)
+    server.vectors.dimensions = 8
+
+    assert call(["a"], **one).data
+
+
 def test_a_space_that_is_stated_is_the_one_that_counts(server, call):
     server.headers["x-embedway-vector-space"] = "space-1"
     call(["a"], api_base=server.url)

@@ -81,6 +81,12 @@ def _proxy(shown: str, gateway: str) -> object:
     config = yaml.safe_load(shown)
     unknown = {"model": "embedway/nothing", "api_base": gateway}
     config["model_list"].append({"model_name": "unknown", "litellm_params": unknown})
+    base, _, _ = gateway.rpartition("/v1")
+    direct = {"model": "embedway/minilm", "api_base": base, "engine": "openai"}
+    direct |= {"path": "/v1/embeddings", "insecure": False}
+    config["model_list"].append(
+        {"model_name": "direct", "litellm_params": direct, "model_info": {"mode": "embedding"}}
+    )
     config["litellm_settings"]["drop_params"] = True
     config["router_settings"] = {"num_retries": 0}
     return config
@@ -132,6 +138,41 @@ def test_an_input_type_that_is_none_is_refused(scene):
 def test_dimensions_are_never_dropped(scene):
     with pytest.raises(openai.BadRequestError, match="dimensions"):
         scene.proxy.embeddings.create(model="minilm", input=TEXTS, dimensions=4)
+
+
+def test_a_deployment_is_called_as_the_configuration_says(scene):
+    assert np.array_equal(_vectors(scene.proxy, "direct"), fake_vectors(TEXTS, 8))
+
+
+def test_the_proxys_own_health_check_calls_it_so_too(scene):
+    root, _, _ = scene.url.rpartition("/v1")
+    with urllib.request.urlopen(f"{root}/health?model=direct", timeout=60) as answer:
+        said = json.loads(answer.read())
+
+    assert said["healthy_count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("path", "/../../d2/v1/embeddings"),
+        ("path", None),
+        ("resource_group", "another"),
+        ("served_model", "another"),
+        ("vector_space", "another"),
+        ("accept_space_change", True),
+    ],
+)
+def test_a_request_cannot_say_otherwise(scene, name, value):
+    with pytest.raises(openai.BadRequestError, match=f"{name} is for the proxy's configuration"):
+        _vectors(scene.proxy, "direct", extra_body={name: value})
+
+
+def test_a_request_cannot_bring_a_deployment(scene):
+    params = {"model": "embedway/minilm", "api_base": "http://127.0.0.1:9", "credentials": "aicore"}
+    mine = {"model_list": [{"model_name": "direct", "litellm_params": params}], "num_retries": 0}
+    with pytest.raises(openai.BadRequestError, match="model_list only"):
+        _vectors(scene.proxy, "direct", extra_body={"user_config": mine})
 
 
 def test_an_unknown_model_is_not_found(scene):

@@ -129,8 +129,9 @@ def test_the_retrieval_score_can_be_kept_in_a_copy(ranking, nodes, rank):
     assert all(one.node.metadata == {} for one in nodes)
 
 
-def test_more_than_a_request_takes_is_sent_in_several(ranking, nodes, rank):
-    ranker = EmbedwayRerank("m", base_url=ranking.url, batch_size=2, top_n=None)
+def test_more_than_a_request_to_a_deployment_takes_is_sent_in_several(ranking, nodes, rank):
+    url = ranking.url.removesuffix("/v1")
+    ranker = EmbedwayRerank.direct(model="m", url=url, engine="vllm", batch_size=2, top_n=None)
 
     assert names(rank(ranker, nodes, query_str="q")) == [TEXTS[i] for i in BEST]
     assert ranking.requests == 3

@@ -47,7 +47,7 @@ REQUEST = EmbeddingRequest("m", ("a", "b"))
 class Source:
     """Gives a new snapshot each time; `seconds` is how long that takes."""
 
-    watch = None
+    watch: float | None = None
 
     def __init__(self, clock: Callable[[], float], life: float, seconds: float = 0.0) -> None:
         self.clock, self.life, self.seconds = clock, life, seconds
@@ -95,7 +95,7 @@ async def test_a_401_is_signed_afresh_once(
         now += 1
         return now
 
-    credentials = OCISignature(source, clock=clock)
+    credentials = OCISignature(source, clock=clock, elapsed=clock)
     upstream = Upstream(deployment.endpoint(credentials), transport)
     deployment.app.faults.append(401)
     await upstream.send(REQUEST)
@@ -182,7 +182,7 @@ async def test_it_is_renewed_ahead_while_the_old_one_signs(
     time = Time()
     time.now = wall.time()
     source = Source(time, 3600)
-    credentials = OCISignature(source, clock=time)
+    credentials = OCISignature(source, clock=time, elapsed=time)
     upstream = Upstream(deployment.endpoint(credentials), transport)
     await upstream.send(REQUEST)
     time.now += 3600 - 290
@@ -205,7 +205,9 @@ async def test_a_renewal_that_fails_hurts_only_when_the_old_one_is_over(
     time.now = wall.time()
     deployment.app.clock = time
     source = Source(time, 3600)
-    upstream = Upstream(deployment.endpoint(OCISignature(source, clock=time)), transport)
+    upstream = Upstream(
+        deployment.endpoint(OCISignature(source, clock=time, elapsed=time)), transport
+    )
     await upstream.send(REQUEST)
     source.error = CredentialsError("no metadata service")
     time.now += 3600 - 200
@@ -329,3 +331,77 @@ def test_refused_credentials_are_told_by_a_client(deployment: Any, tmp_path: Pat
         pytest.raises(CredentialsError, match="configuration file cannot be read"),
     ):
         client.post(deployment.url, json=body())
+
+
+def test_a_clock_that_is_set_back_prolongs_no_pause() -> None:
+    """As a refusal for a wrong clock advises: an hour ahead, and then put right."""
+    clock, elapsed = Time(), Time()
+    clock.now = right = wall.time()
+    source = Source(clock, 3600)
+    source.watch = 5.0
+    credentials = OCISignature(source, clock=clock, elapsed=elapsed)
+    clock.now += 3600
+    source.error = CredentialsError("the clock is wrong")
+    with pytest.raises(CredentialsError, match="the clock is wrong"):
+        credentials.refresh()
+    clock.now = right
+    source.error = None
+    elapsed.now += 1.5
+
+    assert credentials.refresh()
+    assert not credentials.stale()
+    assert 2 == source.asked.count(False)
+
+
+def test_a_clock_that_is_set_back_stops_neither_force_nor_watch() -> None:
+    clock, elapsed = Time(), Time()
+    clock.now = wall.time()
+    source = Source(clock, 1e6)
+    source.watch = 5.0
+    credentials = OCISignature(source, clock=clock, elapsed=elapsed)
+    credentials.refresh()
+    credentials.refresh(force=True)
+    clock.now -= 3600
+    elapsed.now += 1.5
+    credentials.refresh(force=True)
+    elapsed.now += 5.5
+
+    assert [False, True, True] == source.asked
+    assert credentials.due()
+
+
+async def test_after_a_renewal_in_vain_the_next_calls_renew_nothing(
+    deployment: Any, transport: Carrier
+) -> None:
+    """What is refused is something else, as where an engine wants a key of its own."""
+    time, now = Time(), wall.time()
+    source = Source(lambda: now, 1e6)
+    credentials = OCISignature(source, elapsed=time)
+    upstream = Upstream(deployment.endpoint(credentials), transport, clock=time)
+
+    async def refused() -> int:
+        before = len(deployment.app.seen)
+        with pytest.raises(UpstreamRefused):
+            await upstream.send(REQUEST)
+        return len(deployment.app.seen) - before
+
+    deployment.app.faults.extend([401] * 6)
+    assert [2, 1, 1] == [await refused() for _ in range(3)]
+    assert [False, True] == source.asked
+    time.now += 6
+    assert 2 == await refused()
+    assert [False, True, True] == source.asked
+
+
+async def test_a_renewal_that_helps_is_followed_by_another(
+    deployment: Any, transport: Carrier
+) -> None:
+    time, now = Time(), wall.time()
+    source = Source(lambda: now, 1e6)
+    upstream = Upstream(deployment.endpoint(OCISignature(source, elapsed=time)), transport)
+    for _ in range(3):
+        time.now += 1.5
+        deployment.app.faults.append(401)
+        await upstream.send(REQUEST)
+
+    assert [False, True, True, True] == source.asked

@@ -72,7 +72,7 @@ def test_nothing_that_came_in_is_signed(tmp_path: Path) -> None:
 def test_a_failure_is_not_repeated_by_every_request(tmp_path: Path) -> None:
     time = Time()
     missing = SessionProfile(file=str(tmp_path / "none"), profile="DEFAULT")
-    credentials = OCISignature(missing, clock=time)
+    credentials = OCISignature(missing, clock=time, elapsed=time)
     for _ in range(5):
         with pytest.raises(CredentialsError):
             credentials.refresh()

@@ -139,7 +139,7 @@ def session(
         security_token_file=str(rotation.token_file),
     )
     source = SessionProfile(file=str(file), profile="DEFAULT", sleep=lambda _: None)
-    return OCISignature(source, clock=clock)
+    return OCISignature(source, clock=clock, elapsed=clock)
 
 
 def test_a_session(tmp_path: Path, identity: Identity) -> None:
