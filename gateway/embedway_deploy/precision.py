@@ -48,7 +48,8 @@ def by_agreement(least: float | None) -> Precision:
     """The most exact number format whose vectors may be that far off."""
     if least is None:
         return "fp32"
-    return next((one for one, allowed in AGREEMENT.items() if allowed <= least), "int8")
+    enough: list[Precision] = [one for one, allowed in AGREEMENT.items() if allowed <= least]
+    return enough[0] if enough else "int8"
 
 
 def about(precision: Precision, *, word: str | None = None) -> tuple[str, ...]:
