@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 import time
@@ -83,8 +84,10 @@ class _Gathering(logging.StreamHandler[TextIO]):
         lines, self._lines = self._lines, []
         if lines:
             words = [line if isinstance(line, str) else self._worded(*line) for line in lines]
-            self.stream.write("\n".join([*words, ""]))
-            self.stream.flush()
+            # A log that nobody can write to any more, as when its reader died, fails no request.
+            with contextlib.suppress(OSError, ValueError):
+                self.stream.write("\n".join([*words, ""]))
+                self.stream.flush()
 
     def _worded(self, created: float, facts: dict[str, object]) -> str:
         formatter = self.formatter

@@ -9,7 +9,16 @@ import pytest
 
 from doubles.oci_deployed import Plans, World, deploying, plan_of
 from doubles.tiny_bert import write_tiny_bert
+from embedway_deploy import Run
 from embedway_local import LocalEmbedder, embedway_home
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command makes is looked at again at once: the cloud is on loopback."""
+    defaults = Run.__init__.__kwdefaults__
+    assert defaults["poll"] == 10.0
+    monkeypatch.setitem(defaults, "poll", 0.05)
 
 
 @pytest.fixture(scope="session")

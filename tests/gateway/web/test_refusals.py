@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
+import sys
 
 import pytest
 
@@ -10,11 +13,19 @@ from doubles.openai_upstream import OpenAIUpstream
 from doubles.raw import Wire
 from doubles.serving import serving
 from embedway_gateway.config.schema import Config
-from embedway_gateway.log import set_up_logging
+from embedway_gateway.log import report, set_up_logging
 from embedway_gateway.web.app import create_app
 
 BODY = b'{"model":"short","input":"a"}'
 HEAD = b"POST /v1/embeddings HTTP/1.1\r\nhost: g\r\ncontent-type: application/json\r\n"
+
+
+@pytest.fixture(autouse=True)
+def logging_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("embedway", "uvicorn.error", "opentelemetry"):
+        logger = logging.getLogger(name)
+        for attribute in ("handlers", "level", "propagate"):
+            monkeypatch.setattr(logger, attribute, getattr(logger, attribute))
 
 
 @pytest.mark.parametrize(
@@ -63,3 +74,17 @@ async def test_a_path_that_is_not_there_leads_nowhere(config: Config, path: byte
     assert 404 == status
     assert "location" not in headers
     assert "error" in json.loads(body)
+
+
+async def test_without_a_log_requests_are_answered(
+    config: Config, upstream: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when whoever reads it has died."""
+    gone = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", gone)
+    set_up_logging("json")
+    gone.close()
+    async with serving(create_app(config)) as url:
+        logging.getLogger("embedway.gateway").warning("nobody reads this")
+        assert 200 == (await Wire(url).post(BODY))[0]
+    report({"status": 200})
