@@ -110,6 +110,11 @@ class Model:
         defining = "" if self.reference is None else self.reference.first.name
         return locals_.get(defining) or next(iter(locals_.values()), None)
 
+    def scorer(self, upstream: str) -> str | None:
+        """Who scores at the upstream of that name (see the configuration); None without one."""
+        items = self.config.upstreams
+        return next((item.scorer for item in items if item.name == upstream), None)
+
     @property
     def dimensions(self) -> int | None:
         """Of a full vector; None while a local model that would tell is not loaded."""

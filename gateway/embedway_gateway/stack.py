@@ -188,11 +188,7 @@ def _rerank(
     """ObserveRerank → Divide → Retry → Route → the upstreams."""
     route = Route(rerank_targets(config, shared, states, phases))
     retry: Rerank = _retry(route, config, shared)
-    # Behind litellm, each model is another provider's.
-    engines = {
-        item.name: f"litellm {item.model}" if item.engine == "litellm" else item.engine
-        for item in config.upstreams
-    }
+    engines = {item.name: item.scorer for item in config.upstreams}
     divide = Divide(retry, route.bounds, shared.budget, engines=engines)
     return ObserveRerank(divide, shared.metrics, model=config.name)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING
@@ -75,7 +75,7 @@ class Ranker:
             return self._reported(done, request)
         endpoint, line = self._settings.rerank_endpoint(), self._line
 
-        async def one(piece: RerankRequest) -> RerankResponse:
+        async def one(piece: RerankRequest) -> _Part:
             return _told(await line.aask(endpoint, piece))
 
         work = (one(piece) for piece in self._pieces(request))
@@ -118,28 +118,48 @@ class Ranker:
             yield replace(request, documents=documents, top_n=None)
 
 
-def _told(answer: Answer[RerankResponse]) -> RerankResponse:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one request was answered, and by which engine; None where the server does not tell."""
+
+    response: RerankResponse
+    engine: str | None
+
+
+def _told(answer: Answer[RerankResponse]) -> _Part:
     upstream = answer.headers.get("x-embedway-upstream", answer.response.served_by)
     fallback = "x-embedway-fallback" in answer.headers
-    return replace(answer.response, served_by=upstream, fallback=fallback)
+    response = replace(answer.response, served_by=upstream, fallback=fallback)
+    return _Part(response, answer.headers.get("x-embedway-engine"))
 
 
-def _joined(parts: Sequence[RerankResponse], request: RerankRequest) -> RerankResponse:
-    """
-    The best of all pieces, of equal scores the earlier first; usage is summed. Raises
-    `UpstreamFailed` where several upstreams scored them: their scales may differ.
-    """
-    if len({part.fallback for part in parts}) > 1:
+def _require_one_scale(parts: Sequence[_Part]) -> None:
+    """One upstream's scores can be compared, and those of several of one engine."""
+    served = sorted({part.response.served_by for part in parts})
+    engines = {part.engine for part in parts}
+    if len(engines) == 1 and None not in engines:
+        return
+    if len({part.response.fallback for part in parts}) > 1:
         raise UpstreamFailed(
             "the server's fallback scored some of the documents, and its scores cannot be compared "
             "with the others'; rank them again"
         )
-    if len(served := sorted({part.served_by for part in parts})) > 1:
+    if len(engines) > 1 or len(served) > 1:
+        told = " and ".join(sorted(one or "one that the server does not tell" for one in engines))
         raise UpstreamFailed(
             f"the documents took several requests, which several upstreams answered "
-            f"({', '.join(served)}), and their scores cannot be compared unless their engines are "
-            "the same, which the server does not tell; rank fewer documents at once"
+            f"({', '.join(served)}; engine: {told}), and their scores cannot be compared unless "
+            "one engine gave them all; rank fewer documents at once"
         )
+
+
+def _joined(pieces: Sequence[_Part], request: RerankRequest) -> RerankResponse:
+    """
+    The best of all pieces, of equal scores the earlier first; usage is summed. Raises
+    `UpstreamFailed` where several engines scored them: their scales may differ.
+    """
+    _require_one_scale(pieces)
+    parts = [piece.response for piece in pieces]
     results: list[RerankResult] = []
     start = 0
     for part in parts:
@@ -153,8 +173,8 @@ def _joined(parts: Sequence[RerankResponse], request: RerankRequest) -> RerankRe
         model=request.model,
         results=tuple(results[: request.top_n]),
         usage=reduce(add, (part.usage for part in parts)),
-        served_by=parts[0].served_by,
-        fallback=parts[0].fallback,
+        served_by=next((part.served_by for part in parts if part.fallback), parts[0].served_by),
+        fallback=any(part.fallback for part in parts),
     )
 
 

@@ -93,6 +93,14 @@ class UpstreamConfig(Strict):
     run in it, or not at all.
     """
 
+    @property
+    def scorer(self) -> str:
+        """
+        Whose scores an upstream that reranks gives: those of one model and one scorer can be
+        compared. Behind `litellm`, each model is another provider's.
+        """
+        return f"litellm {self.model}" if self.engine == "litellm" else self.engine
+
     @model_validator(mode="after")
     def _matches_engine(self) -> Self:
         if self.engine == "local":

@@ -28,38 +28,69 @@ _RARELY = 20.0
 _FIRST = 8.0
 
 
+class _Size:
+    """Calls of about one size: sums, in which older ones count less."""
+
+    __slots__ = ("weight", "x", "xx", "xy", "y")
+
+    def __init__(self) -> None:
+        self.weight = self.x = self.y = self.xx = self.xy = 0.0
+
+    def add(self, size: int, seconds: float) -> None:
+        kept = 1.0 if self.weight < _KNOWN else 1 - _NEWEST / 2
+        self.weight = self.weight * kept + 1
+        self.x = self.x * kept + size
+        self.y = self.y * kept + seconds
+        self.xx = self.xx * kept + size * size
+        self.xy = self.xy * kept + size * seconds
+
+
 class Alone:
     """
-    What a call of a size takes when no other runs: a line through those that were seen, of which
-    older ones count less. Sizes are bytes of text, times are seconds.
+    What a call of a size takes when no other runs: a line through those that were seen. Sizes are
+    bytes of text, times are seconds.
+
+    Older ones count less, but only beside others of about their size: hours of short calls say
+    nothing of what a long one takes.
     """
 
     def __init__(self) -> None:
-        self._weight = self._x = self._y = self._xx = self._xy = 0.0
+        self._sizes: dict[int, _Size] = {}
+        self._line: tuple[float, float, float, float] | None = None
+        """The mean size, the mean time, the slope and the spread of the sizes, since the latest."""
 
     @property
     def known(self) -> bool:
         """Whether enough calls were seen."""
-        return self._weight >= _KNOWN
+        return sum(one.weight for one in self._sizes.values()) >= _KNOWN
 
     def add(self, size: int, seconds: float) -> None:
         """Learn from a call that ran alone."""
-        kept = 1.0 if self._weight < _KNOWN else 1 - _NEWEST / 2
-        self._weight = self._weight * kept + 1
-        self._x = self._x * kept + size
-        self._y = self._y * kept + seconds
-        self._xx = self._xx * kept + size * size
-        self._xy = self._xy * kept + size * seconds
+        doubling = size.bit_length()
+        one = self._sizes.get(doubling)
+        if one is None:
+            one = self._sizes[doubling] = _Size()
+        one.add(size, seconds)
+        self._line = None
 
     def seconds(self, size: int) -> float:
         """For a call of that size; never less than a tenth of the mean."""
-        x, y = self._x / self._weight, self._y / self._weight
-        spread = self._xx / self._weight - x * x
+        if self._line is None:
+            self._line = self._fitted()
+        x, y, slope, spread = self._line
         if spread > (0.1 * x) ** 2:
-            slope = max(0.0, (self._xy / self._weight - x * y) / spread)
             return max(y + slope * (size - x), y / 10)
         # All were of one size; a larger one may take longer in proportion.
         return y * max(1.0, size / max(1.0, x))
+
+    def _fitted(self) -> tuple[float, float, float, float]:
+        seen = self._sizes.values()
+        weight = sum(one.weight for one in seen)
+        x = sum(one.x for one in seen) / weight
+        y = sum(one.y for one in seen) / weight
+        spread = sum(one.xx for one in seen) / weight - x * x
+        shared = sum(one.xy for one in seen) / weight - x * y
+        return x, y, max(0.0, shared / spread) if spread > 0 else 0.0, spread
 
 
 def _nobody(_limit: int) -> None:

@@ -22,11 +22,13 @@ async def send_answer(
     response: EmbeddingResponse | RerankResponse,
     texts: int,
     space: str | None = None,
+    engine: str | None = None,
 ) -> None:
     """
     Status 200 and `body`. The headers never say where the upstream is.
 
-    `space` is the vector space of the vectors in the body, None where there is none to tell.
+    `space` is the vector space of the vectors in the body, `engine` that of the scores; None where
+    there is none to tell.
     """
     cached = None
     if model.witness is not None and isinstance(response, EmbeddingResponse):
@@ -37,18 +39,26 @@ async def send_answer(
         "texts": texts,
         "tokens": response.usage.total_tokens,
     }
-    await send(whole(_head(response.served_by, space, cached, response.fallback), body))
+    await send(whole(_head(response.served_by, space, cached, response.fallback, engine), body))
 
 
 # As many as a large configuration has upstreams, and each as it answers from the cache.
 @lru_cache(maxsize=1024)
-def _head(served_by: str, space: str | None, cached: bytes | None, fallback: bool) -> Head:
+def _head(
+    served_by: str,
+    space: str | None,
+    cached: bytes | None,
+    fallback: bool,
+    engine: str | None,
+) -> Head:
     upstream = served_by.encode()
     headers = [(b"content-type", b"application/json"), (b"x-embedway-upstream", upstream)]
     if space is not None:
         headers.append((b"x-embedway-vector-space", space.encode()))
     if cached is not None:
         headers.append((b"x-embedway-cache", cached))
+    if engine is not None:
+        headers.append((b"x-embedway-engine", engine.encode()))
     if fallback:
         headers.append((b"x-embedway-fallback", upstream))
     return Head(headers)

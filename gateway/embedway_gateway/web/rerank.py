@@ -86,7 +86,15 @@ class Rerank:
         answer = _write(response, body.model, texts if body.return_documents else None)
         model.phases.encode.took(begun, time.perf_counter())
         await send_answer(
-            scope, send, body=answer, model=model, response=response, texts=len(texts)
+            scope,
+            send,
+            body=answer,
+            model=model,
+            response=response,
+            texts=len(texts),
+            # One that is given several requests to share out has to know whether their scores are
+            # on one scale.
+            engine=model.scorer(response.served_by),
         )
 
 

@@ -133,6 +133,16 @@ def test_learning_never_stops_the_traffic_and_is_rare_where_calls_are_long() -> 
     assert found.served * 2.0 / 3000 >= 0.9 * 16
 
 
+def test_short_calls_in_between_do_not_make_it_forget_what_long_ones_take() -> None:
+    found = Crowd(Adaptive(most=32), Upstream(1, lambda _texts: 0.005), callers=64, texts=32)
+    assert found.run(20).usual <= 3
+    found.callers = found.texts = 1
+    found.run(5)
+    found.callers, found.texts = 64, 32
+
+    assert found.run(5).usual <= 3
+
+
 def test_refusals_that_came_together_halve_it_once() -> None:
     limit = Adaptive(most=32)
     for _ in range(8):

@@ -78,6 +78,7 @@ async def test_documents_come_back_the_most_relevant_first(
     for item in body["results"]:
         assert relevance(QUERY, DOCUMENTS[item["index"]]) == pytest.approx(item["relevance_score"])
         assert "document" not in item
+    assert response.headers["x-embedway-engine"] == engine
     assert "ranker" == body["model"]
     assert "up" == response.headers["x-embedway-upstream"]
     assert ["/v3/rerank" if engine == "ovms" else "/rerank"] == server.paths

@@ -18,7 +18,7 @@ from hypothesis import strategies as some
 from doubles.rerank_upstream import RerankUpstream, relevance
 from doubles.serving import served
 from embedway_client import AuthenticationFailed, Client, RerankResult
-from embedway_client.ranker import _joined
+from embedway_client.ranker import _joined, _Part
 from embedway_gateway.config.schema import Config
 from embedway_gateway.web.app import create_app
 from embedway_gateway.web.rerank import MAX_DOCUMENTS
@@ -105,6 +105,32 @@ def test_scores_of_different_upstreams_are_not_put_among_each_other(ranking, ran
             assert len(rank(client, "q", LARGE[:1] * 2)) == 2
         else:
             with pytest.raises(UpstreamFailed, match=r"up-1, up-2.* rank fewer documents"):
+                rank(client, "q", LARGE)
+
+
+@pytest.mark.parametrize(
+    ("engines", "comparable"),
+    [(("tei", "tei"), True), (("tei", "vllm"), False), (("tei", None), False)],
+)
+def test_scores_of_one_engine_are_put_together_whichever_upstream_gave_them(
+    ranking, rank, engines, comparable
+):
+    class Turns(dict[str, str]):
+        def items(self):
+            number = len(ranking.bodies)
+            told = {"x-embedway-upstream": f"up-{number}", "x-embedway-engine": engines[number - 1]}
+            if number == 2:
+                told["x-embedway-fallback"] = "up-2"
+            return {name: value for name, value in told.items() if value}.items()
+
+    ranking.headers = Turns()
+    with Client("m", base_url=ranking.url, max_concurrency=1) as client:
+        if comparable:
+            found = [result.index for result in rank(client, "q", LARGE)]
+            assert found == _expected("q", LARGE)
+            assert len(ranking.bodies) == 2
+        else:
+            with pytest.raises(UpstreamFailed, match="cannot be compared"):
                 rank(client, "q", LARGE)
 
 
@@ -316,7 +342,7 @@ def test_pieces_are_joined_as_if_there_had_been_one(pieces, top_n):
     for scores in pieces:
         order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
         results = tuple(RerankResult(i, scores[i]) for i in order)
-        parts.append(RerankResponse("m", results, Usage(1, 1), served_by="s"))
+        parts.append(_Part(RerankResponse("m", results, Usage(1, 1), served_by="s"), None))
     whole = [score for scores in pieces for score in scores]
     joined = _joined(parts, RerankRequest("m", "q", tuple(map(str, whole)), top_n))
 
