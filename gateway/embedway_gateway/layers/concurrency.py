@@ -21,7 +21,7 @@ _KNOWN = 8
 _NEWEST = 0.2
 # How long it is believed, while the upstream is busy, what a call takes alone; in seconds.
 _BELIEVED = 60.0
-# Nor longer than this is learnt, however few calls there were; and then not for so many times.
+# Where calls are long, one that ran alone is enough after this; and then not for so many times.
 _LONG_ENOUGH = 20.0
 _RARELY = 20.0
 # Before anything is known.
@@ -58,11 +58,15 @@ class Alone:
         self._sizes: dict[int, _Size] = {}
         self._line: tuple[float, float, float, float] | None = None
         """The mean size, the mean time, the slope and the spread of the sizes, since the latest."""
+        self.trusted = False
+        """Whether any are enough, because there will not be more."""
 
     @property
     def known(self) -> bool:
         """Whether enough calls were seen."""
-        return sum(one.weight for one in self._sizes.values()) >= _KNOWN
+        return bool(self._sizes) and (
+            self.trusted or sum(one.weight for one in self._sizes.values()) >= _KNOWN
+        )
 
     def add(self, size: int, seconds: float) -> None:
         """Learn from a call that ran alone."""
@@ -108,7 +112,8 @@ class Adaptive:
     are far from typical where times vary). A refusal or a timeout halves it.
 
     To learn what a call takes alone, it is 1 at the start of pressure and, after each minute of it,
-    for a few calls; later where these take long, so that it is a twentieth of the time at most.
+    for a few calls; for fewer and more rarely where these take long, so that it is a twentieth of
+    the time at most. Until it has learnt, it goes by what it knew before.
     """
 
     def __init__(self, *, most: int, told: Callable[[int], None] = _nobody) -> None:
@@ -124,6 +129,10 @@ class Adaptive:
         self._growing = True
         self._kept: float | None = None
         """The limit to return to, while it is 1 for learning."""
+        self._learnt = Alone()
+        """Then: what is known so far."""
+        self._since: float | None = None
+        """And when the first call began of which something is learnt."""
         told(self.limit)
 
     @property
@@ -137,11 +146,13 @@ class Adaptive:
         `alone`: none began before it ended. Times are on one clock, in seconds.
         """
         seconds = max(ended - begun, 1e-6)
+        if self._kept is not None:
+            # Those that still ran when it began are waited for.
+            if begun >= self._changed:
+                self._go_on_learning(begun, ended, size, alone=alone)
+            return
         if alone:
             self._alone.add(size, seconds)
-        if self._kept is not None:
-            self._end_learning(ended)
-            return
         pressed = running >= self.limit
         if pressed and ended > self._stale:
             self._learn(ended)
@@ -179,16 +190,22 @@ class Adaptive:
             self._set(self._limit + (1.0 if self._growing else 1 / self._limit))
 
     def _learn(self, now: float) -> None:
-        self._alone = Alone()
+        self._learnt, self._since = Alone(), None
         self._kept = self._limit
         self._set(1.0)
         self._restart(now)
 
-    def _end_learning(self, now: float) -> None:
-        took = now - self._changed
-        if self._kept is None or not (self._alone.known or took > _LONG_ENOUGH):
+    def _go_on_learning(self, begun: float, now: float, size: int, *, alone: bool) -> None:
+        if self._since is None:
+            self._since = begun
+        if alone:
+            self._learnt.add(size, max(now - begun, 1e-6))
+        self._learnt.trusted = now - self._since > _LONG_ENOUGH
+        if self._kept is None or not (self._learnt.known or self._learnt.trusted):
             return
-        self._stale = now + max(_BELIEVED, took * _RARELY)
+        if self._learnt.known:
+            self._alone = self._learnt
+        self._stale = now + max(_BELIEVED, (now - self._changed) * _RARELY)
         self._set(self._kept)
         self._kept = None
         self._restart(now)

@@ -143,6 +143,19 @@ def test_short_calls_in_between_do_not_make_it_forget_what_long_ones_take() -> N
     assert found.run(5).usual <= 3
 
 
+@pytest.mark.parametrize("seconds", [2.0, 3.0, 10.0, 40.0])
+def test_it_follows_an_upstream_whose_calls_are_long(seconds: float) -> None:
+    found = crowd(16, seconds)
+    found.run(40 * seconds)
+    found.limit.refused(begun=found.now, ended=found.now)
+    found.limit.refused(begun=found.now, ended=found.now + 0.001)
+    found.run(60 * seconds)
+    found.run(400 * seconds)
+
+    assert found.served / 400 >= 0.8 * 16
+    assert crowd(1, seconds).run(400 * seconds).usual <= 4
+
+
 def test_refusals_that_came_together_halve_it_once() -> None:
     limit = Adaptive(most=32)
     for _ in range(8):
