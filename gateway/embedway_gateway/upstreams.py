@@ -198,6 +198,7 @@ def _target(
         weight=item.weight,
         pace=_pace(item, shared),
         slots=lambda: limit.limit,
+        queueing=lambda: limit.queueing,
         breaker=breaker,
     )
 

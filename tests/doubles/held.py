@@ -39,6 +39,9 @@ class Room:
     def slots(self) -> int:
         return self.most
 
+    def queueing(self) -> int:
+        return 0
+
     def bounds(self) -> Bounds:
         return self.held
 

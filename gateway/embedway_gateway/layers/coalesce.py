@@ -48,6 +48,10 @@ class Room(Protocol):
     """How many calls the upstreams take at once now, and how much each of them may hold."""
 
     def slots(self) -> int: ...
+    def queueing(self) -> int:
+        """In how many of the slots a call only waits at the upstream, as far as is known."""
+        ...
+
     def bounds(self) -> Bounds: ...
 
 
@@ -55,8 +59,8 @@ class Coalesce:
     """
     A request leaves at once while a slot is free. While none is, texts wait, and a call takes
     along as many as it may hold, whoever they are from, queries before documents (see `Lane`). A
-    request that is larger than a call is cut by the same rule. The last of several slots is kept
-    a moment for a full call (`Linger`).
+    request that is larger than a call is cut by the same rule. Slots in which a call would only
+    wait are kept a moment for a full one (`Linger`).
 
     A text that somebody waits for already is not sent again: both get its vector. When the caller
     who carries it goes away, or his deadline comes, it is sent anew for the others.
@@ -87,7 +91,7 @@ class Coalesce:
         self._running = 0
         self._queried = float("-inf")
         self._backlog = Backlog()
-        self._linger = Linger(lambda: self._pump(lingered=True))
+        self._linger = Linger(self._pump, clock)
         # The event loop itself would forget them.
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -110,7 +114,7 @@ class Coalesce:
         """Whether a request can leave at once, and alone."""
         if self._query.waiting or self._document.waiting or not self._is_room(lane):
             return False
-        if self._linger.concerns(self._running, self._room.slots()):
+        if self._running and self._lingers(lane):
             return False
         for away in (lane.flying, lane.alone):
             if away and not away.keys().isdisjoint(known):
@@ -140,7 +144,7 @@ class Coalesce:
         self._onlooker.at_once(begun)
         try:
             response = await self._inner.send(request)
-            self._linger.note(self._clock() - begun)
+            self._linger.note(begun)
             require_whole(response, len(inputs))
             if call.texts:
                 rows = {value: row for row, value in enumerate(inputs)}
@@ -202,17 +206,17 @@ class Coalesce:
         return self._document if lane is self._query else self._query
 
     def _lingers(self, lane: Lane) -> bool:
-        if not self._linger.concerns(self._running, self._room.slots()):
+        queueing = self._room.queueing()
+        if not self._linger.concerns(self._running, self._room.slots(), queueing):
             return False
         if lane.waiting >= (self._room.bounds().max_inputs or MOST):
             return False
-        self._linger.begin()
-        return True
+        return self._linger.goes_on(queueing=queueing > 0)
 
-    def _pump(self, *, lingered: bool = False) -> None:
+    def _pump(self) -> None:
         """Begin as many calls as there are slots and texts for."""
         while (lane := self._next()) is not None:
-            if not lingered and self._lingers(lane):
+            if self._lingers(lane):
                 return
             other = self._other(lane)
             rivals = other.waiting > 0
@@ -237,6 +241,7 @@ class Coalesce:
         return query if query.waiting and self._is_room(query) else None
 
     def _begin(self, lane: Lane) -> None:
+        self._linger.over()
         lane.running += 1
         self._running += 1
 
@@ -268,7 +273,7 @@ class Coalesce:
         request, begun = _merged(texts), self._clock()
         try:
             response = await self._inner.send(request)
-            self._linger.note(self._clock() - begun)
+            self._linger.note(begun)
             require_whole(response, len(texts))
         except SUSPICIOUS as error:
             parts = suspects(texts, error, self._budget)

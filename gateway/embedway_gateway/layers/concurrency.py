@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 __all__ = ["Adaptive", "Alone"]
 
-# Calls that may wait at the upstream: fewer, and it may be idle; more only wait (TCP Vegas).
-_ALPHA = 0.5
+# Calls that may wait at the upstream: fewer, and it may be idle; more only wait (TCP Vegas). Less
+# than those wait there that are kept here for a while: see `Linger`.
+_ALPHA = 0.4
 _BETA = 1.5
 # What a call takes alone is known from a few, so that among many calls a share of them seems to
 # wait where times vary.
@@ -24,6 +25,8 @@ _BELIEVED = 60.0
 # Where calls are long, one that ran alone is enough after this; and then not for so many times.
 _LONG_ENOUGH = 20.0
 _RARELY = 20.0
+# Slots more than calls that were served at once, from which on the latter is no longer believed.
+_FAR = 2
 # Before anything is known.
 _FIRST = 8.0
 
@@ -106,7 +109,7 @@ class Adaptive:
     A limit between 1 and `most` that follows the upstream.
 
     A call that takes longer than it would alone waited behind others: of `n` calls that run,
-    `n · (1 - alone / seconds)` wait. The limit grows while that is less than half a call, or a
+    `n · (1 - alone / seconds)` wait. The limit grows while that is less than 0.4 of a call, or a
     fifth of many, and all slots are used. It falls to one more than what is served at once when
     that is more than one and a half, or three tenths of many (TCP Vegas, on means: shortest times
     are far from typical where times vary). A refusal or a timeout halves it.
@@ -127,6 +130,8 @@ class Adaptive:
         self._stale = -math.inf
         """When what is known of a call alone is no longer believed."""
         self._growing = True
+        self._served = math.inf
+        """Calls that were served at once when it last fell because some waited."""
         self._kept: float | None = None
         """The limit to return to, while it is 1 for learning."""
         self._learnt = Alone()
@@ -139,6 +144,15 @@ class Adaptive:
     def limit(self) -> int:
         """Calls that may run at once now."""
         return int(self._limit)
+
+    @property
+    def queueing(self) -> int:
+        """
+        In how many of those a call waited for others when that was last seen; 0 where the limit has
+        grown far beyond it since, for then the upstream serves more.
+        """
+        more = self.limit - round(self._served) if self._served < self._limit else 0
+        return more if more <= _FAR else 0
 
     def answered(self, *, begun: float, ended: float, size: int, running: int, alone: bool) -> None:
         """
@@ -182,8 +196,8 @@ class Adaptive:
         doubt = running * _DOUBT
         if waiting > max(_BETA, doubt * 1.5) and self._seen >= _ENOUGH:
             self._growing = False
-            served = running - waiting + 1
-            self._set(max(min(served, self._limit), self._limit / 2))
+            self._served = running - waiting
+            self._set(max(min(self._served + 1, self._limit), self._limit / 2))
             self._restart(now)
         elif waiting < max(_ALPHA, doubt) and pressed and (self._growing or self._seen >= _ENOUGH):
             # The first calls after a fall still find the upstream with little to do.

@@ -37,12 +37,18 @@ class Concurrency(Protocol):
     @property
     def limit(self) -> int: ...
 
+    @property
+    def queueing(self) -> int:
+        """In how many of those a call is known to wait at the upstream only."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
     """Always the same number."""
 
     limit: int
+    queueing: int = 0
 
 
 class Limit(Generic[Request, Reply]):

@@ -100,6 +100,12 @@ class Route(Generic[Request, Reply]):
         same = self._candidates(self._clock())
         return sum(target.slots() for target in same) or 1
 
+    def queueing(self) -> int:
+        """In how many of those a call only waits at the upstream."""
+        if len(self._targets) == 1:
+            return self._targets[0].queueing()
+        return sum(target.queueing() for target in self._candidates(self._clock()))
+
     def bounds(self) -> Bounds:
         """
         What a request may hold: what each target takes, for any may be the next, and what those

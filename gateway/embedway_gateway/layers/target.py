@@ -29,6 +29,10 @@ def _always() -> bool:
     return True
 
 
+def _none() -> int:
+    return 0
+
+
 @dataclass(slots=True, eq=False)
 class Target(Generic[Request, Reply]):
     """What is known of an upstream, and whether it may be chosen."""
@@ -42,6 +46,8 @@ class Target(Generic[Request, Reply]):
     """Where it shares one with others, and pauses with them."""
     slots: Callable[[], int] = _unlimited
     """How many calls it takes at once now."""
+    queueing: Callable[[], int] = _none
+    """In how many of them it only waits there."""
     ready: Callable[[], bool] = _always
     """Whether a request would be sent at all, and not be refused by ourselves."""
     breaker: Breaker = field(default_factory=Breaker)
