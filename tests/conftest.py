@@ -6,9 +6,14 @@ import gc
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from doubles.gateway_process import GatewayProcess, running_gateway
 from embedway_local import DEFAULT_MODEL, Store, embedway_home, pull
+
+# How long an example takes is the machine's affair: on a busy one nothing may fail for it.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_collection_finish() -> None:
