@@ -85,7 +85,7 @@ def test_a_failed_build_leaves_nothing(tiny: Callable, home: Path) -> None:
 def test_what_a_killed_build_left_is_cleared_away(tiny: Callable, home: Path) -> None:
     checkpoint = read_checkpoint(tiny().folder)
     target = built(checkpoint, home).parent
-    leftover = target.with_name(f".incoming-{target.name}-killed")
+    leftover = target.with_name(f".incoming-{target.name}-killed_1")
     leftover.mkdir()
     (target / "model.onnx").unlink()
 
