@@ -19,6 +19,7 @@ from embedway_local.gpu.trial import TEXTS
 from embedway_local.gpu.use import CardUse
 from embedway_local.graph.cache import weights_digest
 from embedway_local.graph.card import card_graph
+from embedway_local.graph.fact import deciding
 from embedway_local.graph.int8 import VERSION as QUANTISER
 from embedway_local.home import embedway_home
 from embedway_local.pooling import Pooling
@@ -281,4 +282,5 @@ def _space(
         document_prompt=prompts["document"],
         precision=precision,
         recipe=QUANTISER if precision == "int8" else 0,
+        encoder=deciding(checkpoint),
     )
