@@ -19,6 +19,7 @@ from embedway_local.gpu.trial import TEXTS
 from embedway_local.gpu.use import CardUse
 from embedway_local.graph.cache import weights_digest
 from embedway_local.graph.card import card_graph
+from embedway_local.graph.fact import deciding
 from embedway_local.graph.int8 import VERSION as QUANTISER
 from embedway_local.home import embedway_home
 from embedway_local.pooling import Pooling
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["InputType", "LocalEmbedder", "LocalEmbedding"]
 
+_SPAWN = 'start processes with multiprocessing.get_context("spawn")'
+
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
@@ -58,8 +61,8 @@ class LocalEmbedder:
 
     `model` is a folder or a name on the Hugging Face hub; it is downloaded once, on first use,
     into `EMBEDWAY_HOME`. May be used from many threads at once: they share one pool of as many
-    workers as there are cores. A forked child may go on using it, on the processor; a pickled one
-    is opened again from its arguments.
+    workers as there are cores. A forked child may go on using it, on the processor, except in bf16;
+    a pickled one is opened again from its arguments.
 
         embedder = LocalEmbedder("sentence-transformers/all-MiniLM-L6-v2")
         embedder.embed(["a text", "another"])  # float32 (2, 384)
@@ -220,8 +223,12 @@ class LocalEmbedder:
             return opened
         if self.device != "cpu":
             raise DeviceUnavailable(
-                "CUDA cannot be used in a process that was forked after it was started",
-                'start processes with multiprocessing.get_context("spawn")',
+                "CUDA cannot be used in a process that was forked after it was started", _SPAWN
+            )
+        if self.precision == "bf16":
+            # It would wait for its threads, which are in the parent.
+            raise DeviceUnavailable(
+                "OpenVINO cannot be used in a process that was forked after it was started", _SPAWN
             )
         # Locks inside ONNX Runtime or the tokenizer that another thread held are held for ever.
         # Without that, the parent's memory is shared: nothing to load, 90 MB saved a process.
@@ -275,4 +282,5 @@ def _space(
         document_prompt=prompts["document"],
         precision=precision,
         recipe=QUANTISER if precision == "int8" else 0,
+        encoder=deciding(checkpoint),
     )

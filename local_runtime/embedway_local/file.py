@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import logging
 import os
@@ -18,6 +19,9 @@ from embedway_local.error import LocalError
 __all__ = ["alone", "aside", "digest", "known_digest", "write_text"]
 
 _log = logging.getLogger("embedway.local")
+
+# How many characters `tempfile` adds to a prefix.
+_ADDED = 8
 
 
 @contextmanager
@@ -50,7 +54,8 @@ def aside(target: Path) -> Iterator[Path]:
     """
     prefix = f".incoming-{target.name}-"
     with _writing(target.parent):
-        for leftover in target.parent.glob(f"{prefix}*"):
+        # Exactly as long: another target, in the making now, may have a name that begins like ours.
+        for leftover in target.parent.glob(f"{glob.escape(prefix)}{'?' * _ADDED}"):
             shutil.rmtree(leftover, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
     try:

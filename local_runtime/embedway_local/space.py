@@ -33,12 +33,16 @@ class VectorSpace:
     precision: Precision = "fp32"
     recipe: int = 0
     """How the weights of this precision were made; 0 where they are the checkpoint's own."""
+    encoder: str = ""
+    """What config.json says of the encoder and the weights do not, as JSON; empty if nothing."""
 
     @property
     def fingerprint(self) -> str:
         """`vs1-` and 16 hexadecimal digits; equal if and only if the fields are."""
         values = asdict(self)
-        if not self.recipe:
-            del values["recipe"]
+        # They came later, and where they say nothing, what users have kept stays.
+        for name in ("recipe", "encoder"):
+            if not values[name]:
+                del values[name]
         facts = json.dumps(values, sort_keys=True, ensure_ascii=True)
         return f"vs1-{hashlib.sha256(facts.encode()).hexdigest()[:16]}"

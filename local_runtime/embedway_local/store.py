@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Manifest", "Store"]
 
 _MANIFEST = "embedway.json"
+# Without it a folder is no model, whatever else is in it.
+_CONFIG = "config.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +81,9 @@ class Store:
         """
         A folder to put the model's files into; it replaces the model's folder at the end.
 
-        When the block ends, files of a known model are held against their pinned digests;
-        a mismatch raises `ModelCorrupt`. After an error nothing is left behind, and what was here
-        before stays.
+        When the block ends, files of a known model are held against their pinned digests, and any
+        model must have a config.json; else `ModelCorrupt` is raised. After an error nothing is left
+        behind, and what was here before stays.
         """
         with aside(self.folder(model)) as folder:
             arrival = _Arrival(folder)
@@ -92,6 +94,8 @@ class Store:
                 if path.is_file()
             }
             _hold_against_pins(model, files, source)
+            if _CONFIG not in files:
+                raise ModelCorrupt(f"{model} from {source}: {_CONFIG} is missing; nothing was kept")
             manifest = Manifest(model=model, revision=arrival.revision, source=source, files=files)
             write_text(folder / _MANIFEST, json.dumps(asdict(manifest), indent=2) + "\n")
         shutil.rmtree(self.partial(model), ignore_errors=True)
@@ -107,7 +111,7 @@ class Store:
         listed = known(model)
         if listed is not None and listed.pin is not None:
             wanted.update(listed.pin.files)
-        problems = []
+        problems = [] if _CONFIG in wanted else [f"{_CONFIG} is missing"]
         for name, expected in sorted(wanted.items()):
             path = folder / name
             if not path.is_file():

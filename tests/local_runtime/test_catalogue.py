@@ -85,6 +85,14 @@ def test_prompts_are_the_published_ones_to_the_letter() -> None:
         assert (prompts["query"], prompts["document"]) == texts
 
 
+def test_a_maximum_is_the_one_of_the_models_own_files() -> None:
+    """The pages on all-MiniLM-L12-v2 speak of 256; its sentence_bert_config.json cuts at 128."""
+    listed = known_models()
+
+    assert listed["sentence-transformers/all-MiniLM-L12-v2"].max_tokens == 128
+    assert listed[DEFAULT_MODEL].max_tokens == 256
+
+
 def test_an_alias_is_known_and_a_stranger_is_not() -> None:
     model = known("minilm")
 

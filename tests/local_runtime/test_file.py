@@ -52,6 +52,22 @@ def test_a_folder_replaces_the_old_one(tmp_path: Path) -> None:
     assert ["new"] == names(target)
 
 
+def test_what_a_killed_process_left_is_removed_and_a_longer_names_work_is_not(
+    tmp_path: Path,
+) -> None:
+    longer = aside(tmp_path / "b-more")
+    other = longer.__enter__()
+    killed = tmp_path / other.name.replace("-more", "")
+    killed.mkdir()
+
+    with alone(tmp_path / "b"), aside(tmp_path / "b"):
+        assert not killed.exists()
+        assert other.is_dir()
+
+    longer.__exit__(None, None, None)
+    assert (tmp_path / "b-more").is_dir()
+
+
 def test_of_two_threads_the_second_waits(tmp_path: Path) -> None:
     order: list[str] = []
 

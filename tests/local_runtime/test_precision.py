@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import multiprocessing
 import pickle
+import re
+import sys
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +137,47 @@ def test_an_openvino_that_falls_back_is_refused(
 
     with pytest.raises(DeviceUnavailable, match="did not start"):
         LocalEmbedder(tiny().folder, home=home, precision="bf16")
+
+
+def _ask_in_child(made: LocalEmbedder, pipe: Connection) -> None:
+    try:
+        made.embed(["a"])
+    except DeviceUnavailable as error:
+        pipe.send(str(error))
+    else:
+        pipe.send("vectors")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_openvinos_threads(
+    tiny: Callable, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in the parent only, where it goes on. The real one hangs; so here it is played."""
+    import onnxruntime
+
+    class Played(onnxruntime.InferenceSession):  # type: ignore[misc]
+        def __init__(self, path: Path, *_: object, **__: object) -> None:
+            super().__init__(path, providers=["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return [openvino.PROVIDER]
+
+    folder = tiny().folder
+    exact = LocalEmbedder(folder, home=home)
+    monkeypatch.setattr(openvino, "has_bf16", lambda: True)
+    monkeypatch.setattr(openvino, "_session", lambda path, _: Played(path))
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [openvino.PROVIDER])
+    made = LocalEmbedder(folder, home=home, precision="bf16")
+    ours, theirs = multiprocessing.get_context("fork").Pipe()
+    child = multiprocessing.get_context("fork").Process(target=_ask_in_child, args=(made, theirs))
+
+    child.start()
+
+    assert ours.poll(20), "the child hangs"
+    assert re.match(r'OpenVINO cannot be used .* forked .*get_context\("spawn"\)', ours.recv())
+    child.join(20)
+    np.testing.assert_allclose(made.embed(["a"]), exact.embed(["a"]), rtol=0, atol=1e-6)
 
 
 @pytest.mark.usefixtures("forgiving")

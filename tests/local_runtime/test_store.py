@@ -97,6 +97,42 @@ def test_a_known_model_with_another_file_is_refused_and_nothing_is_left(
     assert not store.has(DEFAULT_MODEL)
 
 
+def test_a_running_download_is_left_alone_by_a_model_whose_name_its_own_begins_with(
+    home: Path,
+) -> None:
+    store = Store(home)
+    longer = "org/model-instruct"
+    with store.alone(longer), store.receive(longer, source="test") as arrival:
+        (arrival.folder / "config.json").write_text("{}")
+        fill(store, "org/model")
+        assert (arrival.folder / "config.json").is_file()
+
+    assert [] == store.verify(longer)
+    assert ["config.json"] == list(store.manifest(longer).files)
+
+
+def test_what_arrives_without_its_config_is_refused_and_nothing_is_left(home: Path) -> None:
+    store = Store(home)
+
+    with pytest.raises(ModelCorrupt, match=r"org/model from test: config\.json is missing"):
+        fill(store, files={"model.safetensors": "x"})
+
+    assert [] == left(home)
+
+
+def test_a_model_that_was_stored_without_its_config_is_found(home: Path) -> None:
+    """So that `embedway models pull` replaces it."""
+    store = Store(home)
+    fill(store)
+    folder = store.folder("org/model")
+    manifest = json.loads((folder / "embedway.json").read_text())
+    del manifest["files"]["config.json"]
+    (folder / "embedway.json").write_text(json.dumps(manifest))
+    (folder / "config.json").unlink()
+
+    assert ["config.json is missing"] == store.verify("org/model")
+
+
 def test_an_interrupted_pull_leaves_nothing(home: Path) -> None:
     store = Store(home)
 

@@ -64,6 +64,14 @@ class Bert:
             gelu=_GELU[activation],
         )
 
+    @property
+    def usual(self) -> bool:
+        """Is what the shapes of the weights do not tell as in nearly all that are published?"""
+        heads = self.hidden // 64 if self.hidden % 12 else 12
+        # RoBERTa's table of positions has two rows more, up to the padding token's.
+        epsilon, pad = (1e-5, 1) if self.positions % 512 == 2 else (1e-12, None)
+        return (self.heads, self.epsilon, self.gelu, self.pad) == (heads, epsilon, "none", pad)
+
     def encode(
         self, graph: Graph, weights: Weights, ids: str, bias: str, types: str | None = None
     ) -> str:

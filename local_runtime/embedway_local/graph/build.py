@@ -2,72 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from embedway_local.error import ModelUnsupported
-from embedway_local.graph.bert import Bert
+from embedway_local.graph.architecture import read_encoder
 from embedway_local.graph.block import Blocks
-from embedway_local.graph.distilbert import DistilBert
 from embedway_local.graph.export import extend, extend_scores
-from embedway_local.graph.gte import Gte
-from embedway_local.graph.modernbert import ModernBert
-from embedway_local.graph.mpnet import MPNet
-from embedway_local.graph.nomic import Nomic
 from embedway_local.graph.parts import Graph
 from embedway_local.graph.pool import normalize, pool
-from embedway_local.graph.qwen3 import Qwen3
-from embedway_local.graph.roberta import Roberta
 from embedway_local.graph.score import TYPED, activate, require_head, score
 from embedway_local.graph.weight import read_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from embedway_local.checkpoint import Checkpoint
-    from embedway_local.graph.weight import Weights
     from embedway_local.scoring import Scoring
-    from embedway_local.setting import Settings
 
-__all__ = ["ARCHITECTURES", "build", "build_tokens", "save"]
-
-
-class Encoder(Protocol):
-    """One architecture's facts, and how they become nodes."""
-
-    @property
-    def hidden(self) -> int: ...
-    @property
-    def anchor(self) -> str: ...
-    def encode(
-        self, graph: Graph, weights: Weights, ids: str, bias: str, types: str | None = None
-    ) -> str: ...
-
-
-class Architecture(Protocol):
-    """Reads `config.json` into an encoder."""
-
-    def read(self, config: Settings) -> Encoder: ...
-
-
-# `model_type` of config.json. A new architecture is one file and one line here.
-ARCHITECTURES: Mapping[str, Architecture] = {
-    "bert": Bert,
-    "camembert": Roberta,
-    "distilbert": DistilBert,
-    "gte": Gte,
-    "modernbert": ModernBert,
-    "mpnet": MPNet,
-    "new": Gte,
-    "nomic_bert": Nomic,
-    "qwen3": Qwen3,
-    "roberta": Roberta,
-    "xlm-roberta": Roberta,
-}
+__all__ = ["build", "build_tokens", "save"]
 
 
 def build(checkpoint: Checkpoint, scoring: Scoring | None = None) -> onnx.ModelProto:
@@ -90,7 +45,7 @@ def build_tokens(checkpoint: Checkpoint) -> onnx.ModelProto:
     Inputs: `input_ids` and `attention_mask`, int64 (batch, length), padded on the right. Output:
     `last_hidden_state`, float32 (batch, length, hidden). Raises as `build` does.
     """
-    encoder = _encoder(checkpoint)
+    encoder = read_encoder(checkpoint)
     weights = read_weights(list(checkpoint.weights), encoder.anchor)
     graph = Graph()
     ids = graph.add("Cast", "input_ids", to=TensorProto.INT32)
@@ -121,7 +76,7 @@ def _from_weights(checkpoint: Checkpoint, scoring: Scoring | None) -> onnx.Model
 
     Of a cross-encoder that knows them also `types`, as `ids`.
     """
-    encoder = _encoder(checkpoint)
+    encoder = read_encoder(checkpoint)
     weights = read_weights(list(checkpoint.weights), encoder.anchor)
     kind = checkpoint.config.text("model_type")
     typed = scoring is not None and scoring.typed and kind in TYPED
@@ -143,17 +98,6 @@ def _from_weights(checkpoint: Checkpoint, scoring: Scoring | None) -> onnx.Model
     blocks = Blocks(graph, weights, graph.add("Shape", "ids"))
     logits = score(blocks, checkpoint.config, tokens, mask=mask, hidden=encoder.hidden)
     return graph.model(inputs, activate(graph, logits, scoring.activation), 1)
-
-
-def _encoder(checkpoint: Checkpoint) -> Encoder:
-    kind = checkpoint.config.text("model_type")
-    if kind not in ARCHITECTURES:
-        known = ", ".join(sorted(ARCHITECTURES))
-        raise ModelUnsupported(
-            f"no graph can be built for {kind!r} (only for {known}); "
-            "give a folder that has an ONNX export, onnx/model.onnx"
-        )
-    return ARCHITECTURES[kind].read(checkpoint.config)
 
 
 def _bias(graph: Graph, inside: str) -> str:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from typing import TYPE_CHECKING
 
-from embedway_local.file import alone, aside, digest
-from embedway_local.graph.cache import weights_digest
+from embedway_local.file import digest
+from embedway_local.graph.cache import kept, weights_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import onnx
+
     from embedway_local.checkpoint import Checkpoint
 
 __all__ = ["VERSION", "card_graph"]
-
-_log = logging.getLogger("embedway.local")
 
 # Raise it when `fused` would make another graph of the same checkpoint.
 VERSION = 1
@@ -26,10 +25,11 @@ def card_graph(checkpoint: Checkpoint, home: Path, *, packed: bool, half: bool) 
     """
     The path of the checkpoint's fused graph under `home`, built now if it is not there yet.
 
-    Raises the errors of `fused`.
+    Raises the errors of `fused`, and of `kept`.
     """
-    facts = "\n".join(
-        [
+
+    def place() -> Path:
+        facts = [
             f"fused {VERSION}",
             "packed" if packed else "padded",
             "fp16" if half else "fp32",
@@ -37,19 +37,12 @@ def card_graph(checkpoint: Checkpoint, home: Path, *, packed: bool, half: bool) 
             digest(checkpoint.folder / "config.json"),
             weights_digest(checkpoint, home),
         ]
-    )
-    folder = home / "graphs" / hashlib.sha256(facts.encode()).hexdigest()[:32]
-    path = folder / "model.onnx"
-    if path.is_file():
-        return path
+        name = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32]
+        return home / "graphs" / name / "model.onnx"
 
-    from embedway_local.graph.build import save
-    from embedway_local.graph.fused import fused
+    def make() -> onnx.ModelProto:
+        from embedway_local.graph.fused import fused
 
-    _log.info("building the card's graph of %s", checkpoint.folder)
-    with alone(folder):
-        if path.is_file():
-            return path
-        with aside(folder) as work:
-            save(fused(checkpoint, packed=packed, half=half), work / "model.onnx")
-    return path
+        return fused(checkpoint, packed=packed, half=half)
+
+    return kept(checkpoint, place, make)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["ModernBert"]
 
 _GLOBAL, _LOCAL = "full_attention", "sliding_attention"
+# The kind of each is written down before the first one's tensors are asked for.
+_MOST_LAYERS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,7 @@ class ModernBert:
         """Read `config.json`; raises `ModelUnsupported` for variants whose graph would differ."""
         hidden = config.number("hidden_size")
         heads = Heads.of(config, hidden, config.number("num_attention_heads"))
+        positions = config.number("max_position_embeddings")
         return cls(
             hidden=hidden,
             heads=heads,
@@ -52,8 +55,9 @@ class ModernBert:
             epsilon=config.real("norm_eps", default=1e-5),
             activation=activation(config, "hidden_activation", default="gelu"),
             kinds=_kinds(config),
-            reach=config.number("local_attention", default=128) // 2,
-            rotary=_rotary(config, heads.size),
+            # No text is longer; a number of JSON may be larger than any tensor holds.
+            reach=min(config.number("local_attention", default=128) // 2, positions),
+            rotary=_rotary(config, size=heads.size, positions=positions),
             norm_bias=config.flag("norm_bias"),
             attention_bias=config.flag("attention_bias"),
             inner_bias=config.flag("mlp_bias"),
@@ -107,6 +111,8 @@ class ModernBert:
 
 def _kinds(config: Settings) -> tuple[str, ...]:
     layers = config.number("num_hidden_layers")
+    if layers > _MOST_LAYERS:
+        raise ModelUnsupported(f"{config.source}: {layers} layers are not supported")
     kinds = tuple(config.names("layer_types"))
     if not kinds:
         every = config.number("global_attn_every_n_layers", default=3)
@@ -119,9 +125,8 @@ def _kinds(config: Settings) -> tuple[str, ...]:
     return kinds
 
 
-def _rotary(config: Settings, size: int) -> dict[str, Rotary]:
+def _rotary(config: Settings, *, size: int, positions: int) -> dict[str, Rotary]:
     """The angles of both kinds of layers, under the names of today or of before."""
-    positions = config.number("max_position_embeddings")
     stated = config.values.get("rope_parameters")
     if stated is None:
         whole = config.real("global_rope_theta", default=160_000)

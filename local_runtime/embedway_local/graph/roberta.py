@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from embedway_local.error import ModelCorrupt
 from embedway_local.graph.bert import Bert
 
 if TYPE_CHECKING:
@@ -19,4 +20,9 @@ class Roberta:
     @classmethod
     def read(cls, config: Settings) -> Bert:
         """Read `config.json`; raises the errors of `Bert.read`."""
-        return replace(Bert.read(config), pad=config.number("pad_token_id", default=1))
+        bert, pad = Bert.read(config), config.number("pad_token_id", default=1)
+        if pad >= bert.positions:
+            raise ModelCorrupt(
+                f"{config.source}: none of {bert.positions} positions is behind {pad}"
+            )
+        return replace(bert, pad=pad)

@@ -96,6 +96,20 @@ def test_older_and_other_names_of_settings_mean_the_same(
         ("distilbert", {"n_heads": 5}, ModelCorrupt, "5 heads"),
         ("mpnet", {"relative_attention_num_buckets": 64}, ModelUnsupported, "buckets"),
         ("modernbert", {"layer_types": ["full_attention"] * 3}, ModelCorrupt, "3 layer_types"),
+        # More would be as wrong, and fill all memory where nothing bounds them.
+        (
+            "modernbert",
+            {"layer_types": None, "num_hidden_layers": 2**22},
+            ModelUnsupported,
+            f"{2**22} layers",
+        ),
+        (
+            "qwen3",
+            {"head_dim": 2**16, "max_position_embeddings": 2**11},
+            ModelUnsupported,
+            "heads of 65536",
+        ),
+        ("roberta", {"pad_token_id": 10**12}, ModelCorrupt, "positions"),
         ("modernbert", {"layer_types": ["chunked"] * 4}, ModelUnsupported, "chunked"),
         ("modernbert", {"rope_parameters": [1]}, ModelCorrupt, "rope_parameters"),
         ("modernbert", {"rope_scaling": {"type": "yarn"}}, ModelUnsupported, "rope_scaling"),

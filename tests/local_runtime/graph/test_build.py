@@ -7,7 +7,8 @@ import pytest
 
 from embedway_local import LocalEmbedder, ModelUnsupported
 from embedway_local.checkpoint import read_checkpoint
-from embedway_local.graph.build import ARCHITECTURES, build, save
+from embedway_local.graph.architecture import ARCHITECTURES
+from embedway_local.graph.build import build, save
 from embedway_local.graph.score import HEADS
 from embedway_local.source.find import BUILDABLE, RERANKABLE
 

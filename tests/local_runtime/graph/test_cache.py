@@ -1,6 +1,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -72,6 +74,27 @@ def test_the_same_weights_under_two_names_share_a_graph_and_a_space(
     assert len(graphs(home)) == 1
 
 
+def test_a_graph_that_is_there_needs_no_builder(tiny: Callable, home: Path) -> None:
+    """`onnx` would cost each start 0.2 s and 40 MB."""
+    folder = tiny().folder
+    LocalEmbedder(folder, home=home)
+    script = (
+        "import sys; from pathlib import Path; from embedway_local import LocalEmbedder; "
+        "LocalEmbedder(Path(sys.argv[1]), home=Path(sys.argv[2])).embed(['a']); "
+        "print('onnx' in sys.modules)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder), str(home)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert done.stdout.strip() == "False"
+
+
 def test_a_failed_build_leaves_nothing(tiny: Callable, home: Path) -> None:
     model = tiny()
     (model.folder / "model.safetensors").write_bytes(b"damaged")
@@ -82,10 +105,47 @@ def test_a_failed_build_leaves_nothing(tiny: Callable, home: Path) -> None:
     assert not [path for path in (home / "graphs").iterdir() if path.is_dir()]
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_folder_that_changes_while_it_is_built_spoils_nothing(
+    tiny: Callable, home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What was made of the new files must not be kept under the digests of the old ones."""
+    one, two = tiny("one"), tiny("two", layer_norm_eps=0.25)
+    expected = LocalEmbedder(one.folder, home=home / "other").embed(["a b c"])
+    old = (one.folder / name).read_bytes()
+    real = build_module.build
+
+    def overtaken(*given: object) -> object:
+        (two.folder / name).replace(one.folder / name)
+        return real(*given)
+
+    monkeypatch.setattr(build_module, "build", overtaken)
+    with pytest.raises(ModelCorrupt, match=r"one: changed while it was read; open it again"):
+        LocalEmbedder(one.folder, home=home)
+    assert graphs(home) == set()
+    monkeypatch.undo()
+    (one.folder / name).write_bytes(old)
+
+    np.testing.assert_array_equal(expected, LocalEmbedder(one.folder, home=home).embed(["a b c"]))
+
+
+def test_a_config_that_changed_before_its_digest_was_taken_is_noticed(
+    tiny: Callable, home: Path
+) -> None:
+    """What was read of it is what the graph is made of."""
+    model = tiny()
+    checkpoint = read_checkpoint(model.folder)
+    (model.folder / "config.json").write_text(json.dumps({**model.config, "layer_norm_eps": 0.1}))
+
+    with pytest.raises(ModelCorrupt, match="changed while it was read"):
+        built(checkpoint, home)
+    assert graphs(home) == set()
+
+
 def test_what_a_killed_build_left_is_cleared_away(tiny: Callable, home: Path) -> None:
     checkpoint = read_checkpoint(tiny().folder)
     target = built(checkpoint, home).parent
-    leftover = target.with_name(f".incoming-{target.name}-killed")
+    leftover = target.with_name(f".incoming-{target.name}-killed_1")
     leftover.mkdir()
     (target / "model.onnx").unlink()
 

@@ -13,8 +13,8 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from doubles.contrib import OPERATORS
-from embedway_local import LocalEmbedder, ModelUnsupported, embedway_home
-from embedway_local.checkpoint import read_checkpoint
+from embedway_local import LocalEmbedder, ModelCorrupt, ModelUnsupported, embedway_home
+from embedway_local.checkpoint import Checkpoint, read_checkpoint
 from embedway_local.gpu.feed import feed_of
 from embedway_local.graph.card import card_graph
 from embedway_local.graph.fused import fused
@@ -181,3 +181,19 @@ def test_each_form_is_built_once_and_kept(tiny: Callable, home: Path) -> None:
     again = [card_graph(checkpoint, home, packed=packed, half=half) for packed, half in forms]
     assert paths == again
     assert made == [path.stat().st_mtime_ns for path in again]
+
+
+def test_a_folder_that_changes_while_it_is_built_leaves_no_fused_graph(
+    tiny: Callable, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = tiny("one").folder, tiny("two", layer_norm_eps=0.25).folder
+
+    def overtaken(checkpoint: Checkpoint, *, packed: bool, half: bool) -> onnx.ModelProto:
+        (two / "model.safetensors").replace(one / "model.safetensors")
+        return fused(checkpoint, packed=packed, half=half)
+
+    monkeypatch.setattr("embedway_local.graph.fused.fused", overtaken)
+
+    with pytest.raises(ModelCorrupt, match="changed while it was read"):
+        card_graph(read_checkpoint(one), home, packed=False, half=False)
+    assert not list(home.glob("graphs/*/model.onnx"))
