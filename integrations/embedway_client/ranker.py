@@ -145,7 +145,7 @@ def _require_one_scale(parts: Sequence[_Part]) -> None:
             "with the others'; rank them again"
         )
     if len(engines) > 1 or len(served) > 1:
-        told = " and ".join(sorted(one or "one that the server does not tell" for one in engines))
+        told = " and ".join(sorted(one or "unknown" for one in engines))
         raise UpstreamFailed(
             f"the documents took several requests, which several upstreams answered "
             f"({', '.join(served)}; engine: {told}), and their scores cannot be compared unless "
