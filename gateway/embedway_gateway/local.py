@@ -39,7 +39,7 @@ class Local:
         try:
             return await self.runtime.load()
         except UpstreamError as error:
-            # It may be shared with an upstream of another name.
+            # The model may be shared with an upstream of another name.
             error.upstream = self.name
             raise
 

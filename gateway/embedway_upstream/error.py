@@ -21,7 +21,7 @@ The one tree of errors, and what each says about trying again.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 __all__ = [
     "BadReply",
@@ -69,6 +69,16 @@ class EmbeddingError(Exception):
         self.retry_after = retry_after
         """Seconds that the upstream asked for."""
         self.detail = detail
+
+    def own(self) -> Self:
+        """
+        The same error anew, for one of several who wait for one thing: what is noted on it on the
+        way to him is not the others' then. `raise error.own() from error`.
+        """
+        # `copy` would call constructors, which ask for what `args` lack.
+        own = type(self).__new__(type(self), *self.args)
+        own.__dict__.update(self.__dict__)
+        return own
 
 
 class InvalidRequest(EmbeddingError):

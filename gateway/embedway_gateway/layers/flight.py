@@ -149,7 +149,10 @@ class Caller:
         if isinstance(error, asyncio.CancelledError):
             self.answer.cancel()
         else:
-            self.answer.set_exception(_own(error))
+            own = error.own() if isinstance(error, EmbeddingError) else error
+            if own is not error:
+                own.__cause__ = error
+            self.answer.set_exception(own)
 
     def expire(self) -> None:
         """Its deadline has passed."""
@@ -173,16 +176,6 @@ class Caller:
             served_by=one.served_by,
             fallback=one.fallback,
         )
-
-
-def _own(error: BaseException) -> BaseException:
-    """The same error anew; `copy` would call constructors, which ask for what `args` lack."""
-    if not isinstance(error, EmbeddingError):
-        return error
-    own = type(error).__new__(type(error), *error.args)
-    own.__dict__.update(error.__dict__)
-    own.__cause__ = error
-    return own
 
 
 class Call:

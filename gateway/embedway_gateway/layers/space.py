@@ -175,6 +175,9 @@ class SameSpace:
                 "the deadline passed while the upstream was compared with the model",
                 upstream=self._upstream,
             ) from None
+        except EmbeddingError as error:
+            # Theirs too: what the layers above note on it is about one request.
+            raise error.own() from error
 
     def _begin(self) -> asyncio.Task[None]:
         if self._proving is None or self._proving.done():

@@ -14,6 +14,7 @@ from embedway_gateway.model_process.message import Answer, Failed, Load, LoadRan
 from embedway_upstream import (
     BadReply,
     DeadlineExceeded,
+    EmbeddingError,
     UpstreamFailed,
     UpstreamUnreachable,
 )
@@ -92,6 +93,9 @@ class Lease(Generic[Known]):
                 return await asyncio.shield(self._loading)
         except TimeoutError:
             raise UpstreamUnreachable(_ENDED, upstream=self.name) from None
+        except EmbeddingError as error:
+            # Others have it too, perhaps as upstreams of other models.
+            raise error.own() from error
 
     def seconds(self, deadline: float | None) -> float | None:
         """How long it is to a deadline."""
