@@ -163,7 +163,7 @@ class Lease(Generic[Known]):
 
 def raised(answer: Answer, name: str) -> Exception:
     """What an answer that is not the one hoped for raises: as it would have in this process."""
-    from embedway_local import LocalError
+    from embedway_local.error import LocalError, NotNumbers
 
     if not isinstance(answer, Failed):
         return BadReply("the model process answered another question")
@@ -171,6 +171,8 @@ def raised(answer: Answer, name: str) -> Exception:
         case "invalid":
             return ValueError(answer.message)
         case "device":
+            if answer.rows:
+                return NotNumbers(answer.message, answer.rows)
             return LocalError(answer.message)
         case "late":
             return DeadlineExceeded(answer.message)
