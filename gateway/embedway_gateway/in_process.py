@@ -98,6 +98,7 @@ class InProcess:
         import numpy as np
 
         from embedway_local import LocalEmbedding
+        from embedway_local.row import counted_from
 
         vectors = np.empty((len(texts), embedder.dimensions), dtype=np.float32)
         tokens = truncated = 0
@@ -105,7 +106,8 @@ class InProcess:
             if given_up.is_set() or self._opening.closed.is_set():
                 raise RuntimeError("the call was given up")
             try:
-                done = embedder.encode(texts[start : start + _SLICE], input_type=None)
+                with counted_from(start):
+                    done = embedder.encode(texts[start : start + _SLICE], input_type=None)
             except ValueError:
                 # With the text's place among all of them.
                 require_unicode(texts)

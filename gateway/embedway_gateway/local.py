@@ -11,7 +11,7 @@ from embedway_upstream import (
     UpstreamFailed,
     Usage,
 )
-from embedway_upstream.check import check
+from embedway_upstream.check import NOT_FINITE, check, unusable
 
 __all__ = ["Local"]
 
@@ -39,7 +39,7 @@ class Local:
         try:
             return await self.runtime.load()
         except UpstreamError as error:
-            # It may be shared with an upstream of another name.
+            # The model may be shared with an upstream of another name.
             error.upstream = self.name
             raise
 
@@ -51,12 +51,18 @@ class Local:
         """Embed the inputs as they are; prompts were put in place above."""
         # Before the import, which costs 0.1 s once: whoever loads makes it in a thread.
         await self.load()
-        from embedway_local import LocalError
+        from embedway_local.error import LocalError, NotNumbers
 
         try:
             done = await self.runtime.encode(request.inputs, deadline=request.deadline)
         except ValueError as error:
             raise InvalidRequest(str(error), param="input", upstream=self.name) from None
+        except NotNumbers as error:
+            raise unusable(
+                *(NOT_FINITE, error.rows, len(request.inputs)),
+                upstream=self.name,
+                detail=error.reason,
+            ) from error
         except (LocalError, RuntimeError) as error:
             raise UpstreamFailed(
                 "the local runtime failed", upstream=self.name, detail=str(error)

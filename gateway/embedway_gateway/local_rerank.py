@@ -45,7 +45,7 @@ class LocalRerank:
         try:
             return await self.ranker.load()
         except UpstreamError as error:
-            # It may be shared with an upstream of another name.
+            # The model may be shared with an upstream of another name.
             error.upstream = self.name
             raise
 

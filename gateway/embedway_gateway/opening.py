@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from embedway_upstream import UpstreamFailed
+from embedway_upstream import EmbeddingError, UpstreamFailed
 
 __all__ = ["Opening"]
 
@@ -67,7 +67,11 @@ class Opening(Generic[Opened]):
             self._loading = asyncio.create_task(self._load())
         with self.until_closed():
             # Shielded: a caller that goes away does not stop the loading for the others.
-            return await asyncio.shield(self._loading)
+            try:
+                return await asyncio.shield(self._loading)
+            except EmbeddingError as error:
+                # Others have it too, perhaps as upstreams of other models.
+                raise error.own() from error
 
     @contextmanager
     def until_closed(self) -> Iterator[None]:

@@ -89,8 +89,8 @@ class Runtime(_Model, Protocol):
         Embed the texts as they are; a caller that is cancelled stops the work.
 
         `deadline` is on the monotonic clock. Raises `ValueError` for a text that has no UTF-8 form,
-        `LocalError` or `RuntimeError` when the device fails, and an `EmbeddingError` where nothing
-        was computed at all.
+        `NotNumbers` for texts that the model has none for, other `LocalError` or `RuntimeError`
+        when the device fails, and an `EmbeddingError` where nothing was computed at all.
         """
         ...
 

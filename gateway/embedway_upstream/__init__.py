@@ -11,6 +11,7 @@ from embedway_upstream.engines.engine import Engine
 from embedway_upstream.engines.openai import OpenAI
 from embedway_upstream.error import (
     BadReply,
+    BadVector,
     BatchTooLarge,
     DeadlineExceeded,
     EmbeddingError,
@@ -36,6 +37,7 @@ from embedway_upstream.upstream import Upstream
 __all__ = [
     "Anonymous",
     "BadReply",
+    "BadVector",
     "BatchTooLarge",
     "Bearer",
     "Credentials",

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedway_upstream.error import BadReply
+from embedway_upstream.error import BadReply, BadVector
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from embedway_upstream.embedding import EmbeddingRequest, EmbeddingResponse
     from embedway_upstream.rerank import RerankRequest, RerankResponse
 
-__all__ = ["check", "check_rerank"]
+__all__ = ["NOT_FINITE", "check", "check_rerank", "unusable"]
+
+NOT_FINITE = "the upstream gave a vector with a number that is not finite"
+_ZEROS = "the upstream gave a vector of zeros"
 
 # A vector this short has no direction: normalising it gives noise, or NaN.
 _SHORTEST = 1e-6
@@ -25,7 +30,8 @@ def check(
 ) -> EmbeddingResponse:
     """
     Return the response as it came, or raise `BadReply`: one row an input, `dimensions` wide
-    where that is known, every number finite, no row of zeros.
+    where that is known, every number finite, no row of zeros. `BadVector` where only some texts,
+    or the only one, have none.
     """
     vectors = response.vectors
     if vectors.ndim != 2 or vectors.shape[0] != len(request.inputs):
@@ -43,11 +49,24 @@ def check(
         squares = [float(vectors[0].dot(vectors[0]))]
     else:
         squares = np.einsum("ij,ij->i", vectors, vectors).tolist()
-    if not all(map(math.isfinite, squares)):
-        raise BadReply("the upstream gave a vector with a number that is not finite")
-    if squares and min(squares) < _SHORTEST**2:
-        raise BadReply("the upstream gave a vector of zeros")
+    if not all(map(math.isfinite, squares)) or (squares and min(squares) < _SHORTEST**2):
+        # Not so for NaN either, which is neither smaller nor larger.
+        rows = [row for row, one in enumerate(squares) if not _SHORTEST**2 <= one < math.inf]
+        what = _ZEROS if math.isfinite(squares[rows[0]]) else NOT_FINITE
+        raise unusable(what, rows, len(squares))
     return response
+
+
+def unusable(
+    what: str, rows: Sequence[int], count: int, *, upstream: str | None = None, detail: str = ""
+) -> BadReply:
+    """
+    What `rows` without a usable vector, of a reply to `count` texts, stand for. All of several are
+    no longer about a text: that the upstream gives none at all, is its own defect.
+    """
+    if len(rows) == count > 1:
+        return BadReply(f"{what} for every text", upstream=upstream, detail=detail)
+    return BadVector(what, rows=rows, upstream=upstream, detail=detail)
 
 
 def check_rerank(response: RerankResponse, request: RerankRequest) -> RerankResponse:

@@ -14,6 +14,7 @@ The one tree of errors, and what each says about trying again.
     │   │   └── UpstreamDefect    and that it could not the next time either
     │   ├── UpstreamRefused       it is not what the configuration says; never the caller's 401
     │   ├── BadReply              an answer that cannot be trusted
+    │   │   └── BadVector         and it is known of which texts
     │   └── WrongSpace            its vectors are not comparable with the model's
     └── Overloaded                we have no slot, upstream or budget left for the request
         └── DeadlineExceeded
@@ -21,10 +22,12 @@ The one tree of errors, and what each says about trying again.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Self
 
 __all__ = [
     "BadReply",
+    "BadVector",
     "BatchTooLarge",
     "DeadlineExceeded",
     "EmbeddingError",
@@ -69,6 +72,16 @@ class EmbeddingError(Exception):
         self.retry_after = retry_after
         """Seconds that the upstream asked for."""
         self.detail = detail
+
+    def own(self) -> Self:
+        """
+        The same error anew, for one of several who wait for one thing: what is noted on it on the
+        way to him is not the others' then. `raise error.own() from error`.
+        """
+        # `copy` would call constructors, which ask for what `args` lack.
+        own = type(self).__new__(type(self), *self.args)
+        own.__dict__.update(self.__dict__)
+        return own
 
 
 class InvalidRequest(EmbeddingError):
@@ -166,6 +179,54 @@ class BadReply(UpstreamError):
 
     # An overloaded one may do so once; what stays wrong only costs it more work.
     most_retries: int | None = 1
+
+
+class BadVector(BadReply):
+    """
+    A reply that is right but for the vectors of some texts, or of the only one: not finite, null
+    or zeros. As a rule it is about these texts, and the upstream embeds others.
+
+    `what` says what is wrong with them, and `rows` which they are, counted from 0: of the request,
+    or of the call of whoever catches it. The message names them, and never more than eight.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        rows: Iterable[int] = (),
+        upstream: str | None = None,
+        detail: str = "",
+    ) -> None:
+        self.what = what
+        self.rows = tuple(rows)
+        super().__init__(_about(what, self.rows), upstream=upstream, detail=detail)
+
+    @property
+    def named(self) -> tuple[int, ...]:
+        """Those of `rows` that the message names."""
+        return self.rows[:_MOST_NAMED]
+
+    def count(self, rows: Iterable[int]) -> None:
+        """Tell of the same texts where they have other numbers: in a request that was cut, say."""
+        self.rows = tuple(rows)
+        before, self.message = self.message, _about(self.what, self.rows)
+        # A client may have put more behind it.
+        self.args = (str(self.args[0]).replace(before, self.message, 1),)
+
+
+# Who reads them looks at the first ones.
+_MOST_NAMED = 8
+
+
+def _about(what: str, rows: Sequence[int]) -> str:
+    if not rows:
+        return what
+    if len(rows) == 1:
+        return f"{what} for the text at index {rows[0]}; change that text or leave it out"
+    named = ", ".join(map(str, rows[:_MOST_NAMED]))
+    more = f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else ""
+    return f"{what} for the texts at index {named}{more}; change those texts or leave them out"
 
 
 class WrongSpace(UpstreamError):

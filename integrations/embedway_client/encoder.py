@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import starmap
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from embedway_client.embedding import EmbeddingResult, join, nothing
@@ -12,6 +13,7 @@ from embedway_client.remote import Remote
 from embedway_client.text import checked, cut
 from embedway_upstream import InputType
 from embedway_upstream.gather import gather
+from embedway_upstream.part import counted_from
 
 if TYPE_CHECKING:
     from embedway_client.line import Line
@@ -55,8 +57,9 @@ class Encoder:
             return self._report.embedded(self._here(whole, input_type, progress))
         way = Way(self._remote, self._fallback)
         parts = []
-        for piece in self._remote.pieces(whole, input_type, batch_size):
-            parts.append(way.encode(piece, input_type))
+        for first, piece in _numbered(self._remote.pieces(whole, input_type, batch_size)):
+            with counted_from(first):
+                parts.append(way.encode(piece, input_type))
             if progress is not None:
                 progress(len(piece))
         return self._report.embedded(join(parts))
@@ -77,13 +80,15 @@ class Encoder:
             return self._report.embedded(done)
         way = Way(self._remote, self._fallback)
 
-        async def one(piece: tuple[str, ...]) -> EmbeddingResult:
-            result = await way.aencode(piece, input_type)
+        async def one(first: int, piece: tuple[str, ...]) -> EmbeddingResult:
+            with counted_from(first):
+                result = await way.aencode(piece, input_type)
             if progress is not None:
                 progress(len(piece))
             return result
 
-        work = map(one, self._remote.pieces(whole, input_type, batch_size))
+        pieces = self._remote.pieces(whole, input_type, batch_size)
+        work = starmap(one, _numbered(pieces))
         return self._report.embedded(join(await gather(work, most=self._most)))
 
     def close(self) -> None:
@@ -96,10 +101,19 @@ class Encoder:
         if progress is None:
             return self._space.seen(self._local.encode(texts, input_type))
         parts = []
-        for piece in cut(texts, _STEP):
-            parts.append(self._local.encode(piece, input_type))
+        for first, piece in _numbered(cut(texts, _STEP)):
+            with counted_from(first):
+                parts.append(self._local.encode(piece, input_type))
             progress(len(piece))
         return self._space.seen(join(parts))
+
+
+def _numbered(pieces: Iterable[tuple[str, ...]]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Each with the number of its first text."""
+    first = 0
+    for piece in pieces:
+        yield first, piece
+        first += len(piece)
 
 
 def _checked(texts: Iterable[str], input_type: InputType) -> tuple[str, ...]:

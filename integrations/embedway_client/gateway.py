@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
 
 from embedway_client.error import AuthenticationFailed
 from embedway_upstream import (
+    BadVector,
     EmbeddingError,
     InputTooLong,
     InvalidRequest,
@@ -23,6 +25,7 @@ from embedway_upstream.engines.status import retry_after
 __all__ = ["Gateway", "GatewayRerank"]
 
 _MOST_WORDS = 1000
+_ROW = re.compile(r"\binput\[(\d{1,9})\]", re.ASCII)
 
 
 class _Error(msgspec.Struct):
@@ -65,6 +68,9 @@ def _error(status: int, headers: Mapping[str, str], body: bytes, *, does: str) -
         return AuthenticationFailed(_refusal(status, said.message))
     if status in {408, 504}:
         return UpstreamTimeout(words, retry_after=wait)
+    rows = [int(row) for row in _ROW.findall(said.param or "")]
+    if status == 502 and rows:
+        return BadVector(words.partition(" for the text")[0], rows=rows)
     if status >= 500:
         return UpstreamFailed(words, retry_after=wait)
     return _refused(status, said, words, does=does)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from embedway_client.embedding import EmbeddingResult
-from embedway_upstream import InputType, InvalidRequest, Usage
+from embedway_upstream import BadVector, InputType, InvalidRequest, Usage
 
 if TYPE_CHECKING:
     from embedway_local import LocalEmbedder
@@ -51,10 +51,16 @@ class Local:
         The vectors, marked as no fallback.
 
         Raises `ImportError` where the extra is not installed, `embedway_local.LocalError` where
-        the model cannot be had, `InvalidRequest` for dimensions other than the model's own.
+        the model cannot be had, `InvalidRequest` for dimensions other than the model's own,
+        `BadVector` for texts that it makes no numbers of.
         """
         embedder = self._open()
-        done = embedder.encode(texts, input_type=input_type)
+        from embedway_local.error import NotNumbers
+
+        try:
+            done = embedder.encode(texts, input_type=input_type)
+        except NotNumbers as error:
+            raise BadVector(error.reason, rows=error.rows) from error
         return EmbeddingResult(
             vectors=done.vectors,
             usage=Usage(done.tokens, done.tokens),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedway_local.batch import even_share, plan
+from embedway_local.error import NotNumbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,13 +71,13 @@ class Call:
                 for batch in self._batches([len(item) for item in ids]):
                     if self.stopped():
                         return
-                    yield partial(_run, self.loaded.session, ids, batch, rows)
+                    yield partial(self._run, self.loaded.session, ids, batch, rows, start)
 
         def only() -> None:
             nonlocal tokens, truncated
             ids, truncated = self._tokenise(texts, 0)
             tokens = len(ids[0])
-            _run(self._for_one(), ids, [0], vectors)
+            self._run(self._for_one(), ids, [0], vectors, 0)
 
         if len(texts) != 1 or not self.workers.alone(only):
             self.workers.each(jobs())
@@ -96,8 +97,16 @@ class Call:
             budget = even_share(sum(lengths), budget, self.loaded.callers)
         return plan(lengths, budget, self.loaded.squares)
 
-
-def _run(
-    session: Compute, ids: Sequence[Sequence[int]], batch: list[int], rows: NDArray[np.float32]
-) -> None:
-    rows[batch] = session.run([ids[index] for index in batch])
+    def _run(
+        self,
+        session: Compute,
+        ids: Sequence[Sequence[int]],
+        batch: list[int],
+        rows: NDArray[np.float32],
+        start: int,
+    ) -> None:
+        try:
+            rows[batch] = session.run([ids[index] for index in batch])
+        except NotNumbers as error:
+            places = sorted(self.first + start + batch[row] for row in error.rows)
+            raise NotNumbers(error.reason, places) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 __all__ = [
     "DeviceUnavailable",
     "LocalError",
@@ -9,8 +11,12 @@ __all__ = [
     "ModelNotFound",
     "ModelUnsupported",
     "NoRoom",
+    "NotNumbers",
     "SpaceDiffers",
 ]
+
+# Who reads them looks at the first ones.
+_MOST_NAMED = 8
 
 
 class LocalError(Exception):
@@ -35,6 +41,22 @@ class NoRoom(ModelUnsupported, ValueError):
 
 class SpaceDiffers(LocalError):
     """The model's vectors cannot be compared with those that were asked for."""
+
+
+class NotNumbers(LocalError):
+    """
+    The graph makes of some texts what is not finite; `rows` are they, counted from the first that
+    it was given. Of the others, some may not have been looked at.
+    """
+
+    def __init__(self, reason: str, rows: Iterable[int]) -> None:
+        self.reason = reason
+        self.rows = tuple(rows)
+        named = ", ".join(map(str, self.rows[:_MOST_NAMED]))
+        super().__init__(f"{reason}: text{'' if len(self.rows) == 1 else 's'} {named}")
+
+    def __reduce__(self) -> tuple[type[NotNumbers], tuple[str, tuple[int, ...]], dict[str, object]]:
+        return type(self), (self.reason, self.rows), self.__dict__
 
 
 class DeviceUnavailable(LocalError):

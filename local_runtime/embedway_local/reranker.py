@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from embedway_local.batch import plan
-from embedway_local.error import DeviceUnavailable
+from embedway_local.error import DeviceUnavailable, NotNumbers
 from embedway_local.gpu.target import read_target
 from embedway_local.graph.cache import built
 from embedway_local.home import embedway_home
@@ -125,7 +125,7 @@ class LocalReranker:
                 truncated += cut
                 rows = scores[start : start + len(window)]
                 for batch in plan([len(item) for item in ids], opened.loaded.tokens):
-                    yield partial(_run, opened.loaded, (ids, types), batch, rows)
+                    yield partial(_run, opened.loaded, (ids, types), batch, rows, start)
 
         opened.workers.each(jobs())
         return LocalRanking(scores[:, 0], tokens, truncated)
@@ -174,8 +174,13 @@ def _run(
     pairs: tuple[list[Tokens], list[Tokens]],
     batch: list[int],
     rows: NDArray[np.float32],
+    start: int,
 ) -> None:
     ids, types = pairs
     session = loaded.session
     assert isinstance(session, Session)
-    rows[batch] = session.run([ids[index] for index in batch], [types[index] for index in batch])
+    try:
+        rows[batch] = session.run([ids[one] for one in batch], [types[one] for one in batch])
+    except NotNumbers as error:
+        places = sorted(start + batch[row] for row in error.rows)
+        raise NotNumbers(error.reason, places) from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from embedway_local.error import LocalError, ModelCorrupt, ModelUnsupported
-from embedway_local.row import require_rows
+from embedway_local.row import require_numbers, require_rows
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -75,8 +75,7 @@ class Session:
         vectors: NDArray[np.float32] = np.asarray(found, dtype=np.float32)
         if vectors.shape != (len(ids), self.dimensions):
             raise ModelCorrupt(f"the graph made {vectors.shape} of {len(ids)} texts")
-        if not np.isfinite(vectors).all():
-            raise LocalError("the graph made vectors that are not numbers (NaN or infinite)")
+        require_numbers(vectors, "the graph made vectors that are not numbers (NaN or infinite)")
         return vectors
 
 

@@ -37,6 +37,8 @@ class OpenAIUpstream:
     """Texts are salted before they are embedded: another salt is another vector space."""
     length: Any = 1.0
     """Of the vectors, or of each: (n, 1)."""
+    poison: dict[str, str] = field(default_factory=dict)
+    """What it gives for a text, always: `nan`, `infinite`, `null`, `no vector`, `zeros`."""
     faults: deque[Any] = field(default_factory=deque)
     seen: list[Seen] = field(default_factory=list)
     running: int = 0
@@ -46,6 +48,7 @@ class OpenAIUpstream:
     def reset(self) -> None:
         """Well behaved again, and without memory."""
         self.salt, self.length, self.delay, self.most_running = "", 1.0, 0.0, 0
+        self.poison.clear()
         self.faults.clear()
         self.seen.clear()
 
@@ -124,6 +127,8 @@ class OpenAIUpstream:
             data[0]["embedding"] = base64.b64encode(b"12345").decode()
         if fault == "ragged":
             data[0]["embedding"] = _base64(vectors[0, :-1])
+        for item, text in zip(data, texts, strict=True):
+            _poison(item, vectors[item["index"]], self.poison.get(text))
         data = _reorder(data, fault)
         tokens = sum(len(text.split()) for text in texts)
         answer = {
@@ -135,6 +140,19 @@ class OpenAIUpstream:
         if fault == "huge usage":
             answer["usage"] = {"prompt_tokens": 2**63, "total_tokens": 2**63}
         return json.dumps(answer).encode()
+
+
+def _poison(item: dict[str, Any], row: Any, word: str | None) -> None:
+    if word == "null":
+        item["embedding"] = [None, *row.tolist()[1:]]
+    elif word == "no vector":
+        item["embedding"] = None
+    elif word is not None:
+        changed = row * 0 if word == "zeros" else row.copy()
+        if word != "zeros":
+            changed[0] = {"nan": np.nan, "infinite": np.inf}[word]
+        floats = isinstance(item["embedding"], list)
+        item["embedding"] = changed.tolist() if floats else _base64(changed)
 
 
 def _reorder(data: list[dict[str, Any]], fault: Any) -> list[dict[str, Any]]:

@@ -42,6 +42,18 @@ async def test_a_load_that_fails_is_told_and_not_repeated_at_once(
     await local.close()
 
 
+async def test_who_share_a_model_that_cannot_be_loaded_have_errors_that_name_each_its_own() -> None:
+    def open_() -> LocalEmbedder:
+        raise ModelNotFound("no source has it")
+
+    shared = InProcess("first", open_)
+    both = [Local(name, shared, dimensions=None) for name in ("first", "second")]
+    errors = await asyncio.gather(*(one.send(REQUEST) for one in both), return_exceptions=True)
+
+    assert ["first", "second"] == [getattr(error, "upstream", None) for error in errors]
+    await shared.close()
+
+
 async def test_a_caller_that_leaves_does_not_stop_the_loading_for_others() -> None:
     release = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -19,7 +19,7 @@ from embedway_gateway.bulk.parts import Parts
 from embedway_gateway.bulk.probe import Probe
 from embedway_gateway.bulk.sink import Sink
 from embedway_gateway.bulk.source import Source
-from embedway_upstream import EmbeddingError, InvalidRequest
+from embedway_upstream import BadVector, EmbeddingError, InvalidRequest
 
 __all__ = ["Done", "Job", "Report"]
 
@@ -116,6 +116,10 @@ class Job:
             encoded = future.result()
         except InvalidRequest as error:
             error.add_note(f"This was said of {_span(chunk)}.")
+            raise
+        except BadVector as error:
+            places = [chunk.rows[row].place for row in error.named]
+            error.add_note(f"This was said of {', '.join(places) or _span(chunk)}.")
             raise
         vectors = encoded.vectors
         self._require_like(chunk, encoded, probe)

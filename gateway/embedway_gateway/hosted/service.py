@@ -23,7 +23,7 @@ from embedway_upstream import (
 from embedway_upstream.check import check, check_rerank
 from embedway_upstream.engines.ranking import ranked, reading
 from embedway_upstream.engines.usage import Told, counted, estimate
-from embedway_upstream.engines.vector import numbered, row, stack
+from embedway_upstream.engines.vector import LooseReply, flaw, numbered, row, stack
 
 __all__ = ["Account", "Hosted", "HostedRerank"]
 
@@ -103,15 +103,24 @@ def _vectors(answer: object, request: EmbeddingRequest) -> EmbeddingResponse:
     try:
         reply = msgspec.convert(answer, _Embedded, from_attributes=True)
     except msgspec.ValidationError as error:
-        raise BadReply(
-            "the upstream's reply is not one vector for each text", detail=type(error).__name__
-        ) from None
+        flawed = _flaw(answer, len(request.inputs)) or BadReply(
+            "the upstream's reply is not one vector for each text"
+        )
+        flawed.detail = type(error).__name__
+        raise flawed from None
     items = ((item.index, row(item.embedding)) for item in reply.data)
     vectors = stack(numbered(items, len(request.inputs)))
     usage = counted(reply.usage)
     if usage.total_tokens == 0:
         usage = estimate(request.inputs)
     return EmbeddingResponse(request.model, vectors, usage, served_by="")
+
+
+def _flaw(answer: object, count: int) -> BadReply | None:
+    try:
+        return flaw(msgspec.convert(answer, LooseReply, from_attributes=True), count)
+    except msgspec.ValidationError:
+        return None
 
 
 class _Result(msgspec.Struct):

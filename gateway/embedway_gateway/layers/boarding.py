@@ -5,7 +5,7 @@ from __future__ import annotations
 from embedway_gateway.layers.culprit import SUSPICIOUS
 from embedway_gateway.layers.flight import Call, Caller, Text, deliver, keys, shares
 from embedway_gateway.layers.lane import Lane
-from embedway_upstream import EmbeddingResponse, RateLimited, UpstreamError
+from embedway_upstream import BadVector, EmbeddingResponse, RateLimited, UpstreamError
 
 __all__ = ["fail", "give", "is_patient", "leave_behind", "line_up", "release", "wanted"]
 
@@ -63,10 +63,11 @@ def _end(lane: Lane, text: Text) -> None:
 
 
 def fail(lane: Lane, texts: list[Text], error: BaseException) -> None:
-    """End all who wait for one of the texts."""
+    """End all who wait for one of the texts, which are those that the error counts."""
+    about = [texts[row] for row in error.rows] if isinstance(error, BadVector) else []
+    for caller in {caller: None for text in texts for caller in text.callers}:
+        caller.fail(error, sorted(place for text in about for place in text.places_of(caller)))
     for text in texts:
-        for caller in text.callers:
-            caller.fail(error)
         _end(lane, text)
 
 
@@ -86,6 +87,8 @@ def give(
 def leave_behind(lane: Lane, call: Call, count: int, error: BaseException) -> None:
     """Those who joined some of the `count` texts of a caller who had no answer."""
     joined = wanted(lane, call.texts)
+    if not joined:
+        return
     if isinstance(error, SUSPICIOUS):
         theirs = count == 1
     else:

@@ -13,7 +13,7 @@ from embedway_gateway.cache.store import Store
 from embedway_gateway.cache.value import Known, pack, unpack
 from embedway_gateway.layers.flight import shares
 from embedway_gateway.metric import Metrics
-from embedway_upstream import EmbeddingRequest, EmbeddingResponse, Service, Usage
+from embedway_upstream import BadVector, EmbeddingRequest, EmbeddingResponse, Service, Usage
 
 __all__ = ["Cache"]
 
@@ -61,7 +61,11 @@ class Cache:
             return self._whole(request, known)
         texts = tuple(request.inputs[place] for place in missing)
         whole = len(missing) == len(known)
-        response = await self._inner.send(request if whole else replace(request, inputs=texts))
+        try:
+            response = await self._inner.send(request if whole else replace(request, inputs=texts))
+        except BadVector as error:
+            error.count(missing[row] for row in error.rows)
+            raise
         size = 4 * response.vectors.shape[1]
         if self._space() != space or (sizes and sizes != {size}):
             if whole:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedway_upstream import (
+    BadReply,
+    BadVector,
     EmbeddingRequest,
     EmbeddingResponse,
     InputTooLong,
@@ -127,6 +129,13 @@ async def canary_vectors(
             long = number >= SHORT and isinstance(error, InputTooLong)
             if not long and number < _REFUSED_IN_ANY_WORDS:
                 raise
+        except BadVector as error:
+            # The text is ours, and no caller's; whoever has no vector for it may have none at all.
+            raise BadReply(
+                f"{error.what} for a text by which vectors are compared",
+                upstream=error.upstream,
+                detail=error.detail,
+            ) from error
         else:
             found[number] = response.vectors[0]
         overdue.came(number)

@@ -10,6 +10,7 @@ import numpy as np
 from embedway_gateway.layers.bound import utf8_size
 from embedway_upstream import (
     BadReply,
+    BadVector,
     DeadlineExceeded,
     EmbeddingError,
     EmbeddingRequest,
@@ -142,14 +143,22 @@ class Caller:
         if self._left == 0:
             self.answer.set_result(self._whole(self._vectors))
 
-    def fail(self, error: BaseException) -> None:
-        """End it with the error, which may end others too: each has its own."""
+    def fail(self, error: BaseException, places: Iterable[int] = ()) -> None:
+        """
+        End it with the error, which may end others too: each has its own. `places` are the inputs
+        that it is about, where that is known.
+        """
         if self.answer.done():
             return
         if isinstance(error, asyncio.CancelledError):
             self.answer.cancel()
         else:
-            self.answer.set_exception(_own(error))
+            own = error.own() if isinstance(error, EmbeddingError) else error
+            if isinstance(own, BadVector) and places:
+                own.count(places)
+            if own is not error:
+                own.__cause__ = error
+            self.answer.set_exception(own)
 
     def expire(self) -> None:
         """Its deadline has passed."""
@@ -173,16 +182,6 @@ class Caller:
             served_by=one.served_by,
             fallback=one.fallback,
         )
-
-
-def _own(error: BaseException) -> BaseException:
-    """The same error anew; `copy` would call constructors, which ask for what `args` lack."""
-    if not isinstance(error, EmbeddingError):
-        return error
-    own = type(error).__new__(type(error), *error.args)
-    own.__dict__.update(error.__dict__)
-    own.__cause__ = error
-    return own
 
 
 class Call:
@@ -218,6 +217,10 @@ class Text:
         """Nobody waits for it when there are none."""
         self.call: Call | None = None
         """None while it waits."""
+
+    def places_of(self, caller: Caller) -> list[int]:
+        """The caller's inputs that it is for."""
+        return [place for one, place in self.places if one is caller]
 
     @property
     def callers(self) -> frozenset[Caller]:

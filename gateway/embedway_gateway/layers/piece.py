@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from embedway_gateway.layers.bound import Bounds
 from embedway_gateway.layers.retry import Budget
-from embedway_upstream import BatchTooLarge, InputTooLong, UpstreamTimeout
+from embedway_upstream import BadVector, BatchTooLarge, InputTooLong, UpstreamTimeout
 from embedway_upstream.gather import gather
 
 __all__ = ["Pieces", "too_long"]
@@ -68,7 +68,8 @@ class Pieces(Generic[Reply]):
     ) -> list[tuple[int, Reply]]:
         """
         The reply of each piece, by the number of its first text and in that order; `along` as in
-        `Bounds`. Raises the first error bare, `InputTooLong` for a text that is too large alone.
+        `Bounds`. Raises the first error bare, `InputTooLong` for a text that is too large alone,
+        and has a `BadVector` count from the first text of all.
         """
         bounds = self._bounds()
         whole = _Piece(0, texts, bounds)
@@ -103,6 +104,9 @@ class Pieces(Generic[Reply]):
             if count == 1:
                 raise too_long(error) from error
             most = error.limit if error.limit and error.limit < count else (count + 1) // 2
+        except BadVector as error:
+            error.count(piece.start + row for row in error.rows)
+            raise
         except UpstreamTimeout as error:
             late = deadline is not None and self._clock() >= deadline
             if not error.fewer_may_pass or count == 1 or late or not self._budget.take():

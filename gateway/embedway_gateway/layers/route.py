@@ -12,6 +12,7 @@ from embedway_gateway.layers.bound import Bounds
 from embedway_gateway.layers.ending import at_end
 from embedway_gateway.layers.target import Target
 from embedway_upstream import (
+    BadVector,
     InvalidRequest,
     RateLimited,
     UpstreamError,
@@ -199,8 +200,8 @@ class Route(Generic[Request, Reply]):
         if isinstance(error, RateLimited) or (error.retry_after is not None and own):
             rest = min(error.retry_after or _REST, _LONGEST_REST)
             target.patient_until = max(target.patient_until, now + rest)
-        if isinstance(error, RateLimited | WrongSpace) or not own:
-            # It is there; or this was not its failure: see `Target.ready`.
+        if isinstance(error, RateLimited | WrongSpace | BadVector) or not own:
+            # It is there; or this was not its failure: see `Target.ready`, and `SameSpace`.
             target.breaker.undecided(probe)
         else:
             nobody = isinstance(error, UpstreamUnreachable) and not error.reached

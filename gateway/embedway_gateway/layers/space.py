@@ -14,6 +14,7 @@ from embedway_gateway.layers.steady import SpaceChanged
 from embedway_gateway.precision import Precision
 from embedway_upstream import (
     BadReply,
+    BadVector,
     DeadlineExceeded,
     EmbeddingError,
     EmbeddingRequest,
@@ -80,6 +81,7 @@ class SameSpace:
         self._refused: Mark | None = None
         self._refused_until = 0.0
         self._put_off_until = 0.0
+        self._trusted_until = float("-inf")
         self.strays = 0
         """How often it had served, and was then found to be of another space."""
         self._problem: str | None = None
@@ -116,7 +118,9 @@ class SameSpace:
         try:
             response = await self._inner.send(request)
         except UpstreamError as error:
-            if _may_return_as_another(error):
+            if isinstance(error, BadVector):
+                self._suspect()
+            elif _may_return_as_another(error):
                 self._doubt()
             raise
         if doubts != self._doubts or mark != self.reference.mark:
@@ -162,6 +166,15 @@ class SameSpace:
         self._mark = None
         self._doubts += 1
 
+    def _suspect(self) -> None:
+        """
+        It had no vector for some texts. As a rule that is about them: others go on beside a
+        comparison, which tells where it is not. Not again for each of them.
+        """
+        if self._clock() >= max(self._trusted_until, self._put_off_until):
+            self._trusted_until = self._clock() + _AGAIN
+            self._begin()
+
     async def _wait(self, deadline: float | None) -> None:
         if self._is_refused:
             raise WrongSpace(self.problem, upstream=self._upstream)
@@ -175,6 +188,9 @@ class SameSpace:
                 "the deadline passed while the upstream was compared with the model",
                 upstream=self._upstream,
             ) from None
+        except EmbeddingError as error:
+            # Theirs too: what the layers above note on it is about one request.
+            raise error.own() from error
 
     def _begin(self) -> asyncio.Task[None]:
         if self._proving is None or self._proving.done():

@@ -148,7 +148,7 @@ class Caller:
         self._answer(answer, numbers)
 
     def _failed(self, number: int, error: Exception, problem: str = "") -> None:
-        from embedway_local import LocalError
+        from embedway_local.error import LocalError, NotNumbers
 
         match error:
             case EmbeddingError():
@@ -157,6 +157,8 @@ class Caller:
                 answer = Failed(number, "late", "the request's deadline passed")
             case ValueError():
                 answer = Failed(number, "invalid", str(error))
+            case NotNumbers():
+                answer = Failed(number, "device", error.reason, rows=error.rows)
             case LocalError() | RuntimeError():
                 answer = Failed(number, "device", str(error))
             case _:

@@ -14,6 +14,7 @@ from embedway_gateway.model_process.message import Answer, Failed, Load, LoadRan
 from embedway_upstream import (
     BadReply,
     DeadlineExceeded,
+    EmbeddingError,
     UpstreamFailed,
     UpstreamUnreachable,
 )
@@ -92,6 +93,9 @@ class Lease(Generic[Known]):
                 return await asyncio.shield(self._loading)
         except TimeoutError:
             raise UpstreamUnreachable(_ENDED, upstream=self.name) from None
+        except EmbeddingError as error:
+            # Others have it too, perhaps as upstreams of other models.
+            raise error.own() from error
 
     def seconds(self, deadline: float | None) -> float | None:
         """How long it is to a deadline."""
@@ -159,7 +163,7 @@ class Lease(Generic[Known]):
 
 def raised(answer: Answer, name: str) -> Exception:
     """What an answer that is not the one hoped for raises: as it would have in this process."""
-    from embedway_local import LocalError
+    from embedway_local.error import LocalError, NotNumbers
 
     if not isinstance(answer, Failed):
         return BadReply("the model process answered another question")
@@ -167,6 +171,8 @@ def raised(answer: Answer, name: str) -> Exception:
         case "invalid":
             return ValueError(answer.message)
         case "device":
+            if answer.rows:
+                return NotNumbers(answer.message, answer.rows)
             return LocalError(answer.message)
         case "late":
             return DeadlineExceeded(answer.message)

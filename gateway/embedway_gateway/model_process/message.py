@@ -121,6 +121,8 @@ class Failed(_Message, frozen=True):
     kind: Kind
     message: str
     problem: str = ""
+    rows: tuple[int, ...] = ()
+    """The texts that it is about, where it is about texts."""
 
 
 Ask: TypeAlias = Load | LoadRanker | Unload | Embed | Score | Cancel

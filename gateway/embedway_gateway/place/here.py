@@ -15,7 +15,7 @@ from embedway_upstream import (
     UpstreamFailed,
     Usage,
 )
-from embedway_upstream.check import check
+from embedway_upstream.check import NOT_FINITE, check, unusable
 
 if TYPE_CHECKING:
     from embedway_gateway.place.syntax import Spec
@@ -33,13 +33,19 @@ class Here:
 
     async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
         """In a thread; raises an `EmbeddingError`."""
-        from embedway_local import LocalError
+        from embedway_local.error import LocalError, NotNumbers
 
         encode = partial(self._embedder.encode, request.inputs, input_type=None)
         try:
             done = await asyncio.to_thread(encode)
         except ValueError as error:
             raise InvalidRequest(str(error), param="input", upstream=self._name) from None
+        except NotNumbers as error:
+            raise unusable(
+                *(NOT_FINITE, error.rows, len(request.inputs)),
+                upstream=self._name,
+                detail=error.reason,
+            ) from error
         except (LocalError, RuntimeError) as error:
             raise UpstreamFailed(
                 "the local runtime failed", upstream=self._name, detail=str(error)

@@ -15,6 +15,7 @@ from embedway_gateway.place.place import Place
 from embedway_upstream import EmbeddingError, InputTooLong
 from embedway_upstream.embedding import InputType
 from embedway_upstream.gather import gather
+from embedway_upstream.part import counted_from
 
 __all__ = ["Rows", "embed_rows", "patient"]
 
@@ -54,8 +55,10 @@ async def embed_rows(
     Raises the `EmbeddingError` of whatever else goes wrong than a text's length.
     """
 
-    async def one(part: Sequence[str]) -> Found:
-        found = await _halved(place, part, input_type)
+    async def one(first: int) -> Found:
+        part = texts[first : first + place.max_inputs]
+        with counted_from(first):
+            found = await _halved(place, part, input_type)
         advance(len(part))
         return found
 
@@ -63,7 +66,7 @@ async def embed_rows(
         advance(len(texts))
         return _rows(place.stored.rows(texts))
     starts = range(0, len(texts), place.max_inputs)
-    parts = await gather((one(texts[at : at + place.max_inputs]) for at in starts), most=_IN_FLIGHT)
+    parts = await gather(map(one, starts), most=_IN_FLIGHT)
     return _rows([row for part in parts for row in part])
 
 
@@ -85,7 +88,8 @@ async def _halved(place: Place, texts: Sequence[str], kind: InputType | None) ->
             return [None]
     half = len(texts) // 2
     first = await _halved(place, texts[:half], kind)
-    return first + await _halved(place, texts[half:], kind)
+    with counted_from(half):
+        return first + await _halved(place, texts[half:], kind)
 
 
 async def patient(call: Callable[[], Awaitable[Answer]]) -> Answer:

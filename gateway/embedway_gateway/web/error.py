@@ -9,6 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from embedway_upstream import (
+    BadVector,
     DeadlineExceeded,
     EmbeddingError,
     InputTooLong,
@@ -103,7 +104,7 @@ _TABLE: tuple[tuple[type[EmbeddingError], _Row], ...] = (
 def from_embedding_error(error: EmbeddingError) -> HTTPError:
     """The answer for an error of the stack."""
     row = next(row for kind, row in _TABLE if isinstance(error, kind))
-    param = error.param if isinstance(error, InvalidRequest) else None
+    param = error.param if isinstance(error, InvalidRequest) else _place(error)
     code = error.code if isinstance(error, InvalidRequest) else None
     message = error.message
     if error.upstream is not None:
@@ -111,6 +112,13 @@ def from_embedding_error(error: EmbeddingError) -> HTTPError:
     return HTTPError(
         row.status, message, row.kind, param, code or row.code, row.retry, error.retry_after
     )
+
+
+def _place(error: EmbeddingError) -> str | None:
+    """Which texts it is about, as OpenAI's API writes places."""
+    if not isinstance(error, BadVector):
+        return None
+    return ", ".join(f"input[{row}]" for row in error.named) or None
 
 
 def error_reply(error: HTTPError) -> Reply:

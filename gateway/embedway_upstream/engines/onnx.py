@@ -138,7 +138,9 @@ class Onnx(Accent):
         try:
             reply = _decode(body)
         except UNREADABLE as error:
-            raise BadReply(why(body, _CURE), detail=type(error).__name__) from None
+            flawed = why(body, len(request.inputs), _CURE)
+            flawed.detail = type(error).__name__
+            raise flawed from None
         items = reply.items()
         if items is None:
             raise self._returned(body)

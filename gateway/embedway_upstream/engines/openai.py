@@ -16,7 +16,7 @@ from embedway_upstream.engines.probe import Probe, model_list
 from embedway_upstream.engines.usage import Told, counted
 from embedway_upstream.engines.vector import UNPOOLED, numbered, row, stack, why
 from embedway_upstream.engines.verdict import Rule, judge, too_large, too_long, unknown_model
-from embedway_upstream.error import BadReply, EmbeddingError
+from embedway_upstream.error import EmbeddingError
 
 __all__ = ["OpenAI"]
 
@@ -90,7 +90,9 @@ class OpenAI:
         try:
             reply = _decode(body)
         except UNREADABLE as error:
-            raise BadReply(why(body, self.unpooled), detail=type(error).__name__) from None
+            flawed = why(body, len(request.inputs), self.unpooled)
+            flawed.detail = type(error).__name__
+            raise flawed from None
         items = ((item.index, row(item.embedding)) for item in reply.data)
         return EmbeddingResponse(
             model=request.model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from embedway_upstream.check import NOT_FINITE, unusable
 from embedway_upstream.engines.form import UNREADABLE
 from embedway_upstream.error import BadReply
 
@@ -20,9 +22,10 @@ try:
 except ImportError:  # pragma: no cover
     _decode_base64 = None  # type: ignore[assignment]
 
-__all__ = ["UNPOOLED", "numbered", "row", "stack", "why"]
+__all__ = ["UNPOOLED", "LooseReply", "flaw", "numbered", "row", "stack", "why"]
 
 UNPOOLED = "the upstream gave a vector for every token and not for every text"
+_FORMLESS = "the upstream's reply is not in OpenAI's form"
 
 
 def numbered(
@@ -76,28 +79,61 @@ _Loose: TypeAlias = str | list[float | list[float | None] | None] | None
 
 
 class _Item(msgspec.Struct):
-    embedding: _Loose = None
+    index: int = -1
+    embedding: _Loose | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Reply(msgspec.Struct):
-    data: list[_Item]
+class LooseReply(msgspec.Struct):
+    """A reply in any of the forms of vectors, with nulls where there should be numbers."""
+
+    data: list[_Item] | None = None
+    embeddings: list[_Loose] | None = None
+    prediction: list[_Loose] | None = None
+
+    def vectors(self) -> list[tuple[int, _Loose | msgspec.UnsetType]]:
+        """Each with its index."""
+        if self.data is not None:
+            return [(item.index, item.embedding) for item in self.data]
+        return list(enumerate(self.embeddings or self.prediction or ()))
 
 
-_decode = msgspec.json.Decoder(_Reply).decode
+_decode = msgspec.json.Decoder(LooseReply).decode
+# Python's json, and others, write as words what has no number in JSON.
+_WORD = re.compile(rb"(?<=[\[,:\s])(?:NaN|-?Infinity)(?=[\],}\s])")
 
 
-def why(body: bytes, unpooled: str = UNPOOLED) -> str:
-    """What is wrong with a reply that is not in OpenAI's form; `unpooled` names the cure."""
+def why(body: bytes, count: int, unpooled: str = UNPOOLED) -> BadReply:
+    """
+    What is wrong with a reply to `count` texts that is not in OpenAI's form; `unpooled` names the
+    cure of vectors for every token.
+    """
+    worded = b"NaN" in body or b"Infinity" in body
     try:
-        rows = [item.embedding for item in _decode(body).data]
+        reply = _decode(_WORD.sub(b"null", body) if worded else body)
     except UNREADABLE:
-        # Python's json writes NaN as a word that is no JSON.
-        rows = [[None]] if b"NaN" in body or b"Infinity" in body else []
-    numbers = [number for one in rows if isinstance(one, list) for number in one]
-    tokens = [number for number in numbers if isinstance(number, list)]
-    if None in numbers or any(None in one for one in tokens):
-        # TEI, infinity and vLLM write NaN as null (serde_json and orjson do).
-        return "the upstream gave a vector with a number that is not finite"
-    if tokens:
-        return unpooled
-    return "the upstream's reply is not in OpenAI's form"
+        return BadReply(NOT_FINITE if worded else _FORMLESS)
+    return flaw(reply, count) or BadReply(unpooled if _is_nested(reply) else _FORMLESS)
+
+
+def flaw(reply: LooseReply, count: int) -> BadReply | None:
+    """What is to be said of nulls in a reply to `count` texts; None where there are none."""
+    vectors = reply.vectors()
+    rows = [index for index, one in vectors if _has_null(one)]
+    if not rows:
+        return None
+    if sorted(index for index, _ in vectors) != list(range(count)):
+        # Whose they are is not to be trusted.
+        return BadReply(NOT_FINITE)
+    return unusable(NOT_FINITE, sorted(rows), count)
+
+
+def _has_null(one: _Loose | msgspec.UnsetType) -> bool:
+    # TEI, infinity and vLLM write NaN as null (serde_json and orjson do).
+    if not isinstance(one, list):
+        return one is None
+    return any(part is None or (isinstance(part, list) and None in part) for part in one)
+
+
+def _is_nested(reply: LooseReply) -> bool:
+    lists = [one for _, one in reply.vectors() if isinstance(one, list)]
+    return any(isinstance(part, list) for one in lists for part in one)

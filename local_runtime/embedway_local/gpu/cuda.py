@@ -21,6 +21,7 @@ from embedway_local.gpu.start import CUDA, Start, cuda_options, memory_limit
 from embedway_local.gpu.trial import CardPrecision, hold
 from embedway_local.gpu.turn import CAPTURES, Shared, Turns
 from embedway_local.gpu.use import CardUse
+from embedway_local.row import counted_from, require_numbers
 from embedway_local.session import Session
 
 if TYPE_CHECKING:
@@ -119,8 +120,10 @@ class CudaCard:
 
     def _halves(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         middle = len(ids) // 2
-        parts = [part for part in (ids[:middle], ids[middle:]) if part]
-        return np.concatenate([self._fitted(part) for part in parts])
+        found = [self._fitted(ids[:middle])] if middle else []
+        with counted_from(middle):
+            found.append(self._fitted(ids[middle:]))
+        return np.concatenate(found)
 
     def _fitted(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         try:
@@ -139,11 +142,8 @@ class CudaCard:
         queries = self.queries
         ours = queries if queries is not None and queries.takes(ids) else self.batches
         vectors = ours.run(ids)
-        if not np.isfinite(vectors).all():
-            raise LocalError(
-                "the card made vectors that are no numbers"
-                + ('; use precision="fp32"' if self.precision == "fp16" else "")
-            )
+        cure = '; use precision="fp32"' if self.precision == "fp16" else ""
+        require_numbers(vectors, f"the card made vectors that are no numbers{cure}")
         return vectors
 
 

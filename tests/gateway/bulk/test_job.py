@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from embedway_gateway.bulk.error import BadInput, BadVectors, OutputRefused, PartsDiffer
 from embedway_gateway.bulk.row import Fields
-from embedway_upstream import InvalidRequest, UpstreamFailed
+from embedway_upstream import BadVector, InvalidRequest, UpstreamFailed
 from embedway_upstream.testing import fake_vectors
 
 if TYPE_CHECKING:
@@ -200,6 +200,18 @@ def test_what_was_computed_beside_a_failure_is_kept(
 
     assert np.array_equal(expected(texts(6)), vectors_in(tmp_path / "out.npy"))
     assert set(made.embedded.values()) == {1}
+
+
+def test_a_text_without_a_vector_is_named(tmp_path: Path, bulk: Any, make_encoder: Any) -> None:
+    def lack(batch: Sequence[str]) -> None:
+        if "text 4" in batch:
+            raise BadVector("the upstream gave a vector of zeros", rows=[batch.index("text 4")])
+
+    run = bulk(tmp_path / "out.npy", [file_of(tmp_path, texts(9))])
+    with pytest.raises(BadVector) as caught:
+        run(make_encoder(before=lack))
+
+    assert [f"This was said of {tmp_path / 'in.txt'}:5."] == caught.value.__notes__
 
 
 def test_a_refused_chunk_is_named(tmp_path: Path, bulk: Any, make_encoder: Any) -> None:

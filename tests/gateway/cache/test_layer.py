@@ -19,6 +19,7 @@ from embedway_gateway.layers.shorten import Shorten
 from embedway_gateway.metric import Metrics
 from embedway_gateway.web.writer import write_embeddings
 from embedway_upstream import (
+    BadVector,
     EmbeddingError,
     EmbeddingRequest,
     EmbeddingResponse,
@@ -205,6 +206,22 @@ async def test_what_failed_is_not_stored() -> None:
         await layer.send(ask("a"))
 
     assert "fake" == (await layer.send(ask("a"))).served_by
+
+
+async def test_a_text_without_a_vector_is_counted_among_all_that_were_asked_for() -> None:
+    class Lacking(FakeEmbedder):
+        async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
+            if "bad" in request.inputs:
+                raise BadVector("zeros", rows=[request.inputs.index("bad")])
+            return await super().send(request)
+
+    layer = cached(Lacking())
+    await layer.send(ask("a", "b"))
+
+    for texts, row in ((("a", "b", "c", "bad"), 3), (("c", "bad"), 1)):
+        with pytest.raises(BadVector) as caught:
+            await layer.send(ask(*texts))
+        assert (row,) == caught.value.rows
 
 
 async def test_hits_and_misses_are_counted_by_text() -> None:

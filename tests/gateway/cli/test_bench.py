@@ -150,7 +150,7 @@ class _Failing(TEI):
     ("server", "named"),
     [
         (_Same(), "BadReply: different texts have the same vector"),
-        (TEI(later={"spoil": "nan"}), "BadReply: "),
+        (TEI(later={"spoil": "nan"}), "BadVector: the upstream gave a vector with a number"),
         (TEI(later={"dimensions": 4}), "BadReply: vectors of another size: 4 numbers, 8 before"),
         (_Failing(), "Upstream"),
     ],

@@ -13,6 +13,7 @@ from embedway_gateway.hosted.library import Library, LiteLLM
 from embedway_gateway.hosted.service import Account, Hosted
 from embedway_upstream import (
     BadReply,
+    BadVector,
     EmbeddingRequest,
     InvalidRequest,
     UpstreamFailed,
@@ -90,6 +91,18 @@ async def test_what_cannot_be_the_vectors_is_refused(
 
     assert "up" == caught.value.upstream
     assert 1 == len(openai.seen)
+
+
+@pytest.mark.parametrize("word", ["null", "no vector", "zeros"])
+async def test_texts_without_a_vector_are_told_by_their_index(
+    hosted: Any, openai: OpenAIUpstream, word: str
+) -> None:
+    openai.poison[TEXTS[1]] = word
+
+    with pytest.raises(BadVector) as caught:
+        await hosted().send(REQUEST)
+
+    assert ((1,), "up") == (caught.value.rows, caught.value.upstream)
 
 
 @pytest.mark.parametrize("fault", ["dropped", "nan", "dimension", "tokens", "html"])

@@ -13,6 +13,8 @@ from doubles.time import Time
 from embedway_gateway.layers.pace import Pace
 from embedway_gateway.layers.route import Route, Target
 from embedway_upstream import (
+    BadReply,
+    BadVector,
     EmbeddingError,
     EmbeddingRequest,
     EmbeddingResponse,
@@ -192,6 +194,18 @@ async def test_another_space_is_no_failure_nor_is_what_another_upstream_did() ->
         await failing(router)
 
     assert "closed" == only.breaker.state(0)
+
+
+async def test_a_text_without_a_vector_is_no_failure_but_a_reply_without_any_is() -> None:
+    first = target("first", *[BadVector("x", rows=[0])] * 9, *[BadReply("x")] * 5)
+    router = route(first, target("spare", priority=1))
+    for _ in range(9):
+        await failing(router)
+    assert "closed" == first.breaker.state(1000.0)
+
+    for _ in range(5):
+        await failing(router)
+    assert {"spare": 3} == await served(router, 3)
 
 
 async def test_what_another_outran_is_a_failure_and_slow() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from doubles.space import Changing, candidate, guard, layer, settle
 from doubles.time import Time
 from embedway_gateway.layers.canary import CANARIES
 from embedway_gateway.layers.reference import Reference
+from embedway_gateway.layers.route import Route, Target
 from embedway_gateway.metric import Metrics
 from embedway_upstream import (
     BadReply,
@@ -25,6 +27,7 @@ from embedway_upstream import (
     WrongSpace,
 )
 from embedway_upstream.testing import FakeEmbedder
+from embedway_upstream.trail import Trail
 
 REQUEST = EmbeddingRequest("m", ("a",))
 
@@ -150,6 +153,21 @@ async def test_a_canary_that_is_refused_is_not_the_callers_mistake() -> None:
 
     with pytest.raises(UpstreamRefused, match="by which vectors are compared"):
         await space.send(REQUEST)
+
+
+async def test_each_who_waits_for_a_comparison_has_an_error_of_its_own() -> None:
+    """What routing notes on one, such as that nobody else is left to ask, is not the other's."""
+    space = layer(FakeEmbedder(errors=[UpstreamRefused("no", upstream="second")]), FakeEmbedder())
+    spare = Target("spare", FakeEmbedder(), priority=1)
+    route = Route([Target("second", space), spare], clock=Time())
+    trails = [Trail(), Trail(), Trail()]
+    trails[1].upstreams.append("spare")
+    sent = [route.send(replace(REQUEST, trail=trail)) for trail in trails]
+    found = await asyncio.gather(*sent, return_exceptions=True)
+
+    errors = [error for error in found if isinstance(error, UpstreamRefused)]
+    assert [None, 0, None] == [error.most_retries for error in errors]
+    assert ["no"] * 3 == [error.message for error in errors]
 
 
 async def test_a_change_beside_the_traffic_is_noticed_after_five_minutes() -> None:

@@ -20,6 +20,7 @@ from embedway_gateway.layers.retry import Budget, Retry
 from embedway_gateway.layers.route import Route, Target
 from embedway_gateway.layers.split import Split
 from embedway_upstream import (
+    BadVector,
     BatchTooLarge,
     EmbeddingError,
     EmbeddingRequest,
@@ -270,3 +271,15 @@ async def test_a_refusal_for_now_shrinks_the_next_batch_and_not_this_one(
     await split.send(EmbeddingRequest("m", TEXTS[:32]))
 
     assert [32, 32, 32, *after] == sizes(inner)
+
+
+async def test_a_text_without_a_vector_is_counted_from_the_first_of_all_pieces() -> None:
+    def lack(request: EmbeddingRequest) -> EmbeddingError | None:
+        rows = [row for row, text in enumerate(request.inputs) if text == TEXTS[50]]
+        return BadVector("zeros", rows=rows) if rows else None
+
+    layer = Split(Particular(lack), lambda: Bounds(max_inputs=7), Budget())
+
+    with pytest.raises(BadVector) as caught:
+        await layer.send(EmbeddingRequest("m", TEXTS))
+    assert (50,) == caught.value.rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias, cast
 
@@ -20,8 +20,9 @@ from embedway_gateway.model_process.line import Line
 from embedway_gateway.model_process.out_of_process import OutOfProcess
 from embedway_gateway.runtime import Loads
 from embedway_gateway.runtimes import Make
-from embedway_local import LocalEmbedder, LocalError, ModelNotFound
-from embedway_upstream import EmbeddingRequest, InvalidRequest, UpstreamFailed
+from embedway_local import LocalEmbedder, LocalEmbedding, LocalError, ModelNotFound
+from embedway_local.error import NotNumbers
+from embedway_upstream import BadVector, EmbeddingRequest, InvalidRequest, UpstreamFailed
 
 Serve: TypeAlias = Callable[[Make], AbstractAsyncContextManager[Local]]
 
@@ -98,6 +99,47 @@ async def test_a_device_that_fails_is_the_upstreams_failure(serve: Serve, error:
 
     assert caught.value.retryable
     assert (caught.value.upstream, caught.value.detail) == ("up", "out of memory")
+
+
+@both
+async def test_a_text_that_the_model_makes_no_numbers_of_is_told_by_its_index(serve: Serve) -> None:
+    failure = NotNumbers("the graph made no numbers", [1])
+    async with serve(made(lambda: FakeEmbedder(failure=failure))) as local:
+        with pytest.raises(BadVector) as caught:
+            await local.send(request("a", "b"))
+
+    error = caught.value
+    assert (error.rows, error.upstream, error.detail) == ((1,), "up", "the graph made no numbers")
+    assert "not finite for the text at index 1" in error.message
+
+
+async def test_it_is_counted_from_the_first_of_a_long_call() -> None:
+    class Lacking(FakeEmbedder):
+        def encode(self, texts: Sequence[str], *, input_type: None) -> LocalEmbedding:
+            if "bad" in texts:
+                raise NotNumbers("no numbers", [texts.index("bad")])
+            return super().encode(texts, input_type=input_type)
+
+    async with here(made(Lacking)) as local:
+        with pytest.raises(BadVector) as caught:
+            await local.send(request(*["fine"] * 700, "bad"))
+
+    assert caught.value.rows == (700,)
+
+
+@both
+async def test_each_who_waits_for_a_model_that_cannot_be_loaded_has_its_own_error(
+    serve: Serve,
+) -> None:
+    def open_() -> FakeEmbedder:
+        raise ModelNotFound("no source has it")
+
+    async with serve(made(open_)) as local:
+        calls = [local.send(request("a")), local.send(request("b"))]
+        first, second = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert [UpstreamFailed] * 2 == [type(first), type(second)]
+    assert first is not second
 
 
 @both

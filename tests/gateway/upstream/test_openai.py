@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -15,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 
 from embedway_upstream import (
     BadReply,
+    BadVector,
     Bearer,
     EmbeddingRequest,
     EmbeddingResponse,
@@ -132,6 +134,82 @@ def test_what_cannot_be_the_vectors_is_refused(vectors: np.ndarray) -> None:
 
     with pytest.raises(BadReply):
         check(response, REQUEST, 4)
+
+
+GOOD = [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "bad"),
+    [
+        ([GOOD, [math.nan, 1.0], GOOD], (1,)),
+        ([[0.0, 0.0], GOOD, [1.0, math.inf]], (0, 2)),
+        ([[1.0, -math.inf]], (0,)),
+        ([[0.0, 0.0]], (0,)),
+        ([[1e-8, 1e-8], GOOD], (0,)),
+    ],
+)
+def test_texts_without_a_vector_are_told_by_their_index(
+    rows: list[list[float]], bad: tuple[int, ...]
+) -> None:
+    response = EmbeddingResponse("m", np.array(rows, np.float32), Usage(1, 1), "x")
+
+    with pytest.raises(BadVector) as caught:
+        check(response, request_for(len(rows)), 2)
+
+    assert bad == caught.value.rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "bad"),
+    [
+        ([GOOD, [None, 1.0], GOOD], (1,)),
+        ([GOOD, None, [None, None]], (1, 2)),
+        ([None], (0,)),
+        ([GOOD, [math.nan, 1.0]], (1,)),
+        ([[-math.inf, math.inf], GOOD], (0,)),
+    ],
+)
+def test_nulls_and_words_for_numbers_are_told_by_the_index_too(
+    rows: list[object], bad: tuple[int, ...]
+) -> None:
+    whole = json.loads(body(rows))
+    shuffled = {"data": whole["data"][::-1]}
+
+    for reply in (body(rows), json.dumps(shuffled, separators=(",", ":")).encode()):
+        with pytest.raises(BadVector, match="not finite") as caught:
+            OpenAI().decode(reply, request_for(len(rows)))
+        assert bad == caught.value.rows
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        body([[None], None]),
+        body([[math.nan], [math.inf]]),
+        b'{"data":[{"index":0,"embedding":[null]},{"index":0,"embedding":[1.0]}]}',
+        b'{"data":[{"index":1,"embedding":[null]},{"index":2,"embedding":[1.0]}]}',
+        b'{"data":[{"embedding":[null]},{"embedding":[1.0]}]}',
+        b'{"data":[{"index":0,"embedding":[null]}]}',
+        b'{"data":[{"index":0,"vector":[1.0]},{"index":1,"vector":[1.0]}]}',
+        b'{"data":[{"index":0,"embedding":[NaN',
+    ],
+)
+def test_what_lacks_every_vector_or_is_not_in_order_is_about_no_text(reply: bytes) -> None:
+    with pytest.raises(BadReply) as caught:
+        OpenAI().decode(reply, REQUEST)
+
+    assert not isinstance(caught.value, BadVector)
+
+
+@pytest.mark.parametrize("rows", [np.zeros((2, 4)), np.full((2, 4), np.nan)])
+def test_a_reply_without_any_vector_is_about_no_text(rows: np.ndarray) -> None:
+    response = EmbeddingResponse("m", rows.astype(np.float32), Usage(1, 1), "x")
+
+    with pytest.raises(BadReply, match="for every text") as caught:
+        check(response, REQUEST, 4)
+
+    assert not isinstance(caught.value, BadVector)
 
 
 def test_an_overflow_of_squares_is_not_taken_for_infinity() -> None:

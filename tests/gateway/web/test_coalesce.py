@@ -43,7 +43,8 @@ class Serial(OpenAIUpstream):
         async with self._turn:
             while not self.open.is_set():  # noqa: ASYNC110 – it is set by another thread
                 await asyncio.sleep(0.001)
-            await super()._answer(422 if POISON in request["input"] else fault, request, send)
+            refused = POISON in request["input"] and POISON not in self.poison
+            await super()._answer(422 if refused else fault, request, send)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +156,31 @@ async def test_a_poisoned_text_is_its_callers_error_alone(
     for text, answer in zip(texts, answers, strict=False):
         assert not isinstance(answer, BaseException)
         require_right(answer, text)
+
+
+@pytest.mark.parametrize("word", ["nan", "infinite", "null", "no vector", "zeros"])
+async def test_a_text_that_gets_no_vector_is_its_callers_error_alone(
+    app: Gateway, client: openai.AsyncOpenAI, upstream: Serial, word: str
+) -> None:
+    upstream.poison[POISON] = word
+    texts = [(f"text {number}",) for number in range(20)]
+    tasks = [ask(client, *one) for one in [*texts, ("beside", POISON)]]
+    await called(upstream)
+    upstream.open.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+
+    error = answers.pop()
+    assert isinstance(error, openai.InternalServerError)
+    assert (502, "input[1]") == (error.status_code, error.param)
+    assert "for the text at index 1; change that text or leave it out" in str(error)
+    assert POISON not in str(error)
+    for one, answer in zip(texts, answers, strict=True):
+        assert not isinstance(answer, BaseException)
+        require_right(answer, *one)
+    state = app.models["m"].upstreams[0]
+    assert "closed" == state.target.breaker.state(0)
+    assert state.space is not None
+    assert "" == state.space.problem
 
 
 async def test_a_query_is_ahead_of_the_documents_that_wait(

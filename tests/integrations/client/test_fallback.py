@@ -9,6 +9,7 @@ import pickle
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -17,8 +18,15 @@ import pytest
 from doubles.gateway_process import running_gateway
 from doubles.serving import served
 from embedway_client import Client, Pace, VectorSpaceChanged
-from embedway_local import LocalEmbedder
-from embedway_upstream import InvalidRequest, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
+from embedway_local import LocalEmbedder, LocalEmbedding
+from embedway_local.error import NotNumbers
+from embedway_upstream import (
+    BadVector,
+    InvalidRequest,
+    UpstreamFailed,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 
 SPACE = "x-embedway-vector-space"
 TEXTS = ["a text", "and another one, rather longer", "третий"]
@@ -28,6 +36,33 @@ TEXTS = ["a text", "and another one, rather longer", "третий"]
 def local(model_in_store):
     with LocalEmbedder(model_in_store) as embedder:
         yield embedder
+
+
+class Lacking:
+    """In the place of a `LocalEmbedder`: makes no numbers of one text."""
+
+    dimensions = 4
+    space = SimpleNamespace(fingerprint=f"vs1-{'0' * 16}")
+
+    def encode(self, texts, *, input_type):
+        if "bad" in texts:
+            raise NotNumbers("the graph made no numbers", [texts.index("bad")])
+        return LocalEmbedding(np.ones((len(texts), 4), np.float32), len(texts), 0)
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("progress", [None, lambda count: None])
+def test_a_text_that_the_local_model_makes_no_numbers_of_is_named(monkeypatch, progress):
+    monkeypatch.setattr("embedway_client.local._load", lambda *_: Lacking())
+    with Client("m", base_url="local") as client, pytest.raises(BadVector) as caught:
+        client.encode([*["fine"] * 300, "bad"], progress=progress)
+
+    assert caught.value.rows == (300,)
+    assert caught.value.message == (
+        "the graph made no numbers for the text at index 300; change that text or leave it out"
+    )
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from embedway_client import AuthenticationFailed
 from embedway_client.gateway import Gateway
 from embedway_upstream import (
+    BadVector,
     InputTooLong,
     InvalidRequest,
     RateLimited,
@@ -62,6 +63,19 @@ def test_the_message_and_the_field_are_the_servers():
         "dimensions",
         "bad_value",
     )
+
+
+def test_texts_without_a_vector_are_those_that_the_server_names():
+    told = "the upstream gave a vector of zeros for the texts at index 3, 7; change (upstream 'u')"
+    error = read(502, openai(told, "input[3], input[7]", "upstream_error"))
+
+    assert isinstance(error, BadVector)
+    assert error.rows == (3, 7)
+    assert error.message == (
+        "the upstream gave a vector of zeros for the texts at index 3, 7; change those texts or "
+        "leave them out"
+    )
+    assert type(read(502, openai("it failed", "input", "upstream_error"))) is UpstreamFailed
 
 
 def test_an_unknown_model_is_told_from_an_unknown_address():

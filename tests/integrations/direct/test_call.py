@@ -13,6 +13,7 @@ from doubles.tiny_bert import write_tiny_bert
 from embedway_client import VectorSpaceChanged
 from embedway_upstream import (
     BadReply,
+    BadVector,
     BatchTooLarge,
     RateLimited,
     UpstreamFailed,
@@ -125,6 +126,17 @@ def test_what_cannot_be_the_vectors_is_never_passed_on(world, direct, ask, fault
 
     assert caught.value.upstream == "deployment"
     assert len(world.engine.seen) == 2
+
+
+@pytest.mark.parametrize("word", ["nan", "infinite", "null", "zeros"])
+def test_a_text_without_a_vector_is_named_by_its_index_among_all(world, direct, ask, word):
+    world.engine.poison[TEXTS[100]] = word
+    with direct(**world.on_plain(engine="tei")) as client, pytest.raises(BadVector) as caught:
+        ask(client, TEXTS)
+
+    assert caught.value.rows == (100,)
+    assert "for the text at index 100; change that text or leave it out" in str(caught.value)
+    assert TEXTS[100] not in str(caught.value)
 
 
 def test_vectors_of_another_size_than_told_are_refused(world, direct, ask):

@@ -20,6 +20,7 @@ from embedway_local import (
     ModelUnsupported,
 )
 from embedway_local.checkpoint import read_checkpoint
+from embedway_local.error import NotNumbers
 from embedway_local.graph.build import build
 from embedway_local.graph.outside import outside_names
 
@@ -412,8 +413,15 @@ def test_vectors_that_are_no_numbers_are_an_error(folder: Path, home: Path) -> N
 
     with LocalEmbedder(folder, home=home, device="cpu") as made:
         made.embed(["b c"])
-        with pytest.raises(LocalError, match="not numbers"):
+        with pytest.raises(LocalError, match=r"not numbers .*: text 1$"):
             made.embed(["b", "a"])
+        # Tokenised by windows, and sorted by length within.
+        many = [*["b c b"] * 2100, "a", *["b"] * 30]
+        with pytest.raises(NotNumbers) as caught:
+            made.embed(many)
+        assert (2100,) == caught.value.rows
+        with pytest.raises(NotNumbers, match=r": text 0$"):
+            made.embed(["a"])
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
