@@ -172,20 +172,20 @@ class Reference:
     async def _establish(self, name: str | None, found: Canaries) -> None:
         """By the first that gives them; where a space is inherited, that agrees with it."""
         differing: list[tuple[Candidate, Canaries]] = []
-        failure: EmbeddingError | None = None
+        silent: tuple[Candidate, EmbeddingError] | None = None
         for candidate in self._candidates:
             try:
                 vectors = found if candidate.name == name else await self._ask(candidate)
             except EmbeddingError as error:
-                failure = failure or error
+                silent = silent or (candidate, error)
                 continue
             if self._vectors is None or self._agree(candidate, self._vectors, vectors):
                 self._define(candidate, self._vectors or vectors)
                 return
             differing.append((candidate, vectors))
-        if not differing:
-            assert failure is not None
-            raise self._nobody(failure) from failure
+        if silent is not None:
+            # What it would give nobody knows: one that differs does not take its place meanwhile.
+            raise _missing(*silent, others=bool(differing)) from silent[1]
         self._change(*differing[0])
 
     def _define(self, candidate: Candidate, vectors: Canaries) -> None:
@@ -233,8 +233,13 @@ class Reference:
         least = needed(candidate.precision, candidate.precision, self._least)
         return agreement(one, other).worst >= least
 
-    def _nobody(self, error: EmbeddingError) -> UpstreamFailed:
-        return UpstreamFailed(
-            f"{self.first.name!r}, which defines the vector space, does not answer",
-            detail=error.detail or error.message,
+
+def _missing(silent: Candidate, error: EmbeddingError, *, others: bool) -> UpstreamFailed:
+    """Nobody has the model's vectors; `others` gave other ones."""
+    message = f"{silent.name!r}, which defines the vector space, does not answer"
+    if others:
+        message = (
+            f"{silent.name!r}, which may have the model's vectors still, does not answer, and what "
+            "answers has others; remove it from the model if it is gone for good"
         )
+    return UpstreamFailed(message, detail=error.detail or error.message)

@@ -177,6 +177,29 @@ async def test_an_inherited_space_that_nobody_has_any_more_is_left_and_that_is_t
     assert Mark(changes=1) == after.mark
 
 
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+async def test_an_inherited_space_is_not_left_while_one_that_may_have_it_is_silent(
+    error: EmbeddingError,
+) -> None:
+    """A moment without an answer at a reload must not hand the name to a quarantined upstream."""
+    first, second = Changing(), Changing(salt="other ")
+    before = reference_of(first)
+    await before.vectors()
+    after = reference_of(first, second)
+    after.inherit(before)
+    foreign = guard("second", second, after)
+    first.fail(error)
+
+    with pytest.raises(UpstreamFailed, match="'first', which may have the model's vectors still"):
+        await foreign.send(REQUEST)
+    await guard("first", first, after).send(REQUEST)
+    with pytest.raises(WrongSpace, match="differ from those of 'first'"):
+        await foreign.send(REQUEST)
+
+    assert Mark() == after.mark
+    assert REQUEST not in second.requests
+
+
 SALTS = st.sampled_from(["", "other "])
 EVENT = st.tuples(st.integers(0, 2), SALTS | st.none())
 
