@@ -127,6 +127,14 @@ async def test_of_a_model_that_is_served_no_more_no_quarantine_is_told() -> None
     await transport.close()
 
 
+async def test_check_names_a_missing_normalisation() -> None:
+    with served(OpenAIUpstream()) as one, served(OpenAIUpstream(length=7.3)) as two:
+        _, found = await survey(Config(models=(model({"url": one}, {"url": two}),)))
+
+    assert found.cosine == pytest.approx(1)
+    assert "the normalisation is missing here" in found.problem
+
+
 @pytest.mark.parametrize(("more", "same"), [({}, False), ({"agreement": 0.9}, True)])
 async def test_check_holds_them_to_the_same(more: dict[str, Any], same: bool) -> None:
     askew = OpenAIUpstream(length=np.array([1.3, *[1.0] * 7], np.float32))

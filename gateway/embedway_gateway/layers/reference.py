@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from embedway_gateway.layers.agreement import Agreement, agreement, meaning
+from embedway_gateway.layers.agreement import Agreement, agreement, difference
 from embedway_gateway.layers.canary import Canaries, Overdue, canary_vectors
 from embedway_gateway.precision import Precision, needed
 from embedway_upstream import (
@@ -63,7 +63,7 @@ class Verdict:
     @property
     def same(self) -> bool:
         """Whether the upstream is in the space."""
-        return self.found.worst >= self.least
+        return self.found.same(self.least)
 
     @property
     def reason(self) -> str:
@@ -71,8 +71,8 @@ class Verdict:
         if self.same:
             return ""
         return (
-            f"its vectors differ from those of {self.reference!r}: cosine {self.found.worst:.4f}, "
-            f"at least {self.least} is needed; {meaning(self.found, self.least)}"
+            f"its vectors differ from those of {self.reference!r}: "
+            f"{difference(self.found, self.least)}"
         )
 
 
@@ -154,7 +154,7 @@ class Reference:
                 self._least,
                 measured=(self._holder.measured(), measured),
             )
-            if name == self.first.name != self._holder.name and agreed.worst >= least:
+            if name == self.first.name != self._holder.name and agreed.same(least):
                 self._define(self.first, wanted)
             return Verdict(self._holder.name, agreed, least, self.mark)
 
@@ -231,7 +231,7 @@ class Reference:
 
     def _agree(self, candidate: Candidate, one: Canaries, other: Canaries) -> bool:
         least = needed(candidate.precision, candidate.precision, self._least)
-        return agreement(one, other).worst >= least
+        return agreement(one, other).same(least)
 
 
 def _missing(silent: Candidate, error: EmbeddingError, *, others: bool) -> UpstreamFailed:
