@@ -142,7 +142,7 @@ class Reference:
         Compare an upstream's canary vectors; those of the one that defines the space become the
         model's.
 
-        Raises `UpstreamFailed` while nobody has defined the space.
+        Raises `UpstreamFailed` while nobody has defined the space, of the upstream that should.
         """
         async with self._lock:
             wanted = await self._current(name, found)
@@ -235,11 +235,11 @@ class Reference:
 
 
 def _missing(silent: Candidate, error: EmbeddingError, *, others: bool) -> UpstreamFailed:
-    """Nobody has the model's vectors; `others` gave other ones."""
+    """Nobody has the model's vectors; `others` gave other ones. Not the failure of those."""
     message = f"{silent.name!r}, which defines the vector space, does not answer"
     if others:
         message = (
             f"{silent.name!r}, which may have the model's vectors still, does not answer, and what "
             "answers has others; remove it from the model if it is gone for good"
         )
-    return UpstreamFailed(message, detail=error.detail or error.message)
+    return UpstreamFailed(message, upstream=silent.name, detail=error.detail or error.message)

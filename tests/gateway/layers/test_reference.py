@@ -12,6 +12,7 @@ from doubles.space import Changing, candidate, guard
 from doubles.time import Time
 from embedway_gateway.layers.canary import CANARIES, canary_vectors
 from embedway_gateway.layers.reference import Mark, Reference
+from embedway_gateway.layers.route import Route, Target
 from embedway_upstream import (
     BadReply,
     EmbeddingError,
@@ -69,6 +70,22 @@ async def test_one_that_is_stated_is_never_stood_in_for(error: EmbeddingError) -
     for _ in range(3):
         with pytest.raises(UpstreamFailed):
             await guard("second", second, reference).send(REQUEST)
+
+
+async def test_that_the_reference_is_away_opens_nobody_elses_breaker() -> None:
+    time, first, second = Time(), Changing(), Changing()
+    reference = Reference("m", [candidate("first", first)], clock=time)
+    first.fail(*[UpstreamUnreachable("x")] * 9)
+    target = Target("second", guard("second", second, reference, time))
+    route = Route([target], clock=time)
+
+    for _ in range(9):
+        with pytest.raises(UpstreamFailed, match="'first', which defines") as failed:
+            await route.send(REQUEST)
+        assert "first" == failed.value.upstream
+
+    assert "closed" == target.breaker.state(time.now)
+    assert "fake" == (await route.send(REQUEST)).served_by
 
 
 async def test_the_first_takes_its_place_back_when_it_agrees() -> None:
