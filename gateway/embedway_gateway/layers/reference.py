@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 
 from embedway_gateway.layers.agreement import Agreement, agreement, difference
@@ -102,7 +103,8 @@ class Reference:
         self._lock = asyncio.Lock()
         self._holder: Candidate | None = None
         self._vectors: Canaries | None = None
-        self._taken = 0.0
+        self._looked = 0.0
+        self._looking: asyncio.Task[None] | None = None
         self._overdue: dict[str, Overdue] = {}
 
     @property
@@ -126,7 +128,10 @@ class Reference:
         Raises an `EmbeddingError` while nobody has defined the space.
         """
         async with self._lock:
-            return await self._current(None, {})
+            await self._settle(None, {})
+        await self._seen()
+        assert self._vectors is not None
+        return self._vectors
 
     async def ask(
         self, name: str, service: Service[EmbeddingRequest, EmbeddingResponse]
@@ -142,12 +147,23 @@ class Reference:
         Compare an upstream's canary vectors; those of the one that defines the space become the
         model's.
 
-        Raises `UpstreamFailed` while nobody has defined the space, of the upstream that should.
+        That one may hang: who agrees with what it gave last does not wait until it is asked again,
+        only who does not. Raises `UpstreamFailed` while nobody has defined the space, of the
+        upstream that should.
         """
+        verdict = await self._judge(name, precision, found, measured)
+        if not verdict.same and await self._seen():
+            verdict = await self._judge(name, precision, found, measured)
+        return verdict
+
+    async def _judge(
+        self, name: str, precision: Precision, found: Canaries, measured: float | None
+    ) -> Verdict:
         async with self._lock:
-            wanted = await self._current(name, found)
+            await self._settle(name, found)
             assert self._holder is not None
-            agreed = agreement(wanted, found)
+            assert self._vectors is not None
+            agreed = agreement(self._vectors, found)
             least = needed(
                 self._holder.precision,
                 precision,
@@ -155,38 +171,39 @@ class Reference:
                 measured=(self._holder.measured(), measured),
             )
             if name == self.first.name != self._holder.name and agreed.same(least):
-                self._define(self.first, wanted)
+                self._define(self.first, self._vectors)
             return Verdict(self._holder.name, agreed, least, self.mark)
 
-    async def _current(self, name: str | None, found: Canaries) -> Canaries:
-        """After a look at what upstream `name` has found just now."""
+    async def _settle(self, name: str | None, found: Canaries) -> None:
+        """See to it that there are vectors; upstream `name` has found these just now."""
         if self._holder is None:
             await self._establish(name, found)
         elif name == self._holder.name:
             self._renew(self._holder, found)
-        elif not self._holder.lasting and self._clock() - self._taken > FRESH:
-            await self._refresh(self._holder)
-        assert self._vectors is not None
-        return self._vectors
+        elif not self._holder.lasting and self._clock() - self._looked > FRESH:
+            self._look(self._holder)
 
     async def _establish(self, name: str | None, found: Canaries) -> None:
         """By the first that gives them; where a space is inherited, that agrees with it."""
-        differing: list[tuple[Candidate, Canaries]] = []
+        differing: dict[str, Canaries] = {}
         silent: tuple[Candidate, EmbeddingError] | None = None
-        for candidate in self._candidates:
+        # Who just gave its own does not wait for others, where it can be seen that they are right.
+        known = self._vectors
+        order = sorted(self._candidates, key=lambda one: known is not None and one.name != name)
+        for candidate in order:
             try:
                 vectors = found if candidate.name == name else await self._ask(candidate)
             except EmbeddingError as error:
                 silent = silent or (candidate, error)
                 continue
-            if self._vectors is None or self._agree(candidate, self._vectors, vectors):
-                self._define(candidate, self._vectors or vectors)
+            if known is None or self._agree(candidate, known, vectors):
+                self._define(candidate, known or vectors)
                 return
-            differing.append((candidate, vectors))
+            differing[candidate.name] = vectors
         if silent is not None:
             # What it would give nobody knows: one that differs does not take its place meanwhile.
             raise _missing(*silent, others=bool(differing)) from silent[1]
-        self._change(*differing[0])
+        self._change(self.first, differing[self.first.name])
 
     def _define(self, candidate: Candidate, vectors: Canaries) -> None:
         # Without a pause between: whoever looks sees all of the old or all of the new.
@@ -199,12 +216,12 @@ class Reference:
                 "`reference:` to fix who does",
                 *(self.model, candidate.name, self.first.name),
             )
-        self._holder, self._vectors, self._taken = candidate, vectors, self._clock()
+        self._holder, self._vectors, self._looked = candidate, vectors, self._clock()
         self.mark = Mark(origin, self.mark.changes)
 
     def _renew(self, holder: Candidate, found: Canaries) -> None:
         assert self._vectors is not None
-        self._taken = self._clock()
+        self._looked = self._clock()
         if not self._agree(holder, self._vectors, found):
             self._change(holder, found)
             return
@@ -213,18 +230,33 @@ class Reference:
 
     def _change(self, candidate: Candidate, vectors: Canaries) -> None:
         _log.error("%s: upstream %r serves another model now", self.model, candidate.name)
-        self._holder, self._vectors, self._taken = candidate, vectors, self._clock()
+        self._holder, self._vectors, self._looked = candidate, vectors, self._clock()
         self.mark = Mark(self.mark.origin, self.mark.changes + 1)
 
+    def _look(self, holder: Candidate) -> None:
+        """Ask it again, in a task of its own. Once in a while, whatever comes of it."""
+        self._looked = self._clock()
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._refresh(holder), context=Context())
+            # Looked at, because nobody may be waiting for it.
+            self._looking.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _seen(self) -> bool:
+        """Wait until the holder was asked again, if it is being asked; whether it is."""
+        if self._looking is None or self._looking.done():
+            return False
+        await asyncio.shield(self._looking)
+        return True
+
     async def _refresh(self, holder: Candidate) -> None:
-        # Once in a while, whatever comes of it.
-        self._taken = self._clock()
         try:
             found = await self._ask(holder)
         except EmbeddingError as error:
             _log.info("%s: %r is not compared again: %s", self.model, holder.name, error.message)
             return
-        self._renew(holder, found)
+        # Another may have taken its place back meanwhile.
+        if self._holder is holder:
+            self._renew(holder, found)
 
     async def _ask(self, candidate: Candidate) -> Canaries:
         return await self.ask(candidate.name, candidate.service)

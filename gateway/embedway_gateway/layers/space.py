@@ -112,7 +112,8 @@ class SameSpace:
             await self._wait(request.deadline)
         elif self._age > FRESH and self._clock() >= self._put_off_until:
             self._begin()
-        doubts, mark = self._doubts, self.reference.mark
+        # That which it was proven for: the model's may have changed since, beside the comparison.
+        doubts, mark = self._doubts, self._mark
         try:
             response = await self._inner.send(request)
         except UpstreamError as error:
@@ -148,7 +149,7 @@ class SameSpace:
         """Seconds since it was proven."""
         return 0.0 if self._mark is None else self._clock() - self._proven_at
 
-    async def _require(self, mark: Mark, deadline: float | None) -> None:
+    async def _require(self, mark: Mark | None, deadline: float | None) -> None:
         """Raise `SpaceChanged` unless the upstream is seen to be what it was when it was asked."""
         if not self._is_proven:
             await self._wait(deadline)
