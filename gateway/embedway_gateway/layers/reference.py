@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from embedway_upstream import (
     UpstreamFailed,
 )
 
-__all__ = ["FRESH", "Candidate", "Mark", "Reference", "Verdict"]
+__all__ = ["FRESH", "Candidate", "Mark", "Outdated", "Reference", "Verdict"]
 
 _log = logging.getLogger("embedway.gateway")
 
@@ -77,6 +78,10 @@ class Verdict:
         )
 
 
+class Outdated(Exception):
+    """Since these canary vectors were asked for, their upstream was seen to give others."""
+
+
 class Reference:
     """
     The canary vectors that every upstream of a model is held against.
@@ -103,9 +108,11 @@ class Reference:
         self._lock = asyncio.Lock()
         self._holder: Candidate | None = None
         self._vectors: Canaries | None = None
+        self._taken = 0.0
         self._looked = 0.0
         self._looking: asyncio.Task[None] | None = None
         self._overdue: dict[str, Overdue] = {}
+        self._asked: dict[str, float] = {}
 
     @property
     def first(self) -> Candidate:
@@ -136,7 +143,13 @@ class Reference:
     async def ask(
         self, name: str, service: Service[EmbeddingRequest, EmbeddingResponse]
     ) -> Canaries:
-        """The canary vectors of an upstream, without those that it lately had no time for."""
+        """The canary vectors of an upstream, for `judge`; without those that it came late with."""
+        self._asked[name] = self._clock()
+        return await self._ask(name, service)
+
+    async def _ask(
+        self, name: str, service: Service[EmbeddingRequest, EmbeddingResponse]
+    ) -> Canaries:
         overdue = self._overdue.setdefault(name, Overdue(self._clock))
         return await canary_vectors(service, self.model, overdue)
 
@@ -149,7 +162,7 @@ class Reference:
 
         That one may hang: who agrees with what it gave last does not wait until it is asked again,
         only who does not. Raises `UpstreamFailed` while nobody has defined the space, of the
-        upstream that should.
+        upstream that should, and `Outdated` where it is to be asked again.
         """
         verdict = await self._judge(name, precision, found, measured)
         if not verdict.same and await self._seen():
@@ -171,6 +184,7 @@ class Reference:
                 measured=(self._holder.measured(), measured),
             )
             if name == self.first.name != self._holder.name and agreed.same(least):
+                self._taken = self._asked.get(name, self._clock())
                 self._define(self.first, self._vectors)
             return Verdict(self._holder.name, agreed, least, self.mark)
 
@@ -179,7 +193,7 @@ class Reference:
         if self._holder is None:
             await self._establish(name, found)
         elif name == self._holder.name:
-            self._renew(self._holder, found)
+            self._renew(self._holder, found, self._asked.get(self._holder.name, self._clock()))
         elif not self._holder.lasting and self._clock() - self._looked > FRESH:
             self._look(self._holder)
 
@@ -188,11 +202,12 @@ class Reference:
         differing: dict[str, Canaries] = {}
         silent: tuple[Candidate, EmbeddingError] | None = None
         # Who just gave its own does not wait for others, where it can be seen that they are right.
-        known = self._vectors
+        known, self._taken = self._vectors, self._clock()
         order = sorted(self._candidates, key=lambda one: known is not None and one.name != name)
         for candidate in order:
             try:
-                vectors = found if candidate.name == name else await self._ask(candidate)
+                own = candidate.name == name
+                vectors = found if own else await self._ask(candidate.name, candidate.service)
             except EmbeddingError as error:
                 silent = silent or (candidate, error)
                 continue
@@ -219,14 +234,18 @@ class Reference:
         self._holder, self._vectors, self._looked = candidate, vectors, self._clock()
         self.mark = Mark(origin, self.mark.changes)
 
-    def _renew(self, holder: Candidate, found: Canaries) -> None:
+    def _renew(self, holder: Candidate, found: Canaries, asked: float) -> None:
         assert self._vectors is not None
         self._looked = self._clock()
-        if not self._agree(holder, self._vectors, found):
+        if self._agree(holder, self._vectors, found):
+            # The first stay, so that small steps do not add up; what was refused may come late.
+            self._vectors = {**found, **self._vectors}
+        elif asked < self._taken:
+            # What was found meanwhile is of the model that is there now.
+            raise Outdated
+        else:
             self._change(holder, found)
-            return
-        # The first stay, so that small steps do not add up; a text that was refused may come late.
-        self._vectors = {**found, **self._vectors}
+        self._taken = max(self._taken, asked)
 
     def _change(self, candidate: Candidate, vectors: Canaries) -> None:
         _log.error("%s: upstream %r serves another model now", self.model, candidate.name)
@@ -249,17 +268,16 @@ class Reference:
         return True
 
     async def _refresh(self, holder: Candidate) -> None:
+        asked = self._clock()
         try:
-            found = await self._ask(holder)
+            found = await self._ask(holder.name, holder.service)
         except EmbeddingError as error:
             _log.info("%s: %r is not compared again: %s", self.model, holder.name, error.message)
             return
         # Another may have taken its place back meanwhile.
         if self._holder is holder:
-            self._renew(holder, found)
-
-    async def _ask(self, candidate: Candidate) -> Canaries:
-        return await self.ask(candidate.name, candidate.service)
+            with contextlib.suppress(Outdated):
+                self._renew(holder, found, asked)
 
     def _agree(self, candidate: Candidate, one: Canaries, other: Canaries) -> bool:
         least = needed(candidate.precision, candidate.precision, self._least)

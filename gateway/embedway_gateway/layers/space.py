@@ -9,7 +9,7 @@ from contextvars import Context
 
 from embedway_gateway.layers.canary import Canaries
 from embedway_gateway.layers.quarantine import Quarantine
-from embedway_gateway.layers.reference import FRESH, Mark, Reference, Verdict
+from embedway_gateway.layers.reference import FRESH, Mark, Outdated, Reference, Verdict
 from embedway_gateway.layers.steady import SpaceChanged
 from embedway_gateway.precision import Precision
 from embedway_upstream import (
@@ -196,6 +196,8 @@ class SameSpace:
                 verdict = await self.reference.judge(
                     self._upstream, self._precision, found, self._measured()
                 )
+            except Outdated:
+                continue
             except InvalidRequest as error:
                 self._missed(error)
                 # The texts are ours, and no caller's mistake.

@@ -8,7 +8,7 @@ import pytest
 
 from doubles.space import Changing, candidate, guard, settle
 from doubles.time import Time
-from embedway_gateway.layers.canary import CANARIES
+from embedway_gateway.layers.canary import CANARIES, canary_vectors
 from embedway_gateway.layers.reference import Mark, Reference
 from embedway_gateway.layers.space import SameSpace
 from embedway_upstream import EmbeddingRequest, UpstreamUnreachable, WrongSpace
@@ -123,4 +123,70 @@ async def test_where_a_space_is_inherited_who_has_it_does_not_wait_for_the_first
 
     assert call.done()
     assert "fake" == (await call).served_by
+    assert Mark() == pair.reference.mark
+
+
+async def test_what_was_asked_for_before_a_look_does_not_undo_what_that_found() -> None:
+    """The first is exchanged while its own comparison waits for the last text."""
+    pair = Pair()
+    await pair.prove()
+    first, _ = pair.services
+    gate = pair.hang(CANARIES[-1])
+    pair.time.now += 301
+    await pair.spaces[0].send(REQUEST)
+    await settle()
+    assert CANARIES[-1] == first.requests[-1].inputs[0]
+    first.salt, first.held = "new ", ""
+    pair.time.now += 1
+    await pair.spaces[1].send(REQUEST)
+    await settle()
+    with pytest.raises(WrongSpace):
+        await pair.spaces[1].send(REQUEST)
+    assert Mark(changes=1) == pair.reference.mark
+
+    gate.set()
+    await pair.spaces[0].send(REQUEST)
+
+    assert Mark(changes=1) == pair.reference.mark
+    new = await canary_vectors(first, "m")
+    assert new[0].tolist() == (await pair.reference.vectors())[0].tolist()
+
+
+async def test_what_was_asked_for_before_the_upstream_was_compared_does_not_undo_that() -> None:
+    """The look at the first hangs on its last text, and it is exchanged."""
+    pair = Pair()
+    await pair.prove()
+    first, _ = pair.services
+    gate = pair.hang(CANARIES[-1])
+    pair.time.now += 301
+    await pair.spaces[1].send(REQUEST)
+    await settle()
+    assert CANARIES[-1] == first.requests[-1].inputs[0]
+    first.salt, first.held = "new ", ""
+    pair.time.now += 1
+    await fail(pair.spaces[0], first)
+    await pair.spaces[0].send(REQUEST)
+    assert Mark(changes=1) == pair.reference.mark
+
+    gate.set()
+    await settle()
+
+    assert Mark(changes=1) == pair.reference.mark
+
+
+async def test_a_look_at_one_that_only_stood_in_tells_nothing_once_the_first_is_back() -> None:
+    pair = Pair()
+    first, second = pair.services
+    first.fail(UpstreamUnreachable("x"))
+    await pair.spaces[1].prove()
+    assert Mark(origin="second") == pair.reference.mark
+    second.gate, second.held, second.salt = asyncio.Event(), CANARIES[0], "new "
+    pair.time.now += 301
+
+    await pair.spaces[0].send(REQUEST)
+    await settle()
+    second.gate.set()
+    await settle()
+
+    assert CANARIES[-1] == second.requests[-1].inputs[0]
     assert Mark() == pair.reference.mark
