@@ -8,7 +8,7 @@ from typing import TypeVar
 from embedway_gateway.comparison import compare
 from embedway_gateway.config.schema import Capability, ModelConfig, UpstreamConfig
 from embedway_gateway.layers.barrier import Barrier
-from embedway_gateway.layers.breaker import Breaker, Patience
+from embedway_gateway.layers.breaker import Breaker, BreakerState, Patience
 from embedway_gateway.layers.concurrency import Adaptive
 from embedway_gateway.layers.fallback import Fallback
 from embedway_gateway.layers.learn import Learn, documents_of, texts_of
@@ -89,7 +89,7 @@ def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> 
     states = []
     for index, (item, standing) in enumerate(zip(config.upstreams, standings, strict=True)):
         service, space = spaces[index] or bounded[index], spaces[index]
-        breaker = _breaker(shared, standing)
+        breaker = _breaker(shared, standing, space)
         target = _target(service, item, config, shared, limit=limits[index], breaker=breaker)
         target.capacity = leaves[index].capacity
         target.ready = _ready(leaves[index], space) or target.ready
@@ -227,14 +227,21 @@ def _target(
     )
 
 
-def _breaker(shared: Shared, standing: Standing) -> Breaker:
+def _breaker(shared: Shared, standing: Standing, space: SameSpace | None) -> Breaker:
     routing = shared.routing
     patience = Patience(
         failures=routing.breaker_failures,
         rest=routing.breaker_rest,
         longest=routing.breaker_longest,
     )
-    return Breaker(patience, told=standing.breaker)
+
+    def told(state: BreakerState) -> None:
+        standing.breaker(state)
+        # What hedges outran, or failed to rerank or to chat, is seen by nobody else.
+        if state == "open" and space is not None:
+            space.away()
+
+    return Breaker(patience, told=told)
 
 
 def _adaptive(

@@ -43,12 +43,12 @@ class SameSpace:
     Lets requests through while the upstream's canary vectors match the reference's; until then,
     and when they differ, raises `WrongSpace`.
 
-    They are compared before the first request, again after the upstream failed, for it may come
-    back as another, and every five minutes beside the traffic; after a longer silence before it.
-    A result that says no is asked for again after a minute. Where there is no capacity to compare
-    now, what is known stays, and it is tried again soon. A request waits for the comparison no
-    longer than its deadline. An answer is held back while it may be of another model: when the
-    upstream was seen to fail, or the model's space changed, since it was asked.
+    They are compared before the first request, again after the upstream failed or rested, for it
+    may come back as another, and every five minutes beside the traffic; after a longer silence
+    before it. A result that says no is asked for again after a minute. Where there is no capacity
+    to compare now, what is known stays, and it is tried again soon. A request waits for the
+    comparison no longer than its deadline. An answer is held back while it may be of another model:
+    when the upstream was seen to fail, or the model's space changed, since it was asked.
 
     The upstream that defines the space waits for its canaries like the others: what it served
     before they were known could be of another model than they are.
@@ -131,6 +131,10 @@ class SameSpace:
         """Compare now, unless it is proven; raises what stands in the way."""
         if not self._is_proven:
             await self._wait(None)
+
+    def away(self) -> None:
+        """It rests, whoever found that it should: it may come back as another."""
+        self._doubt()
 
     def end(self, *, followed: bool) -> None:
         """Nothing is told of it here any more; the upstream is gone, unless another follows it."""
