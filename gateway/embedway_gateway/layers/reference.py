@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 
-from embedway_gateway.layers.agreement import Agreement, agreement, difference
+from embedway_gateway.layers.agreement import agreement
 from embedway_gateway.layers.canary import Canaries, Overdue, canary_vectors
+from embedway_gateway.layers.verdict import Verdict
 from embedway_gateway.precision import Precision, needed
 from embedway_upstream import (
     EmbeddingError,
@@ -21,7 +22,7 @@ from embedway_upstream import (
     UpstreamFailed,
 )
 
-__all__ = ["FRESH", "Candidate", "Mark", "Outdated", "Reference", "Verdict"]
+__all__ = ["FRESH", "Candidate", "Mark", "Outdated", "Reference"]
 
 _log = logging.getLogger("embedway.gateway")
 
@@ -50,32 +51,6 @@ class Mark:
     """The upstream that defined it, where that was not the first in order."""
     changes: int = 0
     """How often the upstream that defines it was seen to serve another model."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What came of comparing an upstream with the reference."""
-
-    reference: str
-    found: Agreement
-    least: float
-    mark: Mark
-    """Of the space that it was compared with."""
-
-    @property
-    def same(self) -> bool:
-        """Whether the upstream is in the space."""
-        return self.found.same(self.least)
-
-    @property
-    def reason(self) -> str:
-        """Why it is not, as a sentence; empty where it is."""
-        if self.same:
-            return ""
-        return (
-            f"its vectors differ from those of {self.reference!r}: "
-            f"{difference(self.found, self.least)}"
-        )
 
 
 class Outdated(Exception):

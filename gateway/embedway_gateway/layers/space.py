@@ -9,8 +9,9 @@ from contextvars import Context
 
 from embedway_gateway.layers.canary import Canaries
 from embedway_gateway.layers.quarantine import Quarantine
-from embedway_gateway.layers.reference import FRESH, Mark, Outdated, Reference, Verdict
+from embedway_gateway.layers.reference import FRESH, Mark, Outdated, Reference
 from embedway_gateway.layers.steady import SpaceChanged
+from embedway_gateway.layers.verdict import Verdict
 from embedway_gateway.precision import Precision
 from embedway_upstream import (
     BadReply,
