@@ -197,8 +197,7 @@ def _chat(
     config: ModelConfig, shared: Shared, states: Sequence[UpstreamState], phases: Phases
 ) -> Chat:
     """ObserveChat → Retry → Route → the upstreams, until the answer begins."""
-    breakers = [state.target.breaker for state in states]
-    route = Route(chat_targets(config, shared, breakers, phases))
+    route = Route(chat_targets(config, shared, states, phases))
     retry: Chat = _retry(route, config, shared)
     return ObserveChat(retry, shared.metrics, model=config.name)
 

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from embedway_gateway.comparison import compare
 from embedway_gateway.config.schema import Capability, ModelConfig, UpstreamConfig
-from embedway_gateway.layers.breaker import Breaker, Patience
+from embedway_gateway.layers.barrier import Barrier
+from embedway_gateway.layers.breaker import Breaker, BreakerState, Patience
 from embedway_gateway.layers.concurrency import Adaptive
 from embedway_gateway.layers.fallback import Fallback
 from embedway_gateway.layers.learn import Learn, documents_of, texts_of
@@ -19,9 +20,10 @@ from embedway_gateway.layers.target import Target
 from embedway_gateway.layers.timeout import Timeout
 from embedway_gateway.leaf import Leaf, chat_leaf, embedding_leaf, rerank_leaf
 from embedway_gateway.model import UpstreamState
-from embedway_gateway.phase import Phases, Waited, unwatched
+from embedway_gateway.phase import Phases, Waited
 from embedway_gateway.shared import Shared
 from embedway_gateway.standing import Standing
+from embedway_gateway.traced import queue_wait, traced_wait, transport_of
 from embedway_upstream import (
     EmbeddingRequest,
     EmbeddingResponse,
@@ -30,7 +32,6 @@ from embedway_upstream import (
     Service,
 )
 from embedway_upstream.chat import ChatReply, ChatRequest
-from embedway_upstream.flow import StreamTransport
 
 __all__ = ["chat_targets", "embedding_upstreams", "rerank_targets"]
 
@@ -60,7 +61,7 @@ def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> 
             item,
             config,
             shared.credentials,
-            _transport(item, shared),
+            transport_of(item, shared),
             runtimes=shared.runtimes,
             watch=phases.call,
         )
@@ -79,7 +80,7 @@ def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> 
             shared,
             limit,
             # Where they wait as a rule, and are counted, is Coalesce.
-            waited=_traced_wait(shared),
+            waited=traced_wait(shared),
             size=lambda request: len(request.inputs),
         )
         for leaf, item, limit in zip(leaves, config.upstreams, limits, strict=True)
@@ -88,7 +89,7 @@ def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> 
     states = []
     for index, (item, standing) in enumerate(zip(config.upstreams, standings, strict=True)):
         service, space = spaces[index] or bounded[index], spaces[index]
-        breaker = _breaker(shared, standing)
+        breaker = _breaker(shared, standing, space)
         target = _target(service, item, config, shared, limit=limits[index], breaker=breaker)
         target.capacity = leaves[index].capacity
         target.ready = _ready(leaves[index], space) or target.ready
@@ -100,14 +101,17 @@ def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> 
 def rerank_targets(
     config: ModelConfig, shared: Shared, states: Sequence[UpstreamState], phases: Phases
 ) -> list[Target[RerankRequest, RerankResponse]]:
-    """The same for reranking, where there is no space to compare; an upstream has one breaker."""
+    """
+    The same for reranking, where nothing is compared: [Fallback →] [Barrier →] Limit → …, and what
+    is quarantined for its vectors ranks nothing either. An upstream has one breaker.
+    """
     targets = []
     for item, state in zip(config.upstreams, states, strict=True):
         leaf, capacity = rerank_leaf(
             item,
             config,
             shared.credentials,
-            _transport(item, shared),
+            transport_of(item, shared),
             local=state.leaf.reranker,
             watch=phases.call,
         )
@@ -119,30 +123,27 @@ def rerank_targets(
             config,
             shared,
             limit,
-            waited=_wait(phases, shared),
+            waited=queue_wait(phases, shared),
             size=lambda request: len(request.documents),
         )
-        breaker = state.target.breaker
-        target = _target(service, item, config, shared, limit=limit, breaker=breaker)
+        target = _beside(service, state, item, config, shared, limit=limit)
         target.capacity = capacity
-        if state.leaf.reranker is not None:
-            target.ready = state.leaf.reranker.present
         targets.append(target)
     return targets
 
 
 def chat_targets(
-    config: ModelConfig, shared: Shared, breakers: Sequence[Breaker], phases: Phases
+    config: ModelConfig, shared: Shared, states: Sequence[UpstreamState], phases: Phases
 ) -> list[Target[ChatRequest, ChatReply]]:
     """The same for chat, with a limit that stays: an answer takes as long as it is long."""
     targets = []
-    for item, breaker in zip(config.upstreams, breakers, strict=True):
-        leaf = chat_leaf(item, config, shared.credentials, _transport(item, shared))
+    for item, state in zip(config.upstreams, states, strict=True):
+        leaf = chat_leaf(item, config, shared.credentials, transport_of(item, shared))
         limit = Fixed(item.max_concurrency)
         service = _bounded(
-            _timed(leaf, item), item, config, shared, limit, waited=_wait(phases, shared)
+            _timed(leaf, item), item, config, shared, limit, waited=queue_wait(phases, shared)
         )
-        targets.append(_target(service, item, config, shared, limit=limit, breaker=breaker))
+        targets.append(_beside(service, state, item, config, shared, limit=limit))
     return targets
 
 
@@ -180,6 +181,30 @@ def _state(
     )
 
 
+def _beside(
+    service: Service[Request, Reply],
+    state: UpstreamState,
+    item: UpstreamConfig,
+    config: ModelConfig,
+    shared: Shared,
+    *,
+    limit: Concurrency,
+) -> Target[Request, Reply]:
+    """For what an upstream is asked beside vectors."""
+    space = state.space
+    ready: list[Callable[[], bool]] = []
+    if space is not None:
+        service = barrier = Barrier(service, lambda: space.quarantined, upstream=item.name)
+        ready.append(barrier.is_open)
+    if state.leaf.reranker is not None:
+        ready.append(state.leaf.reranker.present)
+    breaker = state.target.breaker
+    target = _target(service, item, config, shared, limit=limit, breaker=breaker)
+    if ready:
+        target.ready = lambda: all(one() for one in ready)
+    return target
+
+
 def _target(
     service: Service[Request, Reply],
     item: UpstreamConfig,
@@ -203,14 +228,21 @@ def _target(
     )
 
 
-def _breaker(shared: Shared, standing: Standing) -> Breaker:
+def _breaker(shared: Shared, standing: Standing, space: SameSpace | None) -> Breaker:
     routing = shared.routing
     patience = Patience(
         failures=routing.breaker_failures,
         rest=routing.breaker_rest,
         longest=routing.breaker_longest,
     )
-    return Breaker(patience, told=standing.breaker)
+
+    def told(state: BreakerState) -> None:
+        standing.breaker(state)
+        # What hedges outran, or failed to rerank or to chat, is seen by nobody else.
+        if state == "open" and space is not None:
+            space.away()
+
+    return Breaker(patience, told=told)
 
 
 def _adaptive(
@@ -255,29 +287,3 @@ def _bounded(
         service = Paced(service, pace)
     waiting = item.max_concurrency * _WAITING
     return Limit(service, concurrency=limit, waiting=waiting, waited=waited)
-
-
-def _transport(item: UpstreamConfig, shared: Shared) -> StreamTransport:
-    tracing = shared.tracing
-    if tracing is None or item.platform not in tracing.platforms:
-        return shared.transport
-    from embedway_gateway.tracing.carry import Carry
-
-    return Carry(shared.transport, tracing)
-
-
-def _traced_wait(shared: Shared) -> Waited:
-    return unwatched if shared.tracing is None else shared.tracing.queued
-
-
-def _wait(phases: Phases, shared: Shared) -> Waited:
-    """Told of where requests to rerank and to chat wait."""
-    if shared.tracing is None:
-        return phases.queue.took
-    traced = shared.tracing.queued
-
-    def waited(begun: float, ended: float) -> None:
-        phases.queue.took(begun, ended)
-        traced(begun, ended)
-
-    return waited

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from doubles.time import Time
 from embedway_gateway.layers.quarantine import Quarantine
@@ -53,6 +55,23 @@ class Disturbed(FakeEmbedder):
         aside /= np.linalg.norm(aside, axis=1, keepdims=True)
         vectors = self.cosine * rows + np.sqrt(1 - self.cosine**2) * aside
         return EmbeddingResponse("m", vectors.astype(np.float32), Usage(1, 1), self.name)
+
+
+class Scaled(FakeEmbedder):
+    """Each vector has the length that `length` gives for its text, and the digits of `dtype`."""
+
+    def __init__(
+        self, length: Callable[[str], float] = lambda _text: 1.0, dtype: DTypeLike = np.float32
+    ) -> None:
+        super().__init__()
+        self.length = length
+        self.dtype = dtype
+
+    async def send(self, request: EmbeddingRequest) -> EmbeddingResponse:
+        response = await super().send(request)
+        lengths = np.array([[self.length(text)] for text in request.inputs], np.float32)
+        vectors = (response.vectors * lengths).astype(self.dtype).astype(np.float32)
+        return EmbeddingResponse("m", vectors, Usage(1, 1), self.name)
 
 
 def candidate(name: str, service: FakeEmbedder, precision: Precision = "fp32") -> Candidate:

@@ -127,6 +127,35 @@ async def test_of_a_model_that_is_served_no_more_no_quarantine_is_told() -> None
     await transport.close()
 
 
+async def test_one_that_was_outrun_until_it_rests_is_compared_before_it_serves_again() -> None:
+    """Hung up on each time, it never failed."""
+    transport = AiohttpTransport()
+    second = OpenAIUpstream()
+    with served(OpenAIUpstream()) as one, served(second) as two:
+        config = Config(models=(model({"url": one}, {"url": two}),))
+        state = put_together(config, transport, Metrics()).models[0].upstreams[1]
+        assert state.space is not None
+        await state.space.prove()
+        second.salt = "other "
+        for moment in range(5):
+            assert "" == state.space.problem
+            assert "closed" == state.target.breaker.state(moment)
+            state.target.breaker.outrun(moment, moment + 0.5)
+        assert "open" == state.target.breaker.state(5)
+
+        with pytest.raises(WrongSpace):
+            await state.target.service.send(REQUEST)
+    await transport.close()
+
+
+async def test_check_names_a_missing_normalisation() -> None:
+    with served(OpenAIUpstream()) as one, served(OpenAIUpstream(length=7.3)) as two:
+        _, found = await survey(Config(models=(model({"url": one}, {"url": two}),)))
+
+    assert found.cosine == pytest.approx(1)
+    assert "the normalisation is missing here" in found.problem
+
+
 @pytest.mark.parametrize(("more", "same"), [({}, False), ({"agreement": 0.9}, True)])
 async def test_check_holds_them_to_the_same(more: dict[str, Any], same: bool) -> None:
     askew = OpenAIUpstream(length=np.array([1.3, *[1.0] * 7], np.float32))

@@ -129,7 +129,7 @@ async def test_the_order_is_the_configurations_and_the_first_is_the_reference(se
     assert [one.upstream, two.upstream, three.upstream] == ["up0", "up1", "up2"]
     assert two.cosine is None
     assert (three.cosine, three.problem) == (pytest.approx(1), "")
-    assert one.problem.startswith("another vector space: cosine")
+    assert one.problem.startswith("another vector space than that of 'up1': cosine")
 
 
 async def test_without_the_reference_nothing_is_compared(serve: Any) -> None:

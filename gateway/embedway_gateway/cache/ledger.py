@@ -69,7 +69,7 @@ class Ledger:
         # Longer texts may be refused, and that may change.
         both = one.keys() & other.keys()
         whole = all(number in both for number in range(SHORT))
-        return whole and agreement(one, other).worst >= self._threshold
+        return whole and agreement(one, other).same(self._threshold)
 
 
 def _write(key: bytes, name: str, canaries: Canaries) -> bytes:

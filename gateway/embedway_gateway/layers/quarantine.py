@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 
-from embedway_gateway.layers.reference import Verdict
+from embedway_gateway.layers.verdict import Verdict
 from embedway_gateway.metric import Metrics
 
 __all__ = ["Quarantine"]

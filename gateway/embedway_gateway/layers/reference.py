@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 
-from embedway_gateway.layers.agreement import Agreement, agreement, meaning
+from embedway_gateway.layers.agreement import agreement
 from embedway_gateway.layers.canary import Canaries, Overdue, canary_vectors
+from embedway_gateway.layers.verdict import Verdict
 from embedway_gateway.precision import Precision, needed
 from embedway_upstream import (
     EmbeddingError,
@@ -19,7 +22,7 @@ from embedway_upstream import (
     UpstreamFailed,
 )
 
-__all__ = ["FRESH", "Candidate", "Mark", "Reference", "Verdict"]
+__all__ = ["FRESH", "Candidate", "Mark", "Outdated", "Reference"]
 
 _log = logging.getLogger("embedway.gateway")
 
@@ -50,30 +53,8 @@ class Mark:
     """How often the upstream that defines it was seen to serve another model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What came of comparing an upstream with the reference."""
-
-    reference: str
-    found: Agreement
-    least: float
-    mark: Mark
-    """Of the space that it was compared with."""
-
-    @property
-    def same(self) -> bool:
-        """Whether the upstream is in the space."""
-        return self.found.worst >= self.least
-
-    @property
-    def reason(self) -> str:
-        """Why it is not, as a sentence; empty where it is."""
-        if self.same:
-            return ""
-        return (
-            f"its vectors differ from those of {self.reference!r}: cosine {self.found.worst:.4f}, "
-            f"at least {self.least} is needed; {meaning(self.found, self.least)}"
-        )
+class Outdated(Exception):
+    """Since these canary vectors were asked for, their upstream was seen to give others."""
 
 
 class Reference:
@@ -103,7 +84,10 @@ class Reference:
         self._holder: Candidate | None = None
         self._vectors: Canaries | None = None
         self._taken = 0.0
+        self._looked = 0.0
+        self._looking: asyncio.Task[None] | None = None
         self._overdue: dict[str, Overdue] = {}
+        self._asked: dict[str, float] = {}
 
     @property
     def first(self) -> Candidate:
@@ -126,12 +110,21 @@ class Reference:
         Raises an `EmbeddingError` while nobody has defined the space.
         """
         async with self._lock:
-            return await self._current(None, {})
+            await self._settle(None, {})
+        await self._seen()
+        assert self._vectors is not None
+        return self._vectors
 
     async def ask(
         self, name: str, service: Service[EmbeddingRequest, EmbeddingResponse]
     ) -> Canaries:
-        """The canary vectors of an upstream, without those that it lately had no time for."""
+        """The canary vectors of an upstream, for `judge`; without those that it came late with."""
+        self._asked[name] = self._clock()
+        return await self._ask(name, service)
+
+    async def _ask(
+        self, name: str, service: Service[EmbeddingRequest, EmbeddingResponse]
+    ) -> Canaries:
         overdue = self._overdue.setdefault(name, Overdue(self._clock))
         return await canary_vectors(service, self.model, overdue)
 
@@ -142,51 +135,65 @@ class Reference:
         Compare an upstream's canary vectors; those of the one that defines the space become the
         model's.
 
-        Raises `UpstreamFailed` while nobody has defined the space.
+        That one may hang: who agrees with what it gave last does not wait until it is asked again,
+        only who does not. Raises `UpstreamFailed` while nobody has defined the space, of the
+        upstream that should, and `Outdated` where it is to be asked again.
         """
+        verdict = await self._judge(name, precision, found, measured)
+        if not verdict.same and await self._seen():
+            verdict = await self._judge(name, precision, found, measured)
+        return verdict
+
+    async def _judge(
+        self, name: str, precision: Precision, found: Canaries, measured: float | None
+    ) -> Verdict:
         async with self._lock:
-            wanted = await self._current(name, found)
+            await self._settle(name, found)
             assert self._holder is not None
-            agreed = agreement(wanted, found)
+            assert self._vectors is not None
+            agreed = agreement(self._vectors, found)
             least = needed(
                 self._holder.precision,
                 precision,
                 self._least,
                 measured=(self._holder.measured(), measured),
             )
-            if name == self.first.name != self._holder.name and agreed.worst >= least:
-                self._define(self.first, wanted)
+            if name == self.first.name != self._holder.name and agreed.same(least):
+                self._taken = self._asked.get(name, self._clock())
+                self._define(self.first, self._vectors)
             return Verdict(self._holder.name, agreed, least, self.mark)
 
-    async def _current(self, name: str | None, found: Canaries) -> Canaries:
-        """After a look at what upstream `name` has found just now."""
+    async def _settle(self, name: str | None, found: Canaries) -> None:
+        """See to it that there are vectors; upstream `name` has found these just now."""
         if self._holder is None:
             await self._establish(name, found)
         elif name == self._holder.name:
-            self._renew(self._holder, found)
-        elif not self._holder.lasting and self._clock() - self._taken > FRESH:
-            await self._refresh(self._holder)
-        assert self._vectors is not None
-        return self._vectors
+            self._renew(self._holder, found, self._asked.get(self._holder.name, self._clock()))
+        elif not self._holder.lasting and self._clock() - self._looked > FRESH:
+            self._look(self._holder)
 
     async def _establish(self, name: str | None, found: Canaries) -> None:
         """By the first that gives them; where a space is inherited, that agrees with it."""
-        differing: list[tuple[Candidate, Canaries]] = []
-        failure: EmbeddingError | None = None
-        for candidate in self._candidates:
+        differing: dict[str, Canaries] = {}
+        silent: tuple[Candidate, EmbeddingError] | None = None
+        # Who just gave its own does not wait for others, where it can be seen that they are right.
+        known, self._taken = self._vectors, self._clock()
+        order = sorted(self._candidates, key=lambda one: known is not None and one.name != name)
+        for candidate in order:
             try:
-                vectors = found if candidate.name == name else await self._ask(candidate)
+                own = candidate.name == name
+                vectors = found if own else await self._ask(candidate.name, candidate.service)
             except EmbeddingError as error:
-                failure = failure or error
+                silent = silent or (candidate, error)
                 continue
-            if self._vectors is None or self._agree(candidate, self._vectors, vectors):
-                self._define(candidate, self._vectors or vectors)
+            if known is None or self._agree(candidate, known, vectors):
+                self._define(candidate, known or vectors)
                 return
-            differing.append((candidate, vectors))
-        if not differing:
-            assert failure is not None
-            raise self._nobody(failure) from failure
-        self._change(*differing[0])
+            differing[candidate.name] = vectors
+        if silent is not None:
+            # What it would give nobody knows: one that differs does not take its place meanwhile.
+            raise _missing(*silent, others=bool(differing)) from silent[1]
+        self._change(self.first, differing[self.first.name])
 
     def _define(self, candidate: Candidate, vectors: Canaries) -> None:
         # Without a pause between: whoever looks sees all of the old or all of the new.
@@ -199,42 +206,65 @@ class Reference:
                 "`reference:` to fix who does",
                 *(self.model, candidate.name, self.first.name),
             )
-        self._holder, self._vectors, self._taken = candidate, vectors, self._clock()
+        self._holder, self._vectors, self._looked = candidate, vectors, self._clock()
         self.mark = Mark(origin, self.mark.changes)
 
-    def _renew(self, holder: Candidate, found: Canaries) -> None:
+    def _renew(self, holder: Candidate, found: Canaries, asked: float) -> None:
         assert self._vectors is not None
-        self._taken = self._clock()
-        if not self._agree(holder, self._vectors, found):
+        self._looked = self._clock()
+        if self._agree(holder, self._vectors, found):
+            # The first stay, so that small steps do not add up; what was refused may come late.
+            self._vectors = {**found, **self._vectors}
+        elif asked < self._taken:
+            # What was found meanwhile is of the model that is there now.
+            raise Outdated
+        else:
             self._change(holder, found)
-            return
-        # The first stay, so that small steps do not add up; a text that was refused may come late.
-        self._vectors = {**found, **self._vectors}
+        self._taken = max(self._taken, asked)
 
     def _change(self, candidate: Candidate, vectors: Canaries) -> None:
         _log.error("%s: upstream %r serves another model now", self.model, candidate.name)
-        self._holder, self._vectors, self._taken = candidate, vectors, self._clock()
+        self._holder, self._vectors, self._looked = candidate, vectors, self._clock()
         self.mark = Mark(self.mark.origin, self.mark.changes + 1)
 
+    def _look(self, holder: Candidate) -> None:
+        """Ask it again, in a task of its own. Once in a while, whatever comes of it."""
+        self._looked = self._clock()
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._refresh(holder), context=Context())
+            # Looked at, because nobody may be waiting for it.
+            self._looking.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _seen(self) -> bool:
+        """Wait until the holder was asked again, if it is being asked; whether it is."""
+        if self._looking is None or self._looking.done():
+            return False
+        await asyncio.shield(self._looking)
+        return True
+
     async def _refresh(self, holder: Candidate) -> None:
-        # Once in a while, whatever comes of it.
-        self._taken = self._clock()
+        asked = self._clock()
         try:
-            found = await self._ask(holder)
+            found = await self._ask(holder.name, holder.service)
         except EmbeddingError as error:
             _log.info("%s: %r is not compared again: %s", self.model, holder.name, error.message)
             return
-        self._renew(holder, found)
-
-    async def _ask(self, candidate: Candidate) -> Canaries:
-        return await self.ask(candidate.name, candidate.service)
+        # Another may have taken its place back meanwhile.
+        if self._holder is holder:
+            with contextlib.suppress(Outdated):
+                self._renew(holder, found, asked)
 
     def _agree(self, candidate: Candidate, one: Canaries, other: Canaries) -> bool:
         least = needed(candidate.precision, candidate.precision, self._least)
-        return agreement(one, other).worst >= least
+        return agreement(one, other).same(least)
 
-    def _nobody(self, error: EmbeddingError) -> UpstreamFailed:
-        return UpstreamFailed(
-            f"{self.first.name!r}, which defines the vector space, does not answer",
-            detail=error.detail or error.message,
+
+def _missing(silent: Candidate, error: EmbeddingError, *, others: bool) -> UpstreamFailed:
+    """Nobody has the model's vectors; `others` gave other ones. Not the failure of those."""
+    message = f"{silent.name!r}, which defines the vector space, does not answer"
+    if others:
+        message = (
+            f"{silent.name!r}, which may have the model's vectors still, does not answer, and what "
+            "answers has others; remove it from the model if it is gone for good"
         )
+    return UpstreamFailed(message, upstream=silent.name, detail=error.detail or error.message)

@@ -9,8 +9,9 @@ from contextvars import Context
 
 from embedway_gateway.layers.canary import Canaries
 from embedway_gateway.layers.quarantine import Quarantine
-from embedway_gateway.layers.reference import FRESH, Mark, Reference, Verdict
+from embedway_gateway.layers.reference import FRESH, Mark, Outdated, Reference
 from embedway_gateway.layers.steady import SpaceChanged
+from embedway_gateway.layers.verdict import Verdict
 from embedway_gateway.precision import Precision
 from embedway_upstream import (
     BadReply,
@@ -44,12 +45,12 @@ class SameSpace:
     Lets requests through while the upstream's canary vectors match the reference's; until then,
     and when they differ, raises `WrongSpace`.
 
-    They are compared before the first request, again after the upstream failed, for it may come
-    back as another, and every five minutes beside the traffic; after a longer silence before it.
-    A result that says no is asked for again after a minute. Where there is no capacity to compare
-    now, what is known stays, and it is tried again soon. A request waits for the comparison no
-    longer than its deadline. An answer is held back while it may be of another model: when the
-    upstream was seen to fail, or the model's space changed, since it was asked.
+    They are compared before the first request, again after the upstream failed or rested, for it
+    may come back as another, and every five minutes beside the traffic; after a longer silence
+    before it. A result that says no is asked for again after a minute. Where there is no capacity
+    to compare now, what is known stays, and it is tried again soon. A request waits for the
+    comparison no longer than its deadline. An answer is held back while it may be of another model:
+    when the upstream was seen to fail, or the model's space changed, since it was asked.
 
     The upstream that defines the space waits for its canaries like the others: what it served
     before they were known could be of another model than they are.
@@ -114,7 +115,8 @@ class SameSpace:
             await self._wait(request.deadline)
         elif self._age > FRESH and self._clock() >= self._put_off_until:
             self._begin()
-        doubts, mark = self._doubts, self.reference.mark
+        # That which it was proven for: the model's may have changed since, beside the comparison.
+        doubts, mark = self._doubts, self._mark
         try:
             response = await self._inner.send(request)
         except UpstreamError as error:
@@ -135,6 +137,10 @@ class SameSpace:
         if not self._is_proven:
             await self._wait(None)
 
+    def away(self) -> None:
+        """It rests, whoever found that it should: it may come back as another."""
+        self._doubt()
+
     def end(self, *, followed: bool) -> None:
         """Nothing is told of it here any more; the upstream is gone, unless another follows it."""
         self._quarantine.end(followed=followed)
@@ -152,7 +158,7 @@ class SameSpace:
         """Seconds since it was proven."""
         return 0.0 if self._mark is None else self._clock() - self._proven_at
 
-    async def _require(self, mark: Mark, deadline: float | None) -> None:
+    async def _require(self, mark: Mark | None, deadline: float | None) -> None:
         """Raise `SpaceChanged` unless the upstream is seen to be what it was when it was asked."""
         if not self._is_proven:
             await self._wait(deadline)
@@ -211,6 +217,8 @@ class SameSpace:
                 verdict = await self.reference.judge(
                     self._upstream, self._precision, found, self._measured()
                 )
+            except Outdated:
+                continue
             except InvalidRequest as error:
                 self._missed(error)
                 # The texts are ours, and no caller's mistake.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from embedway_gateway.layers.agreement import least_ratio
 from embedway_gateway.layers.canary import CANARIES, SHORT
 from embedway_gateway.likeness.cause import pooling_cause, prompt_cause
 from embedway_gateway.likeness.measure import cosines, lengths, neighbours
@@ -108,7 +109,8 @@ def _judged(blank: Report, left: Vectors, right: Vectors, places: NDArray[np.int
     found = cosines(left, right)
     spread = spread_of(list(found), [int(place) for place in places])
     near = neighbours(left, right)
-    same, alike = spread.worst >= blank.threshold, _same_length(left, right)
+    same = spread.worst >= blank.threshold
+    alike = _same_length(left, right, least_ratio(blank.threshold))
     least = f"at least {blank.threshold:g} is asked for"
     if same and alike:
         words = (
@@ -130,9 +132,9 @@ def _judged(blank: Report, left: Vectors, right: Vectors, places: NDArray[np.int
     )
 
 
-def _same_length(one: Vectors, other: Vectors) -> bool:
+def _same_length(one: Vectors, other: Vectors, least: float) -> bool:
     left, right = (np.linalg.norm(rows, axis=1) for rows in (one, other))
-    return bool(np.allclose(left, right, rtol=0.02))
+    return bool((np.minimum(left, right) >= least * np.maximum(left, right)).all())
 
 
 async def _causes(

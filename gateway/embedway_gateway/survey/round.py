@@ -11,7 +11,7 @@ from embedway_gateway.comparison import references_of
 from embedway_gateway.config.credential import make_credentials
 from embedway_gateway.config.proxy import read_proxies
 from embedway_gateway.config.schema import Config, ModelConfig, UpstreamConfig
-from embedway_gateway.layers.agreement import agreement, meaning
+from embedway_gateway.layers.agreement import agreement, difference
 from embedway_gateway.precision import needed
 from embedway_gateway.survey.discovery import look
 from embedway_gateway.survey.examine import Examined, examine
@@ -112,9 +112,7 @@ def _with_cosine(
         measured=(one.agreement, reference.agreement),
     )
     problem = ""
-    if found.worst < least:
-        problem = (
-            f"another vector space: cosine {found.worst:.4f} with {defining.name!r}, at least "
-            f"{least} is needed; {meaning(found, least)}"
-        )
+    if not found.same(least):
+        why = difference(found, least)
+        problem = f"another vector space than that of {defining.name!r}: {why}"
     return replace(one.finding, cosine=found.worst, problem=one.finding.problem or problem)

@@ -71,7 +71,14 @@ async def test_another_model_begins_anew_and_the_old_name_never_returns(
     assert 3 == len(caplog.records)
 
 
-@pytest.mark.parametrize("found", [near(MODEL, 0.99), {n: row[:4] for n, row in MODEL.items()}])
+@pytest.mark.parametrize(
+    "found",
+    [
+        near(MODEL, 0.99),
+        {number: row[:4] for number, row in MODEL.items()},
+        {number: 7.3 * row for number, row in MODEL.items()},
+    ],
+)
 async def test_a_little_different_is_another_model(notes: Notes, found: Canaries) -> None:
     ledger = Ledger(notes)
 

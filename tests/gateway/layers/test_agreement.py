@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import DTypeLike
 
-from doubles.space import Disturbed, candidate, guard
-from embedway_gateway.layers.agreement import Agreement, agreement, meaning
+from doubles.space import Disturbed, Scaled, candidate, guard
+from embedway_gateway.layers.agreement import Agreement, agreement, difference
 from embedway_gateway.layers.canary import CANARIES, SHORT
 from embedway_gateway.layers.reference import Reference
 from embedway_gateway.precision import AGREEMENT, Precision, needed
@@ -24,16 +26,11 @@ VECTORS = dict(enumerate(fake_vectors(CANARIES, 8)))
 
 
 def test_agreement_is_the_worst_cosine_whatever_the_lengths() -> None:
-    assert Agreement(1, 1) == agreement(VECTORS, VECTORS).__class__(
-        *(round(value, 5) for value in _both({key: row * 3 for key, row in VECTORS.items()}))
-    )
+    longer = agreement(VECTORS, {key: row * 3 for key, row in VECTORS.items()})
+    assert (1, 1, 1 / 3) == pytest.approx((longer.short, longer.long, longer.ratio))
+    assert (True, False) == longer.unit
     assert -1 == pytest.approx(agreement(VECTORS, {**VECTORS, 1: -VECTORS[1]}).short)
     assert -1 == agreement(VECTORS, {**VECTORS, 7: np.zeros(4, np.float32)}).long
-
-
-def _both(other: dict[int, np.typing.NDArray[np.float32]]) -> tuple[float, float]:
-    found = agreement(VECTORS, other)
-    return found.short, found.long
 
 
 @given(st.sets(st.integers(SHORT, len(CANARIES) - 1)))
@@ -108,10 +105,82 @@ async def test_what_is_stated_goes_before_the_number_formats(cosine: float, serv
             await space.send(REQUEST)
 
 
+def raw(text: str) -> float:
+    """The length of a vector that nothing normalised."""
+    return 5.0 + len(text) % 7
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "cure"),
+    [
+        (Scaled(), Scaled(raw), "missing here: switch it on .`normalize_embeddings`"),
+        (Scaled(raw), Scaled(), "missing at the reference: switch it on there .*, or off here"),
+        (Scaled(raw), Scaled(lambda text: 1.1 * raw(text)), "normalise at both"),
+    ],
+)
+async def test_vectors_of_other_lengths_are_another_space(
+    theirs: Scaled, ours: Scaled, cure: str
+) -> None:
+    """A dot product would rank them by who served them."""
+    reference = Reference("m", [candidate("first", theirs)])
+    space = guard("second", ours, reference)
+
+    with pytest.raises(WrongSpace, match=f"agree, but not the lengths; .*{cure}"):
+        await space.send(REQUEST)
+    assert REQUEST not in ours.requests
+
+
+@pytest.mark.parametrize("length", [lambda _text: 1.0, raw], ids=["unit", "raw"])
+@pytest.mark.parametrize(
+    ("precision", "dtype", "scale", "least"),
+    [
+        ("fp32", np.float16, 1.0, None),
+        # However exactly they are to agree, the digits of a normalised vector do not decide.
+        ("fp32", np.float16, 0.99, 0.999999),
+        ("fp32", np.float32, 1.02, None),
+        ("int8", np.float32, 0.9, None),
+    ],
+)
+async def test_lengths_that_differ_by_what_the_number_format_loses_are_the_same(
+    length: Callable[[str], float],
+    precision: Precision,
+    dtype: DTypeLike,
+    scale: float,
+    least: float | None,
+) -> None:
+    reference = Reference("m", [candidate("first", Scaled(length))], least=least)
+    ours = Scaled(lambda text: scale * length(text), dtype)
+    space = guard("second", ours, reference, precision=precision)
+
+    assert "fake" == (await space.send(REQUEST)).served_by
+
+
+@pytest.mark.parametrize("least", [0.999, 0.97, 0.5, 0.01])
+@pytest.mark.parametrize("scale", [7.3, 0.1])
+async def test_whatever_is_stated_a_missing_normalisation_is_seen(
+    least: float, scale: float
+) -> None:
+    reference = Reference("m", [candidate("first", FakeEmbedder())], least=least)
+
+    with pytest.raises(WrongSpace, match="the normalisation is missing here"):
+        await guard("second", Scaled(lambda _text: scale), reference).send(REQUEST)
+
+
+async def test_one_that_loses_its_normalisation_serves_another_model() -> None:
+    only = Scaled()
+    reference = Reference("m", [candidate("only", only)])
+    await guard("only", only, reference).send(REQUEST)
+    only.length = raw
+
+    await guard("only", only, reference).send(REQUEST)
+
+    assert 1 == reference.mark.changes
+
+
 def test_where_only_long_texts_differ_the_cure_is_their_length() -> None:
-    told = meaning(Agreement(short=0.9999, long=0.95), 0.999)
+    told = difference(Agreement(short=0.9999, long=0.95), 0.999)
 
     assert "the same on short texts, different on long ones" in told
     assert "`max_tokens:`" in told
-    assert "cut" not in meaning(Agreement(short=0.2, long=0.1), 0.999)
-    assert "`precision:`" in meaning(Agreement(short=0.99, long=0.98), 0.999)
+    assert "cut" not in difference(Agreement(short=0.2, long=0.1), 0.999)
+    assert "`precision:`" in difference(Agreement(short=0.99, long=0.98), 0.999)

@@ -12,6 +12,7 @@ from doubles.space import Changing, candidate, guard
 from doubles.time import Time
 from embedway_gateway.layers.canary import CANARIES, canary_vectors
 from embedway_gateway.layers.reference import Mark, Reference
+from embedway_gateway.layers.route import Route, Target
 from embedway_upstream import (
     BadReply,
     EmbeddingError,
@@ -69,6 +70,22 @@ async def test_one_that_is_stated_is_never_stood_in_for(error: EmbeddingError) -
     for _ in range(3):
         with pytest.raises(UpstreamFailed):
             await guard("second", second, reference).send(REQUEST)
+
+
+async def test_that_the_reference_is_away_opens_nobody_elses_breaker() -> None:
+    time, first, second = Time(), Changing(), Changing()
+    reference = Reference("m", [candidate("first", first)], clock=time)
+    first.fail(*[UpstreamUnreachable("x")] * 9)
+    target = Target("second", guard("second", second, reference, time))
+    route = Route([target], clock=time)
+
+    for _ in range(9):
+        with pytest.raises(UpstreamFailed, match="'first', which defines") as failed:
+            await route.send(REQUEST)
+        assert "first" == failed.value.upstream
+
+    assert "closed" == target.breaker.state(time.now)
+    assert "fake" == (await route.send(REQUEST)).served_by
 
 
 async def test_the_first_takes_its_place_back_when_it_agrees() -> None:
@@ -175,6 +192,29 @@ async def test_an_inherited_space_that_nobody_has_any_more_is_left_and_that_is_t
     await guard("first", new, after).send(REQUEST)
 
     assert Mark(changes=1) == after.mark
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+async def test_an_inherited_space_is_not_left_while_one_that_may_have_it_is_silent(
+    error: EmbeddingError,
+) -> None:
+    """A moment without an answer at a reload must not hand the name to a quarantined upstream."""
+    first, second = Changing(), Changing(salt="other ")
+    before = reference_of(first)
+    await before.vectors()
+    after = reference_of(first, second)
+    after.inherit(before)
+    foreign = guard("second", second, after)
+    first.fail(error)
+
+    with pytest.raises(UpstreamFailed, match="'first', which may have the model's vectors still"):
+        await foreign.send(REQUEST)
+    await guard("first", first, after).send(REQUEST)
+    with pytest.raises(WrongSpace, match="differ from those of 'first'"):
+        await foreign.send(REQUEST)
+
+    assert Mark() == after.mark
+    assert REQUEST not in second.requests
 
 
 SALTS = st.sampled_from(["", "other "])

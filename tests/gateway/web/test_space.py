@@ -211,8 +211,10 @@ async def test_another_stands_in_as_reference_and_the_fingerprint_tells(
 
 async def test_with_a_looser_agreement_more_upstreams_serve(replicas: Replicas) -> None:
     (_, one), (second, two) = replicas
-    second.length = 2.0  # the same direction: a cosine of 1
+    second.length = 1.1  # the same direction: a cosine of 1
     async with Caller(config_of(one, two)) as caller:
+        assert "the directions agree, but not the lengths" in caller.reasons["up1"]
+    async with Caller(config_of(one, two, agreement=0.97)) as caller:
         assert {} == caller.reasons
     second.salt = "new "
     async with Caller(config_of(one, two, agreement=0.0001)) as caller:
