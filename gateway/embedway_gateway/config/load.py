@@ -20,6 +20,8 @@ from embedway_gateway.config.schema import Config
 __all__ = ["ConfigError", "load_config"]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# Of a shell, of Kubernetes: nothing else in a configuration looks so, and a token must not.
+_OTHERWISE = re.compile(r"\$(?:\(([A-Za-z_][A-Za-z0-9_]*)\)|([A-Za-z_][A-Za-z0-9_]*))")
 
 
 class ConfigError(Exception):
@@ -85,6 +87,10 @@ def _expand(
     if not isinstance(value, str):
         return value
 
+    if problem := _unexpanded(value, environment):
+        problems.append(f"{path}: {problem}")
+        return value
+
     def replace(match: re.Match[str]) -> str:
         name = match[1]
         if name not in environment:
@@ -94,6 +100,21 @@ def _expand(
         return environment[name]
 
     return _VARIABLE.sub(replace, value)
+
+
+def _unexpanded(value: str, environment: Mapping[str, str]) -> str:
+    """What is wrong with a value that means a variable and names it otherwise; empty is nothing."""
+    if "${" in _VARIABLE.sub("", value):
+        return (
+            "only ${NAME} is replaced from the environment, where NAME is letters, digits and _; a "
+            "text that holds ${ itself must come from a variable"
+        )
+    match = _OTHERWISE.fullmatch(value)
+    name = (match[1] or match[2]) if match else ""
+    # A password may well be $ecret; one of capitals alone is hardly there.
+    if name and (name.isupper() or name in environment):
+        return 'a variable is written "${NAME}", and this would be taken as it stands'
+    return ""
 
 
 def _sentences(errors: list[ErrorDetails], missing: list[str]) -> list[str]:
