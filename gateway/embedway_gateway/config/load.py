@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from embedway_gateway.config.document import read_yaml
+from embedway_gateway.config.document import read_yaml, told
 from embedway_gateway.config.exposure import require_own
 from embedway_gateway.config.schema import Config
 
@@ -48,11 +48,9 @@ def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Con
         values, problems = read_yaml(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(path, [f"{error.strerror}"]) from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(path, [f"{place}not YAML: {error.problem}"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
+        raise ConfigError(path, [told(error)]) from None
+    except (UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(path, [f"not YAML: {type(error).__name__}"]) from None
     if not isinstance(values, dict):
         raise ConfigError(path, ["the file must hold keys and values, beginning with `models:`"])
