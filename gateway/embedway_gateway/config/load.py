@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import get_args
@@ -144,6 +145,8 @@ def _told(error: ErrorDetails) -> list[str]:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "missing":
         message = "is missing"
+    if error["type"] == "string_type" and isinstance(error["input"], bool | int | float | date):
+        message = "YAML takes it for a date, a number, yes or no: put it in quotes"
     # What contradicts something elsewhere in the file has its own place, one a line.
     return [f"{place}: {message}"] if place else message.splitlines()
 

@@ -60,3 +60,31 @@ def test_what_is_amiss_is_still_told(tmp_path: Path, token: str, says: str) -> N
     (problem,) = problems(tmp_path, token)
 
     assert says == problem
+
+
+def revision(tmp_path: Path, value: str) -> list[str]:
+    path = tmp_path / "embedway.yaml"
+    path.write_text(
+        f"models:\n- {{name: a, revision: {value}, upstreams: [{{name: x, engine: local}}]}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, {})
+    return caught.value.problems
+
+
+def test_a_date_that_does_not_exist_is_told_with_its_place(tmp_path: Path) -> None:
+    (problem,) = revision(tmp_path, "2024-02-30")
+
+    assert problem == (
+        "line 2, column 23: not YAML: it is taken for a date or a number, and is none; "
+        "put the value in single quotes"
+    )
+
+
+@pytest.mark.parametrize("value", ["2024-02-29", "2024-02-29 12:00:00", "20240229", "1.0", "no"])
+def test_a_text_that_yaml_takes_for_something_else_is_to_be_quoted(
+    tmp_path: Path, value: str
+) -> None:
+    assert revision(tmp_path, value) == [
+        "models[0].revision: YAML takes it for a date, a number, yes or no: put it in quotes"
+    ]
