@@ -27,7 +27,8 @@ class Parquet:
     One row a text.
 
     A kept column of a Parquet input keeps its type. Others are bool, int64, float64 or string;
-    one whose values are lists, objects or of several kinds is written as JSON text.
+    one whose values are lists, objects, of several kinds, or would be changed by a type in common,
+    is written as JSON text.
     """
 
     def write(self, path: Path, rows: Sequence[Row], vectors: NDArray[np.float32]) -> None:
