@@ -88,7 +88,7 @@ class KeysFile:
             text = (self.content() if content is None else content).decode()
             values, problems = read_yaml(text)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            # A date that does not exist is a bare ValueError.
+            # What is not UTF-8 is a ValueError.
             mark = getattr(error, "problem_mark", None)
             place = f" in line {mark.line + 1}" if mark else ""
             raise KeysError(f"{self.path} is not YAML{place}") from None

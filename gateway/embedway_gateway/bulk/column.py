@@ -10,11 +10,13 @@ import pyarrow as pa
 
 from embedway_gateway.bulk.row import Cell
 
-__all__ = ["as_column", "conform", "unify"]
+__all__ = ["as_column", "conform", "safe", "unify"]
 
 # Says that a string column holds JSON text, so that no later part is put in bare.
 _JSON = {b"embedway": b"json"}
 _INT64 = range(-(2**63), 2**63)
+# Beyond these a float64 has no place for every integer.
+_EXACT = range(-(2**53), 2**53 + 1)
 
 
 def as_column(name: str, values: Sequence[object]) -> tuple[Any, Any]:
@@ -43,8 +45,23 @@ def unify(schemas: Iterable[Any]) -> Any:
     return pa.schema([*fields.values(), embedding])
 
 
+def safe(schema: Any, tables: Iterable[Any]) -> Any:
+    """
+    The schema, with JSON text for each column that it would change a value of: an integer beyond
+    2**53 among fractions, a year that nanoseconds do not reach.
+    """
+    for table in tables:
+        for index, field in enumerate(schema):
+            if field.name not in table.schema.names or _is_json(field):
+                continue
+            if not _fits(table.column(field.name), field.type):
+                text = pa.field(field.name, pa.string(), metadata=_JSON)
+                schema = schema.set(index, text)
+    return schema
+
+
 def conform(table: Any, schema: Any) -> Any:
-    """The table in a schema that `unify` made of its own and others."""
+    """The table in a schema that is `safe` for it."""
     columns = []
     for field in schema:
         if field.name not in table.schema.names:
@@ -52,10 +69,9 @@ def conform(table: Any, schema: Any) -> Any:
             continue
         column = table.column(field.name)
         if _is_json(field) and not _is_json(table.schema.field(field.name)):
-            column = _as_json(column.to_pylist())
+            column = _as_json(_plain(column))
         elif column.type != field.type:
-            # Unsafe only for integers above 2**53 in a column that elsewhere has fractions.
-            column = column.cast(field.type, safe=False)
+            column = column.cast(field.type)
         columns.append(column)
     return pa.table(columns, schema=schema)
 
@@ -68,7 +84,8 @@ def _type(values: Sequence[object]) -> Any | None:
     if int in kinds and any(isinstance(value, int) and value not in _INT64 for value in values):
         return None
     if kinds == {int, float}:
-        return pa.float64()
+        exact = all(value in _EXACT for value in values if isinstance(value, int))
+        return pa.float64() if exact else None
     names = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
     return names.get(kinds.pop()) if len(kinds) == 1 else None
 
@@ -88,6 +105,19 @@ def _join(a: Any, b: Any) -> Any:
         ).field(0)
     except (pa.ArrowTypeError, pa.ArrowInvalid):
         return pa.field(a.name, pa.string(), metadata=_JSON)
+
+
+def _fits(column: Any, kind: Any) -> bool:
+    try:
+        column.cast(kind)
+    except pa.ArrowException:
+        return False
+    return True
+
+
+def _plain(column: Any) -> list[object]:
+    chunk = column.combine_chunks()
+    return [Cell(chunk, index).plain() for index in range(len(chunk))]
 
 
 def _is_json(field: Any) -> bool:

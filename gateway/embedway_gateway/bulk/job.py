@@ -57,13 +57,14 @@ class Job:
     parts: Parts
     in_flight: int
     done: Done = field(default_factory=Done)
+    _made: set[int] = field(default_factory=set, init=False)
 
     def run(self, encoder: Encoder, report: Report) -> Done:
         """
         Embed what is not finished yet, then merge.
 
         Whatever is raised, by a row, the encoder or the disk, chunks that were being embedded
-        are waited for and kept; not so when the user interrupts.
+        are waited for and kept; not so when the user interrupts, or gave another input.
         """
         input_type = self.parts.manifest.input_type
         pool = ThreadPoolExecutor(self.in_flight, "embedway-bulk")
@@ -77,6 +78,10 @@ class Job:
                     self._keep_done(waiting, probe, report)
             while waiting:
                 self._keep_done(waiting, probe, report)
+        except PartsDiffer:
+            # What this run made is of that other input, too: the first one can still be given.
+            self.parts.discard(self._made)
+            raise
         except Exception:
             self._rescue(waiting, probe, report)
             raise
@@ -88,20 +93,35 @@ class Job:
         return self.done
 
     def _unfinished(self, report: Report) -> Iterator[tuple[Chunk, str]]:
-        seen = 0
+        seen = alike = 0
+        gap = False
         for chunk in chunks(self.source.rows(), self.parts.manifest.batch_size):
             seen += 1
             digest = chunk.digest
             part = self.parts.finished.get(chunk.index)
-            if part is None:
-                yield chunk, digest
-            elif part.digest == digest:
+            if part is not None and part.digest == digest:
+                alike += 1
                 self.done.resumed += part.rows
                 self._count(part.rows, report, fresh=False)
-            else:
-                raise self._changed(f"{_span(chunk)} are not those")
-        if any(index >= seen for index in self.parts.finished):
-            raise self._changed(f"the input ends after {seen} chunks, before the last")
+                continue
+            if part is not None:
+                self._let_go(chunk.index, f"{_span(chunk)} are not those", alike if gap else None)
+            gap = True
+            yield chunk, digest
+        what = f"the input ends after {seen} chunks, before the last"
+        self._let_go(seen, what, alike if gap else None)
+
+    def _let_go(self, index: int, what: str, alike: int | None) -> None:
+        """
+        Discard the parts from `index` on, whose input is another: before them a row was refused,
+        and has been removed. Raises `PartsDiffer` where all before them were finished, so that none
+        was refused (`alike` is None); or where so much would be lost that it is rather the wrong
+        input: more parts than can have been in flight, and than were found `alike`.
+        """
+        those = [one for one in self.parts.finished if one >= index]
+        if those and (alike is None or len(those) > max(alike, self.in_flight)):
+            raise self._changed(what)
+        self.parts.discard(those)
 
     def _keep_done(self, waiting: _Waiting, probe: Probe, report: Report) -> None:
         done, _ = wait(waiting, return_when=FIRST_COMPLETED)
@@ -129,6 +149,7 @@ class Job:
             digest,
             lambda path: self.sink.write(path, chunk.rows, vectors),
         )
+        self._made.add(chunk.index)
         self.done.tokens += encoded.usage.prompt_tokens
         self._count(len(chunk.rows), report, fresh=True)
 

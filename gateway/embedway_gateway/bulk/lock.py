@@ -15,11 +15,22 @@ __all__ = ["locked"]
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock `path`, and remove it afterwards; raises `OutputRefused` when it is held."""
-    handle = _open(path)
+    """
+    Hold the lock `path`, and remove it afterwards. Raises `OutputRefused` when it is held, or
+    cannot be made.
+    """
     try:
-        os.truncate(path, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
+        handle = _open(path)
+    except OSError as error:
+        raise OutputRefused(
+            f"{path}: cannot be locked ({error.strerror or error}); make {path.parent} a folder "
+            "that is yours to write, or give an --out on a file system that has locks"
+        ) from error
+    try:
+        # Only told to others; a full disk fails where something is to be kept.
+        with suppress(OSError):
+            os.truncate(path, 0)
+            os.write(handle, f"{os.getpid()}\n".encode())
         yield
     finally:
         # Removed while it is still held: whoever opened it meanwhile sees that it is gone.
@@ -40,14 +51,24 @@ def _open(path: Path) -> int:
             if path.exists() and path.stat().st_ino == os.fstat(handle).st_ino:
                 return handle
         except BlockingIOError:
-            holder = path.read_text("ascii", errors="replace").strip() or "unknown"
+            holder = _holder(path)
             os.close(handle)
             raise OutputRefused(
                 f"another run is writing to {path.parent} (process {holder}); "
                 "wait for it, or give another --out"
             ) from None
+        except OSError:
+            os.close(handle)
+            raise
         # The holder removed it between our opening and our locking.
         os.close(handle)
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text("ascii", errors="replace").strip() or "unknown"
+    except FileNotFoundError:
+        return "unknown"
 
 
 if sys.platform == "win32":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedway_gateway.bulk.column import as_column, conform, unify
+from embedway_gateway.bulk.column import as_column, conform, safe, unify
 from embedway_gateway.bulk.row import Row
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ class Parquet:
     One row a text.
 
     A kept column of a Parquet input keeps its type. Others are bool, int64, float64 or string;
-    one whose values are lists, objects or of several kinds is written as JSON text.
+    one whose values are lists, objects, of several kinds, or would be changed by a type in common,
+    is written as JSON text.
     """
 
     def write(self, path: Path, rows: Sequence[Row], vectors: NDArray[np.float32]) -> None:
@@ -43,13 +44,27 @@ class Parquet:
 
     def merge(self, parts: Sequence[Path], path: Path, about: Mapping[str, str]) -> None:
         """One file, with types that hold every part's values."""
-        schema = unify(pq.read_schema(part) for part in parts)
+        schema = _schema(parts)
         # Vectors do not repeat; looking for a dictionary in them costs time and finds nothing.
         texts: Any = [name for name in schema.names if name != "embedding"]
         schema = schema.with_metadata({f"embedway.{key}": value for key, value in about.items()})
         with pq.ParquetWriter(path, schema, use_dictionary=texts) as writer:
             for group in _groups(conform(pq.read_table(part), schema) for part in parts):
                 writer.write_table(group)
+
+
+def _schema(parts: Sequence[Path]) -> Any:
+    """Types that hold every part's values, as they are."""
+    schema = unify(pq.read_schema(part) for part in parts)
+    return safe(schema, _turned(parts, schema))
+
+
+def _turned(parts: Sequence[Path], schema: Any) -> Iterator[Any]:
+    """Of each part the columns, if any, that would get another type."""
+    for part in parts:
+        own = pq.read_schema(part)
+        if names := [name for name in own.names if own.field(name).type != schema.field(name).type]:
+            yield pq.read_table(part, columns=names)
 
 
 def _groups(tables: Iterator[Any]) -> Iterator[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +91,12 @@ class Parts:
             write(incoming)
             _settle(incoming, path)
         self.finished[index] = Part(path, rows, digest)
+
+    def discard(self, indices: Iterable[int]) -> None:
+        """Remove parts whose input is no longer what it was."""
+        with _writing(self.folder):
+            for index in indices:
+                self.finished.pop(index).path.unlink(missing_ok=True)
 
     def note(self, manifest: Manifest) -> None:
         """Write down what has become known about the vectors."""

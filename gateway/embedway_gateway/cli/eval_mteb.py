@@ -15,6 +15,7 @@ from embedway_gateway.cli.endpoint import ENDPOINTS, Config, Engine, refused_as
 
 if TYPE_CHECKING:
     from embedway_gateway.evaluation.tasks import TaskScore
+    from embedway_gateway.place.place import Place
 
 __all__ = ["mteb"]
 
@@ -76,10 +77,8 @@ def mteb(
                 embedder,
                 name=name or place.model,
                 # Kept results are an endpoint's own: the same model elsewhere, or asked otherwise,
-                # is another one.
-                revision=_revision(
-                    (written, symmetric, place.engine, place.model, astuple(place.prompts))
-                ),
+                # is another one, and so is what answers there since.
+                revision=_revision((written, symmetric, *_about(place), embedder.identity())),
                 symmetric=symmetric,
             )
             bar = terminal(error=True).is_terminal
@@ -105,6 +104,10 @@ Examples:
 
 `embedway eval mteb tei+http://127.0.0.1:8081 --benchmark "MTEB(eng, v2)" --results results --resume`
 """  # noqa: E501
+
+
+def _about(place: Place) -> tuple[object, ...]:
+    return place.engine, place.model, place.address, place.precision, astuple(place.prompts)
 
 
 def _revision(settings: tuple[object, ...]) -> str:

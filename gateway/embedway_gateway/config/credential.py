@@ -23,6 +23,21 @@ __all__ = [
     "make_credentials",
 ]
 
+_OF_FILE = ("config_file", "profile")
+_OF_KEY = ("tenancy", "fingerprint", "key_file", "key_content")
+# What each principal reads, beside the rate; `api_key` either the file's or the key's.
+_READS = {
+    "api_key": ("user", *_OF_KEY, *_OF_FILE, "pass_phrase"),
+    "session": (*_OF_FILE, "pass_phrase"),
+    "instance": ("federation_endpoint",),
+    "resource": (),
+    "oke_workload": (),
+    "delegation": ("token_file", "federation_endpoint"),
+    "token_exchange": ("domain_url", "client_id", "client_secret", "token_file"),
+    "ads": (),
+}
+_READ_BY_ALL = {"type", "principal", "requests_per_second"}
+
 
 class BearerConfig(Strict):
     """A fixed bearer token."""
@@ -89,6 +104,7 @@ class OCIConfig(Strict):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
+        self._require_read()
         if self.user is not None and not (self.tenancy and self.fingerprint):
             raise ValueError("user needs tenancy, fingerprint, and key_file or key_content")
         if self.principal == "delegation" and self.token_file is None:
@@ -100,6 +116,28 @@ class OCIConfig(Strict):
             # It knows which addresses may be given a secret.
             _oci(self)
         return self
+
+    def _require_read(self) -> None:
+        """What is stated must be what signs: else another identity does, without a word."""
+        fields = type(self).model_fields
+        stated = [name for name in fields if getattr(self, name) != fields[name].default]
+        reads = _READS[self.principal]
+        if foreign := [name for name in stated if name not in {*_READ_BY_ALL, *reads}]:
+            raise ValueError(
+                f"principal {self.principal} does not read {', '.join(foreign)}: leave that out, "
+                "or state the principal that it is of"
+            )
+        if self.principal != "api_key":
+            return
+        if self.user is None and (key := [name for name in stated if name in _OF_KEY]):
+            raise ValueError(
+                f"{', '.join(key)} without user: the key of a profile would sign instead; add "
+                "user, or leave that out"
+            )
+        if self.user is not None and (file := [name for name in stated if name in _OF_FILE]):
+            raise ValueError(
+                f"user beside {', '.join(file)}: give either the key's fields or a profile"
+            )
 
 
 class OAuth2Config(Strict):

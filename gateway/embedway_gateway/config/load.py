@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import get_args
@@ -13,13 +14,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from embedway_gateway.config.document import read_yaml
+from embedway_gateway.config.document import read_yaml, told
 from embedway_gateway.config.exposure import require_own
 from embedway_gateway.config.schema import Config
 
 __all__ = ["ConfigError", "load_config"]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# Of a shell, of Kubernetes: nothing else in a configuration looks so, and a token must not.
+_OTHERWISE = re.compile(r"\$(?:\(([A-Za-z_][A-Za-z0-9_]*)\)|([A-Za-z_][A-Za-z0-9_]*))")
 
 
 class ConfigError(Exception):
@@ -46,11 +49,9 @@ def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Con
         values, problems = read_yaml(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(path, [f"{error.strerror}"]) from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(path, [f"{place}not YAML: {error.problem}"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
+        raise ConfigError(path, [told(error)]) from None
+    except (UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(path, [f"not YAML: {type(error).__name__}"]) from None
     if not isinstance(values, dict):
         raise ConfigError(path, ["the file must hold keys and values, beginning with `models:`"])
@@ -85,6 +86,10 @@ def _expand(
     if not isinstance(value, str):
         return value
 
+    if problem := _unexpanded(value, environment):
+        problems.append(f"{path}: {problem}")
+        return value
+
     def replace(match: re.Match[str]) -> str:
         name = match[1]
         if name not in environment:
@@ -94,6 +99,21 @@ def _expand(
         return environment[name]
 
     return _VARIABLE.sub(replace, value)
+
+
+def _unexpanded(value: str, environment: Mapping[str, str]) -> str:
+    """What is wrong with a value that means a variable and names it otherwise; empty is nothing."""
+    if "${" in _VARIABLE.sub("", value):
+        return (
+            "only ${NAME} is replaced from the environment, where NAME is letters, digits and _; a "
+            "text that holds ${ itself must come from a variable"
+        )
+    match = _OTHERWISE.fullmatch(value)
+    name = (match[1] or match[2]) if match else ""
+    # A password may well be $ecret; one of capitals alone is hardly there.
+    if name and (name.isupper() or name in environment):
+        return 'a variable is written "${NAME}", and this would be taken as it stands'
+    return ""
 
 
 def _sentences(errors: list[ErrorDetails], missing: list[str]) -> list[str]:
@@ -125,6 +145,8 @@ def _told(error: ErrorDetails) -> list[str]:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "missing":
         message = "is missing"
+    if error["type"] == "string_type" and isinstance(error["input"], bool | int | float | date):
+        message = "YAML takes it for a date, a number, yes or no: put it in quotes"
     # What contradicts something elsewhere in the file has its own place, one a line.
     return [f"{place}: {message}"] if place else message.splitlines()
 

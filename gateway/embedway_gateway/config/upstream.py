@@ -17,6 +17,10 @@ __all__ = ["UpstreamConfig", "require_address"]
 # As `embedway_local` reads it; a configuration must be told of its mistakes without that extra.
 _DEVICE = r"^(auto|cpu|(cuda|tensorrt)(:(all|\d{1,3}(,\d{1,3})*))?)$"
 
+# What would be taken without a word and never read.
+_OF_PLATFORM = {"invoke": "oci", "resource_group": "aicore"}
+_OF_HTTP = ("url", "path", "credentials", "pooling", "insecure", *_OF_PLATFORM)
+
 
 class UpstreamConfig(Strict):
     """One deployment."""
@@ -104,22 +108,40 @@ class UpstreamConfig(Strict):
     @model_validator(mode="after")
     def _matches_engine(self) -> Self:
         if self.engine == "local":
-            for field in ("url", "path", "credentials"):
-                if getattr(self, field) is not None:
-                    raise ValueError(f"engine local runs in this process and takes no {field}")
-            if self.platform != "plain":
-                raise ValueError("engine local runs in this process and has no platform")
-            return self
+            return self._require_here()
+        if self._states("device"):
+            raise ValueError("device is for engine local: a server has its own; leave it out")
         if self.engine == "litellm":
             return self._require_hosted()
         if self.pooling is not None and self.engine != "onnx":
             raise ValueError("pooling is for engine onnx: the other engines pool themselves")
-        if self.platform != "plain" and self.credentials is None:
+        if self.platform == "plain":
+            self._require_plain()
+        elif self.credentials is None:
             raise ValueError(f"platform {self.platform} needs credentials")
         if self.url is None:
             raise ValueError(f"engine {self.engine} needs a url")
         require_address(self.url, insecure=self.insecure)
         return self
+
+    def _states(self, field: str) -> bool:
+        """Whether something else than the default is stated, which says nothing wrong."""
+        return bool(getattr(self, field) != type(self).model_fields[field].default)
+
+    def _require_here(self) -> Self:
+        for field in _OF_HTTP:
+            if self._states(field):
+                raise ValueError(f"engine local runs in this process and takes no {field}")
+        if self.platform != "plain":
+            raise ValueError("engine local runs in this process and has no platform")
+        return self
+
+    def _require_plain(self) -> None:
+        for field, platform in _OF_PLATFORM.items():
+            if self._states(field):
+                raise ValueError(
+                    f"{field} is for platform {platform}: state that platform, or leave it out"
+                )
 
     def _require_hosted(self) -> Self:
         # Imported here: it loads what only a hosted provider needs.
@@ -128,8 +150,8 @@ class UpstreamConfig(Strict):
         require(self.model or "")
         if self.platform != "plain":
             raise ValueError("engine litellm finds the provider itself and has no platform")
-        for field in ("path", "pooling"):
-            if getattr(self, field) is not None:
+        for field in ("path", "pooling", *_OF_PLATFORM):
+            if self._states(field):
                 raise ValueError(
                     f"engine litellm takes no {field}: model and url say how it is called"
                 )

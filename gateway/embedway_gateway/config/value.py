@@ -26,9 +26,10 @@ _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
 
 def _with_unit(value: object, units: dict[str, float] | dict[str, int], example: str) -> object:
     """The number in base units; numbers without a unit pass through."""
-    if not isinstance(value, str):
+    # In YAML `yes` is a 1.
+    if not isinstance(value, str | bool):
         return value
-    match = _NUMBER.fullmatch(value.strip())
+    match = _NUMBER.fullmatch(str(value).strip())
     if match is None or match[2] not in units:
         raise ValueError(f"not understood; write it as {example} (units: {', '.join(units)})")
     return float(match[1]) * units[match[2]]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedway_gateway.place.error import PlaceError
+from embedway_gateway.place.identity import identity
 from embedway_gateway.place.place import Place, opened
 from embedway_gateway.place.rows import embed_rows
 from embedway_upstream.embedding import InputType
@@ -43,6 +44,10 @@ class Blocking:
                 "the server cut them (TEI: --auto-truncate), as other models do in this test"
             )
         return rows.vectors
+
+    def identity(self) -> str:
+        """By what its model is known again; raises an `EmbeddingError` where it does not answer."""
+        return asyncio.run_coroutine_threadsafe(identity(self.place), self._loop).result()
 
 
 @contextmanager

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedway_gateway.config.proxy import read_proxies
 from embedway_gateway.layers.prompt import PromptTexts
@@ -19,6 +21,7 @@ from embedway_gateway.place.option import input_type, number, prompts
 from embedway_gateway.place.resolve import Resolved, local_prompts, resolve
 from embedway_gateway.place.stored import Stored, Texts, open_stored
 from embedway_gateway.place.syntax import Spec, parse
+from embedway_gateway.place.telling import Telling
 from embedway_gateway.survey.advice import is_foreign
 from embedway_gateway.survey.ask import ask, recognise
 from embedway_gateway.wire import Carrier, make_transport
@@ -33,6 +36,9 @@ from embedway_upstream import (
 )
 from embedway_upstream.credentials.renewal import Renewal
 from embedway_upstream.embedding import InputType
+
+if TYPE_CHECKING:
+    from embedway_local import VectorSpace
 
 __all__ = ["Place", "opened"]
 
@@ -54,6 +60,12 @@ class Place:
     dimensions: int | None = None
     is_local: bool = False
     """Whether the model runs in this process."""
+    address: str = ""
+    """Where it is called, and empty in this process."""
+    precision: str = "fp32"
+    """As it is stated."""
+    told: Callable[[], str | None] = lambda: None
+    """The fingerprint of its vector space, where one came with the last vectors."""
     stored: Stored | None = None
     """Vectors of a file, which `send` does not reach: no other text can be embedded."""
 
@@ -146,6 +158,7 @@ async def _local(spec: Spec, found: Resolved) -> AsyncIterator[Place]:
             prompts=prompts(spec, PromptTexts(space.query_prompt, space.document_prompt)),
             input_type=input_type(spec),
             dimensions=number(spec, "dimensions"),
+            told=lambda: space.fingerprint,
         )
 
 
@@ -153,14 +166,19 @@ async def _remote(
     spec: Spec, found: Resolved, leaf: Leaf, transport: Carrier, engine: str
 ) -> Place:
     own = found.prompts
+    space = None
     if leaf.local is not None:
         space = (await leaf.local.load()).space
         own = own or local_prompts(found.model, space)
     named = (spec.engine or engine) if spec.kind == "url" else found.item.engine
     service = leaf.service
-    if named == "embedway" and leaf.endpoint is not None:
-        dialect = OpenAI(model=found.item.model, input_type=True)
-        service = Upstream(replace(leaf.endpoint, engine=dialect), transport)
+    telling = None
+    if leaf.endpoint is not None:
+        endpoint = leaf.endpoint
+        if named == "embedway":
+            endpoint = replace(endpoint, engine=OpenAI(model=found.item.model, input_type=True))
+        telling = Telling(endpoint)
+        service = Upstream(telling, transport)
     return Place(
         label=spec.label,
         model=found.item.model or found.model.name,
@@ -171,7 +189,16 @@ async def _remote(
         prompts=prompts(spec, own or PromptTexts()),
         input_type=input_type(spec),
         dimensions=number(spec, "dimensions"),
+        address=found.item.url or "",
+        precision=found.item.precision,
+        told=partial(_told, space, telling),
     )
+
+
+def _told(space: VectorSpace | None, telling: Telling | None) -> str | None:
+    if space is not None:
+        return space.fingerprint
+    return None if telling is None else telling.vector_space
 
 
 async def _with_model(

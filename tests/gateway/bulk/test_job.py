@@ -227,6 +227,72 @@ def test_a_refused_chunk_is_named(tmp_path: Path, bulk: Any, make_encoder: Any) 
     assert [f"This was said of the rows from {place}:4 to {place}:6."] == caught.value.__notes__
 
 
+def refused_run(run: Any, make_encoder: Any, *, refused: str, after: str) -> None:
+    """Refuses the chunk of one text when that of another is under way, which is kept beside it."""
+    under_way = threading.Event()
+
+    def before(batch: Sequence[str]) -> None:
+        if after in batch:
+            under_way.set()
+        if refused in batch:
+            under_way.wait(10)
+            raise InvalidRequest("too long")
+
+    with pytest.raises(InvalidRequest, match="too long"):
+        run(make_encoder(before=before))
+
+
+def kept(out: Path) -> list[int]:
+    return sorted(int(path.name.split("-")[1]) for path in Path(f"{out}.parts").glob("part-*"))
+
+
+def test_a_refused_row_may_be_removed(tmp_path: Path, bulk: Any, make_encoder: Any) -> None:
+    """Chunks behind it, which were kept, hold other rows then: they alone are embedded again."""
+    out = tmp_path / "out.npy"
+    run = bulk(out, [file_of(tmp_path, texts(12))])
+    refused_run(run, make_encoder, refused="text 4", after="text 6")
+    assert {0, 2} <= set(kept(out))
+
+    lines = [text for text in texts(12) if text != "text 4"]
+    file_of(tmp_path, lines)
+    done = run(make_encoder(), "resume")
+
+    assert (3, 11) == (done.resumed, done.rows)
+    assert np.array_equal(expected(lines), vectors_in(out))
+
+
+def test_so_may_more_rows_than_a_chunk_has(tmp_path: Path, bulk: Any, make_encoder: Any) -> None:
+    out = tmp_path / "out.npy"
+    run = bulk(out, [file_of(tmp_path, texts(6))])
+    refused_run(run, make_encoder, refused="text 0", after="text 3")
+    assert [1] == kept(out)
+
+    file_of(tmp_path, texts(6)[3:])
+    run(make_encoder(), "resume")
+
+    assert np.array_equal(expected(texts(6)[3:]), vectors_in(out))
+
+
+def test_another_input_costs_nothing_where_the_first_chunk_was_slow(
+    tmp_path: Path, bulk: Any, make_encoder: Any
+) -> None:
+    """More is kept behind it than a refusal leaves, and nothing says that it is the same input."""
+    out = tmp_path / "out.npy"
+    run = bulk(out, [file_of(tmp_path, texts(30))])
+    refused_run(run, make_encoder, refused="text 0", after="text 27")
+    before = kept(out)
+    assert set(range(1, 9)) <= set(before)
+
+    file_of(tmp_path, [f"other {text}" for text in texts(30)])
+    with pytest.raises(PartsDiffer, match=r"the rows from .*in\.txt:4"):
+        run(make_encoder(), "resume")
+    assert before == kept(out)
+
+    file_of(tmp_path, texts(30))
+    assert run(make_encoder(), "resume").resumed == 3 * len(before)
+    assert np.array_equal(expected(texts(30)), vectors_in(out))
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [

@@ -121,6 +121,10 @@ def test_a_large_output_has_several_row_groups(
         ([True, True, 1, 1], ["true", "true", "1", "1"], pa.string()),
         ([2**70, 1, 1, 1], [str(2**70), "1", "1", "1"], pa.string()),
         ([None] * 4, [None] * 4, pa.null()),
+        ([2**53, 0.5, 1, -(2**53)], [2.0**53, 0.5, 1.0, -(2.0**53)], pa.float64()),
+        ([2**53 + 1, 0.5, 1, 2], [str(2**53 + 1), "0.5", "1", "2"], pa.string()),
+        ([2**53 + 1, 1, 0.5, 2.5], [str(2**53 + 1), "1", "0.5", "2.5"], pa.string()),
+        ([0.5, 2.5, None, 2**53 + 1], ["0.5", "2.5", None, str(2**53 + 1)], pa.string()),
     ],
 )
 def test_kept_json_values_get_one_type_over_all_parts(
@@ -178,6 +182,29 @@ def test_columns_of_several_inputs_are_joined(tmp_path: Path) -> None:
         assert table.column("n").to_pylist() == [1, 2]
         assert table.column("m").to_pylist() == ["1", '"x"']
         assert table.column("only").to_pylist() == [None, True]
+
+
+@pytest.mark.parametrize(
+    ("year", "kind", "expected"),
+    [
+        (2000, pa.timestamp("ns"), "2000-01-01 00:00:00"),
+        (3000, pa.string(), '"3000-01-01T00:00:00"'),
+    ],
+)
+def test_a_time_is_never_moved(tmp_path: Path, year: int, kind: Any, expected: str) -> None:
+    """Nanoseconds end in the year 2262; a column of them has no room for what is later."""
+    first = pa.array([dt.datetime(year, 1, 1)], pa.timestamp("s"))  # noqa: DTZ001
+    second = pa.array([1], pa.timestamp("ns"))
+    pq.write_table(pa.table({"text": ["a"], "when": first}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"text": ["b"], "when": second}), tmp_path / "b.parquet")
+    inputs = [str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")]
+    rows = list(Source(inputs, Fields(keep=True)).rows())
+
+    column = write(rows, tmp_path, size=1).column("when")
+
+    assert kind == column.type
+    assert expected in str(column[0].cast("string"))
+    assert "00:00:00.000000001" in str(column[1].cast("string"))
 
 
 def test_arrow_values_can_be_written_as_json_lines(tmp_path: Path) -> None:

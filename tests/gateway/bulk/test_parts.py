@@ -284,6 +284,34 @@ def test_two_runs_do_not_share_an_output(out: Path) -> None:
     assert out.read_text() == "a"
 
 
+def test_a_lock_that_cannot_be_made_is_told_with_the_cure(out: Path) -> None:
+    """As in somebody else's folder; here something is in the way, which stops root, too."""
+    (out.with_name("out.jsonl.parts") / "lock").mkdir(parents=True)
+
+    with (
+        pytest.raises(OutputRefused, match=r"lock: cannot be locked \(Is a directory\); make .*"),
+        Parts.open(out, MANIFEST, "new"),
+    ):
+        pass
+
+
+def test_a_file_system_without_locks_is_told_with_the_cure(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def flock(handle: int, operation: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+    with (
+        pytest.raises(OutputRefused, match=r"No locks available.*--out on a file system that has"),
+        Parts.open(out, MANIFEST, "new"),
+    ):
+        pass
+
+
 def test_a_killed_process_holds_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     code = (

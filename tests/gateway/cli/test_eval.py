@@ -266,36 +266,99 @@ def test_mteb_is_told_what_to_run(options: list[str], words: str) -> None:
     assert words in done.output
 
 
-def test_kept_results_of_mteb_are_those_of_the_same_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else --resume would give the scores of one for those of another."""
-    revisions: list[object] = []
+@pytest.fixture
+def revisions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What MTEB is told to file each run's results under, instead of running it."""
+    seen: list[str] = []
 
     def run(encoder: Any, *_: object, **__: object) -> Iterator[object]:
-        revisions.append(encoder._revision)
+        seen.append(encoder._revision)
         return iter(())
 
     monkeypatch.setattr("embedway_gateway.evaluation.tasks.find_tasks", lambda *_: [])
     monkeypatch.setattr("embedway_gateway.evaluation.tasks.run_tasks", run)
-    upstream = "{name: up, engine: tei, url: 'http://127.0.0.1:9'}"
+    return seen
+
+
+def mteb(*options: str) -> None:
+    done = CliRunner().invoke(application(), ["eval", "mteb", *options, "--tasks", "SciFact"])
+    assert 0 == done.exit_code, done.output
+
+
+def test_kept_results_of_mteb_are_those_of_the_same_settings(
+    tmp_path: Path, serve: Serve, revisions: list[str]
+) -> None:
+    """Else --resume would give the scores of one for those of another."""
+    address, other = serve(TEI()), serve(TEI())
     config = tmp_path / "embedway.yaml"
 
-    def asked(*options: str, query: str = "") -> None:
+    def named(url: str, more: str = "", query: str = "") -> str:
         config.write_text(
             f"models: [{{name: m, dimensions: 8, prompts: {{query: '{query}', document: ''}}, "
-            f"upstreams: [{upstream}]}}]"
+            f"upstreams: [{{name: up, engine: tei, url: '{url}'{more}}}]}}]"
         )
-        done = CliRunner().invoke(application(), ["eval", "mteb", *options, "--tasks", "SciFact"])
-        assert 0 == done.exit_code, done.output
+        return f"{config}#m"
 
-    url = "http://127.0.0.1:9/v1#m"
-    asked(url)
-    asked(url)
-    asked(url, "--engine", "embedway")
-    asked(url, "--symmetric", "query")
-    asked(f"{config}#m")
-    asked(f"{config}#m", query="query: ")
+    url = f"{address}/v1#m"
+    mteb(url)
+    mteb(url)
+    mteb(url, "--engine", "embedway")
+    mteb(url, "--symmetric", "query")
+    mteb(named(address))
+    mteb(named(address, query="query: "))
+    mteb(named(other))
+    mteb(named(address, ", precision: fp16"))
 
     assert revisions[0] == revisions[1]
-    assert 5 == len(set(revisions))
+    assert 7 == len(set(revisions))
+
+
+class _Tuned(TEI):
+    """Another model of the same size: its vectors have a cosine of 0.95 with the first's."""
+
+    tuned = False
+    noise = 0.0
+
+    def vectors(self, texts: Any) -> NDArray[np.float32]:
+        first = vectors_of(texts)
+        if self.noise:
+            return first + np.float32(self.noise)
+        other = vectors_of([f"{text}, tuned" for text in texts])
+        return first + np.float32(0.33) * other if self.tuned else first
+
+
+def test_kept_results_of_mteb_are_not_those_of_a_model_that_was_exchanged(
+    serve: Serve, revisions: list[str]
+) -> None:
+    server = _Tuned()
+    address = f"tei+{serve(server)}"
+
+    mteb(address)
+    server.noise = 1e-6
+    mteb(address)
+    server.noise, server.tuned = 0.0, True
+    mteb(address)
+
+    assert revisions[0] == revisions[1], "what a batch changes is no other model"
+    assert revisions[1] != revisions[2]
+
+
+def test_kept_results_of_mteb_are_those_of_the_vector_space_that_is_told(
+    serve: Serve, revisions: list[str]
+) -> None:
+    server = _Tuned()
+    address = f"embedway+{serve(server)}/v1#m"
+
+    def told(space: str, *, tuned: bool = False) -> str:
+        server.headers = {"x-embedway-vector-space": space}
+        server.tuned = tuned
+        mteb(address)
+        return revisions[-1]
+
+    # Of what a local model is made of; the replicas of a gateway may differ a little.
+    assert told("vs1-a") == told("vs1-a", tuned=True)
+    assert told("vs1-a") != told("vs1-b")
+    # Of what a configuration declares, which another model may be found behind.
+    assert told("vs1d-a") == told("vs1d-a")
+    assert told("vs1d-a") != told("vs1d-b")
+    assert told("vs1d-a") != told("vs1d-a", tuned=True)
