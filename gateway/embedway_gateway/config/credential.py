@@ -6,10 +6,18 @@ import json
 import os
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from embedway_gateway.config.strict import Strict
 from embedway_upstream import Bearer, Credentials
+from embedway_upstream.credentials.place import is_secret
 
 if TYPE_CHECKING:
     from embedway_upstream.credentials.oauth2 import Login
@@ -86,6 +94,16 @@ class OCIConfig(Strict):
     """Of `token_exchange`: the domain's application that may exchange."""
     client_secret: SecretStr | None = None
     """Of `token_exchange`: the application's secret; write `"${NAME}"`."""
+
+    @field_validator("config_file", "key_file", "token_file")
+    @classmethod
+    def _is_a_path(cls, path: str | None) -> str | None:
+        if path is not None and is_secret(path):
+            raise ValueError(
+                "a key or a token itself stands where the path of its file belongs: write the "
+                "path (the text of a private key goes into key_content)"
+            )
+        return path
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
