@@ -44,7 +44,7 @@ class TokenFiles:
     token: str = field(repr=False)
     key: str = field(repr=False)
     pass_phrase: str | None = field(default=None, repr=False)
-    pass_phrase_file: str | None = None
+    pass_phrase_file: str | None = field(default=None, repr=False)
     cure: str = _FILE_CURE
     command: str = ""
     """What to run then, for the detail."""

@@ -21,6 +21,7 @@ from doubles.oci_identity import (
     write_profile,
 )
 from doubles.time import Time
+from embedway_upstream import Bearer, EmbeddingRequest, Endpoint, HTTPReply, OpenAI, Plain
 from embedway_upstream.credentials import principal
 from embedway_upstream.credentials.accept import credentials_from
 from embedway_upstream.credentials.error import CredentialsError
@@ -124,6 +125,22 @@ def test_a_path_is_told(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError) as caught:
         principal.api_key(config_file=str(tmp_path / "none")).refresh()
     assert str(tmp_path / "none") in caught.value.detail
+
+
+def test_a_call_shows_neither_credentials_nor_texts() -> None:
+    key = pem(private_key(), SECRET).decode()
+    phrase = TokenFiles(token="t", key=key, pass_phrase_file=SECRET)
+    endpoint = Endpoint(
+        name="up", engine=OpenAI(), platform=Plain("http://h.test"), credentials=Bearer(SECRET)
+    )
+    call = endpoint.call(EmbeddingRequest("m", ("a text of a user",)))
+    reply = HTTPReply(200, {"server": "x"}, b"vectors of a text of a user")
+
+    for one in (call, reply, phrase):
+        assert SECRET not in repr(one)
+        assert "text of a user" not in repr(one)
+    assert "http://h.test/v1/embeddings" in repr(call)
+    assert "200" in repr(reply)
 
 
 def test_nothing_that_came_in_is_signed(tmp_path: Path) -> None:
