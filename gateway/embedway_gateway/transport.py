@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,19 +46,21 @@ class AiohttpTransport:
         max_reply_bytes: int = MAX_REPLY_BYTES,
         tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         proxy_of: Callable[[str], str | None] = lambda _url: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._max_reply_bytes = max_reply_bytes
         self._tls = tls
         self._proxy_of = proxy_of
+        self._clock = clock
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, call: HTTPCall) -> HTTPReply:
         """One exchange."""
-        way = _Way()
+        way, begun = _Way(), self._clock()
         try:
             return await self._exchange(call, way)
         except Broken as error:
-            if not (way.reused and error.untouched):
+            if not (way.reused and error.was_idle(self._clock() - begun)):
                 raise
         return await self._exchange(call, _Way())
 
