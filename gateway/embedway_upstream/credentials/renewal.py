@@ -60,7 +60,7 @@ class Renewal:
         background meanwhile. Raises what `refresh` does.
         """
         if self._credentials.stale():
-            await asyncio.shield(self._once(force=False))
+            await self._waited(force=False)
         elif self._credentials.due():
             self._once(force=False)
 
@@ -75,10 +75,16 @@ class Renewal:
             return False
         if self.forced != seen:
             if isinstance(self._outcome, EmbeddingError):
-                # An exception that is raised twice mixes two tracebacks.
                 raise copy(self._outcome)
             return self._outcome
-        return await asyncio.shield(self._once(force=True))
+        return await self._waited(force=True)
+
+    async def _waited(self, *, force: bool) -> bool:
+        try:
+            return await asyncio.shield(self._once(force=force))
+        except EmbeddingError as error:
+            # Layers above write into what they catch, and others wait for the same.
+            raise copy(error) from None
 
     def _once(self, *, force: bool) -> asyncio.Task[bool]:
         task = self._tasks.get(force)
