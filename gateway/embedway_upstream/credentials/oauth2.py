@@ -19,6 +19,7 @@ import httpx
 
 from embedway_upstream.credentials.certificate import tls_context
 from embedway_upstream.credentials.error import CredentialsError, LoginDown
+from embedway_upstream.credentials.flight import Flights
 from embedway_upstream.credentials.renewed import Told, untold
 from embedway_upstream.engines.status import retry_after
 from embedway_upstream.error import (
@@ -121,6 +122,7 @@ class ClientCredentials:
         self._failure: CredentialsError | None = None
         self._rests_until = 0.0
         self.told: Told = untold
+        self.flights = Flights()
 
     @property
     def login(self) -> Login:

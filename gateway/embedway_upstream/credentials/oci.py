@@ -10,6 +10,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, NoReturn
 
 from embedway_upstream.credentials.error import CredentialsError
+from embedway_upstream.credentials.flight import Flights
 from embedway_upstream.credentials.key import fingerprint_of
 from embedway_upstream.credentials.renewed import Told, untold
 from embedway_upstream.credentials.signature import sign
@@ -59,6 +60,7 @@ class OCISignature:
         self.refreshes = 0
         """How often the source was asked."""
         self.told: Told = untold
+        self.flights = Flights()
 
     def sign(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
