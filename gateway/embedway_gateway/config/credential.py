@@ -78,8 +78,8 @@ class OCIConfig(Strict):
     """The same as text; write `"${NAME}"`."""
     token_file: str | None = None
     """
-    Of `delegation`: the file that holds the delegation token; of `token_exchange`: the one with
-    the token to exchange.
+    Of `delegation`: the file that holds the delegation token, read again when it changes; of
+    `token_exchange`: the one with the token to exchange.
     """
     federation_endpoint: str | None = None
     """Of `instance` and `delegation`: replaces the region's own."""

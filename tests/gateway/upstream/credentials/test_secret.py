@@ -84,6 +84,10 @@ def of_a_file(secret: str, _folder: Path) -> OCISignature:
     return principal.api_key(config_file=secret)
 
 
+def of_a_delegation(secret: str, _folder: Path) -> OCISignature:
+    return principal.delegation(token_file=secret)
+
+
 def of_an_exchange(secret: str, _folder: Path) -> OCISignature:
     return principal.token_exchange(
         domain_url="http://127.0.0.1:1", client_id="c", client_secret="s", token_file=secret
@@ -91,7 +95,8 @@ def of_an_exchange(secret: str, _folder: Path) -> OCISignature:
 
 
 @pytest.mark.parametrize(
-    "given", [of_fields, of_a_profile, of_a_session, of_a_file, of_an_exchange]
+    "given",
+    [of_fields, of_a_profile, of_a_session, of_a_file, of_a_delegation, of_an_exchange],
 )
 @pytest.mark.parametrize("what", ["key", "token", "something long"])
 def test_a_secret_that_stands_where_its_file_belongs_is_not_told(
