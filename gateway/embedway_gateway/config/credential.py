@@ -18,6 +18,7 @@ from pydantic import (
 from embedway_gateway.config.strict import Strict
 from embedway_upstream import Bearer, Credentials
 from embedway_upstream.credentials.place import is_secret
+from embedway_upstream.proxy import read_proxies
 
 if TYPE_CHECKING:
     from embedway_upstream.credentials.oauth2 import Login
@@ -152,7 +153,7 @@ class OAuth2Config(Strict):
             cert=self.cert,
             key=_shown(self.key),
         )
-        return ClientCredentials(login)
+        return ClientCredentials(login, proxy_of=read_proxies().of)
 
 
 _TEXT_OR_OBJECT = {"anyOf": [{"type": "string"}, {"type": "object"}, {"type": "null"}]}
@@ -197,7 +198,7 @@ class AICoreConfig(Strict):
         """The credentials; raises what `login` does."""
         from embedway_upstream.credentials.oauth2 import ClientCredentials
 
-        return ClientCredentials(self.login(), again=self.login)
+        return ClientCredentials(self.login(), again=self.login, proxy_of=read_proxies().of)
 
 
 CredentialConfig = Annotated[

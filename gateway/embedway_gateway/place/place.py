@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from embedway_gateway.config.proxy import read_proxies
 from embedway_gateway.layers.prompt import PromptTexts
 from embedway_gateway.layers.timeout import Timeout
 from embedway_gateway.leaf import Leaf, embedding_leaf
@@ -33,6 +32,7 @@ from embedway_upstream import (
 )
 from embedway_upstream.credentials.renewal import Renewal
 from embedway_upstream.embedding import InputType
+from embedway_upstream.proxy import read_proxies
 
 __all__ = ["Place", "opened"]
 
