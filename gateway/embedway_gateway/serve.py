@@ -78,9 +78,9 @@ def try_out(config: Config) -> None:
     """
     # Imported here: a supervisor needs it only when its configuration changes.
     from embedway_gateway.assemble import put_together
-    from embedway_gateway.config.proxy import read_proxies
     from embedway_gateway.metric import Metrics
     from embedway_gateway.wire import make_transport
+    from embedway_upstream.proxy import read_proxies
 
     put_together(config, make_transport(read_proxies()), Metrics())
 

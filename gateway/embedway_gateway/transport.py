@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +19,12 @@ from embedway_gateway.wire.transport import MAX_REPLY_BYTES
 from embedway_gateway.wire.trouble import unreachable
 from embedway_upstream import BadReply, HTTPCall, HTTPReply, UpstreamUnreachable
 from embedway_upstream.flow import Flow, HTTPFlow
+from embedway_upstream.proxy import NAMED, require_http
 
 __all__ = ["AiohttpTransport"]
 
 # From here on aiohttp warns that bytes in one piece would hold the event loop.
 _LARGE_BODY = 1024 * 1024
-_PROXY = "the proxy that HTTPS_PROXY or HTTP_PROXY names"
 
 
 @dataclass(slots=True)
@@ -45,19 +46,21 @@ class AiohttpTransport:
         max_reply_bytes: int = MAX_REPLY_BYTES,
         tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         proxy_of: Callable[[str], str | None] = lambda _url: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._max_reply_bytes = max_reply_bytes
         self._tls = tls
         self._proxy_of = proxy_of
+        self._clock = clock
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, call: HTTPCall) -> HTTPReply:
         """One exchange."""
-        way = _Way()
+        way, begun = _Way(), self._clock()
         try:
             return await self._exchange(call, way)
         except Broken as error:
-            if not (way.reused and error.untouched):
+            if not (way.reused and error.was_idle(self._clock() - begun)):
                 raise
         return await self._exchange(call, _Way())
 
@@ -83,10 +86,7 @@ class AiohttpTransport:
 
     async def _request(self, call: HTTPCall, way: _Way) -> aiohttp.ClientResponse:
         proxy = self._proxy_of(call.url)
-        if proxy is not None and not proxy.startswith(("http://", "https://")):
-            raise UpstreamUnreachable(
-                f"{_PROXY} is not of http:// or https://, and others are not known here"
-            )
+        require_http(proxy)
         return await self._open().request(
             call.method,
             # As it was signed: aiohttp would quote an odd path once more.
@@ -154,12 +154,12 @@ def _translated(*, begun: bool = False) -> Iterator[None]:
         yield
     except aiohttp.ClientProxyConnectionError as error:
         raise UpstreamUnreachable(
-            f"{_PROXY} cannot be reached; correct it, or name the upstream's host in NO_PROXY",
+            f"{NAMED} cannot be reached; correct it, or name the upstream's host in NO_PROXY",
             detail=type(error).__name__,
         ) from error
     except aiohttp.ClientHttpProxyError as error:
         raise UpstreamUnreachable(
-            f"{_PROXY} does not let the call through (status {error.status}); see that it allows "
+            f"{NAMED} does not let the call through (status {error.status}); see that it allows "
             "the upstream's host, and that user and password stand before its host",
             detail=type(error).__name__,
         ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 __all__ = ["HTTPCall", "HTTPReply", "Transport"]
@@ -11,12 +11,12 @@ __all__ = ["HTTPCall", "HTTPReply", "Transport"]
 
 @dataclass(frozen=True, slots=True)
 class HTTPCall:
-    """A request, signed and ready to send."""
+    """A request, signed and ready to send. Its repr has neither credentials nor texts."""
 
     method: str
     url: str
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class HTTPReply:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 class Transport(Protocol):

@@ -57,16 +57,19 @@ def aicore_credentials(
         login_from_file,
         login_from_service_key,
     )
+    from embedway_upstream.proxy import read_proxies
 
     if service_key is not None and service_key_file is not None:
         raise ValueError("give either service_key or service_key_file")
+    # As for the calls that follow: httpx looks there for them.
+    proxy_of = read_proxies(variables()).of
     if service_key is not None:
-        return ClientCredentials(login_from_service_key(service_key))
+        return ClientCredentials(login_from_service_key(service_key), proxy_of=proxy_of)
     if service_key_file is not None:
         again = partial(login_from_file, service_key_file)
     else:
         again = partial(find_login, variables())
-    return ClientCredentials(again(), again=again)
+    return ClientCredentials(again(), again=again, proxy_of=proxy_of)
 
 
 def is_oci(credentials: Credentials) -> bool:

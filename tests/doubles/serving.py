@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -17,19 +18,24 @@ from embedway_gateway.web.bounded import bounded
 
 
 @contextlib.contextmanager
-def served(app: Any) -> Iterator[str]:
-    """The application's address, `http://127.0.0.1:PORT`, for as long as the block runs."""
+def served(app: Any, *, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """
+    The application's address, `http://127.0.0.1:PORT`, for as long as the block runs; with `tls` it
+    is https, and for the names of that context's certificate.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             app, log_level="critical", lifespan="auto", timeout_graceful_shutdown=1
         )
+        config.load()
+        config.ssl = tls
         server = _Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         server.up.wait(10)
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(10)

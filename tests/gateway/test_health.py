@@ -43,6 +43,7 @@ def built(*upstreams: dict[str, Any], carries: Carries) -> tuple[Models, list[Up
         {
             "models": [{"name": "m", "dimensions": 8, "upstreams": given}],
             "routing": {"breaker_rest": "60s"},
+            "credentials": {"key": {"type": "bearer", "token": "x"}},
         }
     )
     models, _ = assemble(config, carries, Metrics(CollectorRegistry()))
@@ -69,6 +70,20 @@ async def test_each_engine_has_its_own_question_and_a_yes_lets_the_probe_go(
     assert ["GET"] == [call.method for call in carries.calls]
     assert carries.calls[0].url.endswith(path)
     assert ("half-open", "") == (state.target.breaker.state(time()), state.problem(time()))
+
+
+async def test_a_server_whose_api_is_below_v1_is_asked_at_its_root() -> None:
+    """Below, no server answers `/health`; behind AI Core there is no way to the root."""
+    time, carries = Time(), Carries()
+    below = {"engine": "infinity", "url": "http://127.0.0.1:9/v1"}
+    behind = {**below, "platform": "aicore", "credentials": "key"}
+    models, states = built(below, behind, carries=carries)
+    for state in states:
+        state.target.breaker.failed(time(), time(), at_once=True)
+    await Health(models, carries, every=lambda: 5.0, clock=time).look()
+
+    assert ["http://127.0.0.1:9/health"] == [call.url for call in carries.calls]
+    assert ["half-open", "open"] == [state.target.breaker.state(time()) for state in states]
 
 
 @pytest.mark.parametrize("status", [0, 401, 500, 503])

@@ -7,6 +7,7 @@ Paths and fields: AI API, as published with SAP's SDK for JavaScript (`AI_CORE_A
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -139,7 +140,7 @@ class AICoreAPI:
             self._credentials.refresh()
             headers |= self._credentials.sign(method, url, headers, sent)
             with (
-                httpx.Client(timeout=_SECONDS, trust_env=False) as client,
+                _opened(url) as client,
                 client.stream(method, url, content=sent, headers=headers) as reply,
             ):
                 return reply.status_code, dict(reply.headers), _read(reply)
@@ -170,6 +171,18 @@ class AICoreAPI:
         if "quota" in said.lower() or "limit" in said.lower():
             return LimitExceeded(f"{what}: a quota is used up: {said}", detail=detail)
         return CloudRefused(f"{what}: {said or 'it does not say why'}", detail=detail)
+
+
+def _opened(url: str) -> httpx.Client:
+    """As the gateway calls: through its proxies, and trusting whom it trusts."""
+    import httpx
+
+    from embedway_upstream.proxy import read_proxies, require_http
+
+    proxy = read_proxies().of(url)
+    require_http(proxy)
+    trusted = ssl.create_default_context()
+    return httpx.Client(timeout=_SECONDS, trust_env=False, verify=trusted, proxy=proxy)
 
 
 def _read(reply: httpx.Response) -> bytes:

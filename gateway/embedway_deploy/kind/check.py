@@ -154,14 +154,15 @@ async def _embedded(step: Check, run: Run, found: State, texts: Sequence[str]) -
     # Imported here: they bring the whole client of the gateway.
     from embedway_gateway.layers.timeout import Timeout
     from embedway_gateway.leaf import embedding_leaf
-    from embedway_gateway.wire import WireTransport
+    from embedway_gateway.wire import make_transport
     from embedway_upstream import EmbeddingError, EmbeddingRequest
     from embedway_upstream.credentials.accept import credentials_from
+    from embedway_upstream.proxy import read_proxies
 
     item = upstream(step, found)
     config = ModelConfig(name=run.plan.model, dimensions=step.dimensions, upstreams=(item,))
     credentials = credentials_from(run.cloud.sign_in.signer)
-    transport = WireTransport()
+    transport = make_transport(read_proxies())
     try:
         # The first call of a deployment may meet one that is active, but not warm.
         for attempt in range(1, _TRIES + 1):

@@ -6,10 +6,19 @@ import json
 import os
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from embedway_gateway.config.strict import Strict
 from embedway_upstream import Bearer, Credentials
+from embedway_upstream.credentials.place import is_secret
+from embedway_upstream.proxy import read_proxies
 
 if TYPE_CHECKING:
     from embedway_upstream.credentials.oauth2 import Login
@@ -85,8 +94,8 @@ class OCIConfig(Strict):
     """The same as text; write `"${NAME}"`."""
     token_file: str | None = None
     """
-    Of `delegation`: the file that holds the delegation token; of `token_exchange`: the one with
-    the token to exchange.
+    Of `delegation`: the file that holds the delegation token, read again when it changes; of
+    `token_exchange`: the one with the token to exchange.
     """
     federation_endpoint: str | None = None
     """Of `instance` and `delegation`: replaces the region's own."""
@@ -101,6 +110,16 @@ class OCIConfig(Strict):
     """Of `token_exchange`: the domain's application that may exchange."""
     client_secret: SecretStr | None = None
     """Of `token_exchange`: the application's secret; write `"${NAME}"`."""
+
+    @field_validator("config_file", "key_file", "token_file")
+    @classmethod
+    def _is_a_path(cls, path: str | None) -> str | None:
+        if path is not None and is_secret(path):
+            raise ValueError(
+                "a key or a token itself stands where the path of its file belongs: write the "
+                "path (the text of a private key goes into key_content)"
+            )
+        return path
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -172,7 +191,7 @@ class OAuth2Config(Strict):
             cert=self.cert,
             key=_shown(self.key),
         )
-        return ClientCredentials(login)
+        return ClientCredentials(login, proxy_of=read_proxies().of)
 
 
 _TEXT_OR_OBJECT = {"anyOf": [{"type": "string"}, {"type": "object"}, {"type": "null"}]}
@@ -217,7 +236,7 @@ class AICoreConfig(Strict):
         """The credentials; raises what `login` does."""
         from embedway_upstream.credentials.oauth2 import ClientCredentials
 
-        return ClientCredentials(self.login(), again=self.login)
+        return ClientCredentials(self.login(), again=self.login, proxy_of=read_proxies().of)
 
 
 CredentialConfig = Annotated[

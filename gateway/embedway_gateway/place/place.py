@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedway_gateway.config.proxy import read_proxies
 from embedway_gateway.layers.prompt import PromptTexts
 from embedway_gateway.layers.timeout import Timeout
 from embedway_gateway.leaf import Leaf, embedding_leaf
@@ -36,6 +35,7 @@ from embedway_upstream import (
 )
 from embedway_upstream.credentials.renewal import Renewal
 from embedway_upstream.embedding import InputType
+from embedway_upstream.proxy import read_proxies
 
 if TYPE_CHECKING:
     from embedway_local import VectorSpace

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from embedway_gateway.config.proxy import read_proxies
 from embedway_gateway.config.schema import UpstreamConfig
 from embedway_gateway.layers.timeout import Timeout
 from embedway_gateway.leaf import rerank_leaf
@@ -22,6 +21,7 @@ from embedway_gateway.runtime import Loads
 from embedway_gateway.runtimes import Runtimes
 from embedway_gateway.wire import make_transport
 from embedway_upstream import RerankRequest, RerankResponse, Service
+from embedway_upstream.proxy import read_proxies
 
 __all__ = ["Reranker", "opened_reranker"]
 

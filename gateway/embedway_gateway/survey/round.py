@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from embedway_gateway.comparison import references_of
 from embedway_gateway.config.credential import make_credentials
-from embedway_gateway.config.proxy import read_proxies
 from embedway_gateway.config.schema import Config, ModelConfig, UpstreamConfig
 from embedway_gateway.layers.agreement import agreement, difference
 from embedway_gateway.precision import needed
@@ -21,6 +20,7 @@ from embedway_gateway.survey.means import Means
 from embedway_gateway.survey.store import look_at_stores
 from embedway_gateway.wire import make_transport
 from embedway_upstream.gather import gather
+from embedway_upstream.proxy import read_proxies
 
 __all__ = ["survey"]
 

@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from embedway_gateway import __version__
-from embedway_gateway.config.proxy import read_proxies
 from embedway_gateway.config.schema import Config
 from embedway_gateway.config.tracing import make_tracing
 from embedway_gateway.config.watch import News
@@ -48,6 +47,7 @@ from embedway_gateway.web.tei_error import tei_error_reply
 from embedway_gateway.web.usage import usage_routes
 from embedway_gateway.wire import Carrier, make_transport
 from embedway_upstream import EmbeddingError
+from embedway_upstream.proxy import read_proxies
 
 if TYPE_CHECKING:
     from embedway_gateway.tracing.tracing import Tracing

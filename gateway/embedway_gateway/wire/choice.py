@@ -6,10 +6,10 @@ import ssl
 from collections.abc import Callable
 from typing import Protocol
 
-from embedway_gateway.config.proxy import Proxies
 from embedway_gateway.wire.transport import WireTransport
 from embedway_upstream import HTTPCall, HTTPReply
 from embedway_upstream.flow import HTTPFlow, StreamTransport
+from embedway_upstream.proxy import Proxies
 
 __all__ = ["Carrier", "make_transport"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable
 
 from embedway_gateway.wire.address import Origin, head_of, place_of
@@ -27,8 +28,8 @@ class WireTransport:
     `Timeout` layer's business, and whoever gives up closes the connection.
 
     A connection that had been idle may be closed by its server in the very moment of a call; if no
-    byte of an answer came, the call is sent once more on a new one. To embed a text twice is to
-    embed it; a stream is not begun twice.
+    byte of an answer came, and it broke within a round trip, the call is sent once more on a new
+    one. To embed a text twice is to embed it; a stream is not begun twice.
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class WireTransport:
         *,
         max_reply_bytes: int = MAX_REPLY_BYTES,
         tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._most = max_reply_bytes
+        self._clock = clock
         self._pool = Pool(Dial(tls))
 
     async def send(self, call: HTTPCall) -> HTTPReply:
@@ -45,10 +48,11 @@ class WireTransport:
         origin, head = _written(call)
         connection = self._pool.take(origin)
         if connection is not None:
+            begun = self._clock()
             try:
                 return await self._exchange(origin, connection, call, head)
             except Broken as error:
-                if not error.untouched:
+                if not error.was_idle(self._clock() - begun):
                     raise
         connection = await self._pool.connect(origin)
         return await self._exchange(origin, connection, call, head)

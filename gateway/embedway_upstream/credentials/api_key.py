@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from embedway_upstream.credentials.error import CredentialsError
 from embedway_upstream.credentials.key import load_key
+from embedway_upstream.credentials.place import place_of
 from embedway_upstream.credentials.profile import read_file, read_profile
 from embedway_upstream.credentials.snapshot import Snapshot
 
@@ -20,7 +21,7 @@ class ApiKey:
     tenancy: str
     user: str
     fingerprint: str
-    key_file: str | None = None
+    key_file: str | None = field(default=None, repr=False)
     key_content: str | None = field(default=None, repr=False)
     pass_phrase: str | None = field(default=None, repr=False)
 
@@ -38,7 +39,8 @@ class ApiKey:
         if self.key_content:
             pem, where = self.key_content.encode(), "key_content"
         elif self.key_file:
-            pem, where = read_file(self.key_file, "the OCI private key"), self.key_file
+            pem = read_file(self.key_file, "the OCI private key")
+            where = place_of(self.key_file)
         else:
             raise CredentialsError("the OCI API key needs key_file or key_content")
         return Snapshot(key_id=key_id, key=load_key(pem, self.pass_phrase, where=where))
@@ -51,7 +53,7 @@ class ApiKey:
 class ApiKeyProfile:
     """The API key of a profile in a configuration file; `pass_phrase` replaces the profile's."""
 
-    file: str
+    file: str = field(repr=False)
     profile: str
     pass_phrase: str | None = field(default=None, repr=False)
 

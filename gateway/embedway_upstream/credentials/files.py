@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from embedway_upstream.credentials.error import CredentialsError
 from embedway_upstream.credentials.key import load_key
+from embedway_upstream.credentials.place import place_of
 from embedway_upstream.credentials.profile import read_file, read_profile
 from embedway_upstream.credentials.snapshot import Snapshot
 from embedway_upstream.credentials.token import SecurityToken
@@ -43,7 +44,7 @@ class TokenFiles:
     token: str = field(repr=False)
     key: str = field(repr=False)
     pass_phrase: str | None = field(default=None, repr=False)
-    pass_phrase_file: str | None = None
+    pass_phrase_file: str | None = field(default=None, repr=False)
     cure: str = _FILE_CURE
     command: str = ""
     """What to run then, for the detail."""
@@ -112,7 +113,7 @@ class TokenFiles:
 class SessionProfile:
     """The session of a profile, as `oci session authenticate` writes it."""
 
-    file: str
+    file: str = field(repr=False)
     profile: str
     pass_phrase: str | None = field(default=None, repr=False)
     watch: float | None = 5.0
@@ -153,7 +154,7 @@ def _text(value: str, what: str) -> str:
 
 
 def _where(value: str) -> str:
-    return value if _is_file(value) else "given as text"
+    return place_of(value) if _is_file(value) else "given as text"
 
 
 def _mark(value: str | None) -> object:

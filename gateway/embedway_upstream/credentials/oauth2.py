@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-import httpx
-
-from embedway_upstream.credentials.certificate import tls_context
 from embedway_upstream.credentials.error import CredentialsError, LoginDown
+from embedway_upstream.credentials.flight import Flights
 from embedway_upstream.credentials.renewed import Told, untold
-from embedway_upstream.engines.status import retry_after
+from embedway_upstream.credentials.token_server import NO_ENDPOINT, ask
 from embedway_upstream.error import (
     BadReply,
     EmbeddingError,
@@ -34,7 +32,6 @@ __all__ = ["ClientCredentials", "Login"]
 
 _log = logging.getLogger("embedway.upstream")
 
-_MAX_BODY = 64 * 1024
 _ATTEMPTS = 3
 _FIRST_WAIT = 0.5
 # A token server that asks for a longer pause is told on to the caller instead of waited for.
@@ -43,13 +40,7 @@ _LONGEST_WAIT = 10.0
 _REST = 5.0
 # RFC 6749 §5.1 lets a server leave `expires_in` out.
 _DEFAULT_LIFE = 600.0
-# The only words of a refusal that are ours to repeat (RFC 6749 §5.2).
-_CODES = {"invalid_client", "invalid_grant", "invalid_request", "invalid_scope"}
-_CODES |= {"unauthorized_client", "unsupported_grant_type", "unauthorized"}
 _PASSING = (UpstreamFailed, UpstreamUnreachable, UpstreamTimeout)
-
-_SLOW = "the token server took too long: check the host in token_url, and the network"
-_NO_ENDPOINT = "token_url is not a token endpoint; on SAP BTP it ends in /oauth/token"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +90,7 @@ class ClientCredentials:
     unless the token at hand still holds, a `LoginDown` where asking again may help; a failure is
     kept for 5 s instead of asking again.
     `again` reads the login anew for each token, for service keys that are replaced where they
-    lie; it raises `ValueError`.
+    lie; it raises `ValueError`. `proxy_of` gives the proxy for the token server's address.
     """
 
     def __init__(
@@ -107,12 +98,14 @@ class ClientCredentials:
         login: Login,
         *,
         again: Callable[[], Login] | None = None,
+        proxy_of: Callable[[str], str | None] = lambda _url: None,
         timeout: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._login = login
         self._again = again
+        self._proxy_of = proxy_of
         self._timeout = timeout
         self._clock = clock
         self._sleep = sleep
@@ -121,6 +114,7 @@ class ClientCredentials:
         self._failure: CredentialsError | None = None
         self._rests_until = 0.0
         self.told: Told = untold
+        self.flights = Flights()
 
     @property
     def login(self) -> Login:
@@ -203,45 +197,8 @@ class ClientCredentials:
             raise CredentialsError(message, detail=str(error)) from None
 
     def _ask(self) -> bytes:
-        login = self._login
-        form = {"grant_type": "client_credentials", "client_id": login.client_id}
-        if login.client_secret:
-            form["client_secret"] = login.client_secret
-        try:
-            with (
-                # Made anew each time, so that rotated certificate files are noticed.
-                httpx.Client(
-                    verify=tls_context(login.cert, login.key),
-                    timeout=self._timeout,
-                    trust_env=False,
-                    headers={"accept": "application/json", "accept-encoding": "identity"},
-                ) as client,
-                client.stream("POST", login.token_url, data=form) as reply,
-            ):
-                body = self._read(reply)
-        except httpx.TimeoutException as error:
-            name = type(error).__name__
-            raise UpstreamTimeout(_SLOW, detail=name) from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            name = type(error).__name__
-            raise UpstreamUnreachable(
-                "the token server cannot be reached: check the host in token_url, and the network",
-                detail=name,
-            ) from None
-        if reply.status_code != 200:
-            raise _refusal(reply.status_code, reply.headers, body)
-        return body
-
-    def _read(self, reply: httpx.Response) -> bytes:
-        end = self._clock() + self._timeout
-        body = b""
-        for chunk in reply.iter_raw():
-            body += chunk
-            if len(body) > _MAX_BODY:
-                raise BadReply(f"the token server's reply is over {_MAX_BODY} bytes")
-            if self._clock() > end:
-                raise UpstreamTimeout(_SLOW)
-        return body
+        proxy = self._proxy_of(self._login.token_url)
+        return ask(self._login, proxy=proxy, timeout=self._timeout, clock=self._clock)
 
     def __repr__(self) -> str:
         return f"ClientCredentials({self._login!r})"
@@ -263,30 +220,9 @@ def _token(body: bytes, started: float) -> _Token:
         life = float(reply.get("expires_in", _DEFAULT_LIFE))
         kind = str(reply.get("token_type", "bearer")).lower()
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise BadReply(f"the token server's reply is not an OAuth2 token: {_NO_ENDPOINT}") from None
+        raise BadReply(f"the token server's reply is not an OAuth2 token: {NO_ENDPOINT}") from None
     good = isinstance(value, str) and value and value.isascii() and value.isprintable()
     if not good or kind != "bearer" or not 0 < life < float("inf"):
         raise BadReply("the token server's reply is not a bearer token with a life")
     expires = started + life
     return _Token({"authorization": f"Bearer {value}"}, expires - min(300.0, life / 10), expires)
-
-
-def _refusal(status: int, headers: Mapping[str, str], body: bytes) -> EmbeddingError:
-    try:
-        code = json.loads(body).get("error")
-    except (ValueError, AttributeError, RecursionError):
-        code = None
-    detail = f"status {status}" + (f", {code}" if isinstance(code, str) and code in _CODES else "")
-    if status in {408, 429} or status >= 500:
-        wait = retry_after(headers)
-        return UpstreamFailed("the token server cannot answer now", retry_after=wait, detail=detail)
-    if status in {400, 401, 403}:
-        message = (
-            "the token server does not accept the client's id and secret or certificate; take "
-            "them, and token_url, from one service key that has not been deleted or rotated"
-        )
-    elif status in {404, 405} or 300 <= status < 400:
-        message = _NO_ENDPOINT
-    else:
-        message = f"the token server answered {status}"
-    return CredentialsError(message, detail=detail)

@@ -10,6 +10,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, NoReturn
 
 from embedway_upstream.credentials.error import CredentialsError
+from embedway_upstream.credentials.flight import Flights
 from embedway_upstream.credentials.key import fingerprint_of
 from embedway_upstream.credentials.renewed import Told, untold
 from embedway_upstream.credentials.signature import sign
@@ -21,10 +22,8 @@ __all__ = ["OCISignature"]
 
 _log = logging.getLogger("embedway.upstream")
 
-# The SDK for SAP asks for a new token below 60 minutes, whatever its life, and so never has one.
-_AHEAD_SECONDS = 300.0
-_AHEAD_SHARE = 0.1
-# A token that expires on the way is refused: this share of "ahead", 60 s at most, is left for it.
+# A token that expires on the way is refused: this share of what it is renewed ahead, 60 s at most,
+# is left for it.
 _MARGIN_SHARE = 0.2
 # Credentials that stay wrong must not turn every request into a refresh.
 _PAUSE_SECONDS = 1.0
@@ -59,6 +58,7 @@ class OCISignature:
         self.refreshes = 0
         """How often the source was asked."""
         self.told: Told = untold
+        self.flights = Flights()
 
     def sign(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
@@ -83,7 +83,7 @@ class OCISignature:
             return True
         if held.expires_at is None:
             return False
-        return self._clock() >= held.expires_at - self._ahead(held) * _MARGIN_SHARE
+        return self._clock() >= held.expires_at - held.ahead * _MARGIN_SHARE
 
     def due(self) -> bool:
         """
@@ -163,10 +163,9 @@ class OCISignature:
         self._look_at = float("inf") if watch is None else now + watch
         self._renew_at, self._rests_until = float("inf"), now
         if held.expires_at is not None:
-            ahead = self._ahead(held)
-            self._renew_at = held.expires_at - ahead
+            self._renew_at = held.expires_at - held.ahead
             # A source that has nothing newer yet is asked again, but not by every request.
-            self._rests_until = now + min(_PAUSE_SECONDS, ahead / 2)
+            self._rests_until = now + min(_PAUSE_SECONDS, held.ahead / 2)
 
     def doubt(self) -> str:
         """
@@ -180,12 +179,6 @@ class OCISignature:
         if held.key_id.rpartition("/")[2].lower() == real:
             return ""
         return f"the fingerprint in the configuration is not the private key's, which is {real}"
-
-    def _ahead(self, held: Snapshot) -> float:
-        assert held.expires_at is not None
-        if held.issued_at is None:
-            return 0.0
-        return min(_AHEAD_SECONDS, max(0.0, held.expires_at - held.issued_at) * _AHEAD_SHARE)
 
     def __repr__(self) -> str:
         return f"OCISignature({self._source!r})"

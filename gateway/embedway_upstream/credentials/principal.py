@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from embedway_upstream.credentials.api_key import ApiKey, ApiKeyProfile
+from embedway_upstream.credentials.delegated import Delegated
 from embedway_upstream.credentials.error import CredentialsError
 from embedway_upstream.credentials.files import SessionProfile, TokenFiles
 from embedway_upstream.credentials.oci import OCISignature
@@ -105,29 +106,12 @@ def session(
 
 def instance(*, federation_endpoint: str | None = None) -> OCISignature:
     """The compute instance that this runs on."""
-
-    def make() -> Signer:
-        from oci.auth.signers import InstancePrincipalsSecurityTokenSigner
-
-        signer: Signer = InstancePrincipalsSecurityTokenSigner(**_endpoint(federation_endpoint))
-        return signer
-
-    return OCISignature(Principal(make, "instance", _NO_INSTANCE))
+    return OCISignature(_instance("instance", federation_endpoint))
 
 
 def resource(environment: Mapping[str, str] | None = None) -> OCISignature:
     """The OCI resource that this runs in: a job, a notebook, a function, …, of any version."""
-    found = os.environ if environment is None else environment
-
-    def make() -> Signer | Source:
-        if found.get("OCI_RESOURCE_PRINCIPAL_VERSION") == "2.2":
-            return _resource_files(found)
-        from oci.auth.signers import get_resource_principals_signer
-
-        signer: Signer = get_resource_principals_signer()
-        return signer
-
-    return OCISignature(Principal(make, "resource", _NO_RESOURCE))
+    return OCISignature(_resource("resource", os.environ if environment is None else environment))
 
 
 def oke_workload(
@@ -154,25 +138,17 @@ def delegation(
     principal: Literal["instance", "resource"] = "instance",
     federation_endpoint: str | None = None,
 ) -> OCISignature:
-    """A machine or resource that acts for a user, with that user's delegation token."""
+    """
+    A machine or resource that acts for a user, with that user's delegation token. A `token_file` is
+    read again when it changes.
+    """
     if (token is None) == (token_file is None):
         raise ValueError("delegation needs either token or token_file")
-
-    def make() -> Signer:
-        from oci.auth import signers
-
-        obo = token or read_file(token_file or "", "the delegation token").decode().strip()
-        signer: Signer
-        if principal == "resource":
-            signer = signers.get_resource_principal_delegation_token_signer(obo)
-        else:
-            signer = signers.InstancePrincipalsDelegationTokenSigner(
-                delegation_token=obo, **_endpoint(federation_endpoint)
-            )
-        return signer
-
-    cure = _NO_RESOURCE if principal == "resource" else _NO_INSTANCE
-    return OCISignature(Principal(make, "delegation", cure))
+    if principal == "resource":
+        machine = _resource("delegation", os.environ)
+    else:
+        machine = _instance("delegation", federation_endpoint)
+    return OCISignature(Delegated(machine=machine, token=token, token_file=token_file))
 
 
 def token_exchange(
@@ -227,6 +203,29 @@ def default_config_file(environment: Mapping[str, str] | None = None) -> str:
     return _FALLBACK_FILE if Path(_FALLBACK_FILE).expanduser().is_file() else _DEFAULT_FILE
 
 
+def _instance(name: str, federation_endpoint: str | None) -> Principal:
+    def make() -> Signer:
+        from oci.auth.signers import InstancePrincipalsSecurityTokenSigner
+
+        where = {"federation_endpoint": federation_endpoint} if federation_endpoint else {}
+        signer: Signer = InstancePrincipalsSecurityTokenSigner(**where)
+        return signer
+
+    return Principal(make, name, _NO_INSTANCE)
+
+
+def _resource(name: str, found: Mapping[str, str]) -> Principal:
+    def make() -> Signer | Source:
+        if found.get("OCI_RESOURCE_PRINCIPAL_VERSION") == "2.2":
+            return _resource_files(found)
+        from oci.auth.signers import get_resource_principals_signer
+
+        signer: Signer = get_resource_principals_signer()
+        return signer
+
+    return Principal(make, name, _NO_RESOURCE)
+
+
 def _resource_files(environment: Mapping[str, str]) -> Source:
     """Version 2.2: the token and the key themselves, or the files that hold them."""
     token = environment.get("OCI_RESOURCE_PRINCIPAL_RPST")
@@ -250,7 +249,3 @@ def _require_domain(url: str) -> None:
             "domain_url is the identity domain's address alone, without a path, such as "
             "https://idcs-0123.identity.oraclecloud.com"
         )
-
-
-def _endpoint(federation_endpoint: str | None) -> dict[str, str]:
-    return {"federation_endpoint": federation_endpoint} if federation_endpoint else {}

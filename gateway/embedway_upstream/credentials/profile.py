@@ -8,6 +8,7 @@ from configparser import Error as ConfigParserError
 from pathlib import Path
 
 from embedway_upstream.credentials.error import CredentialsError
+from embedway_upstream.credentials.place import place_of
 
 __all__ = ["read_file", "read_profile"]
 
@@ -48,8 +49,9 @@ def read_file(path: str, what: str) -> bytes:
     """A file's bytes; raises `CredentialsError` that says what could not be read."""
     try:
         return Path(path).expanduser().read_bytes()
-    except (OSError, RuntimeError) as error:
+    # ValueError: what no path can hold, such as a zero byte.
+    except (OSError, RuntimeError, ValueError) as error:
         raise CredentialsError(
             f"{what} cannot be read: check that it exists and who may read it",
-            detail=f"{path}, {type(error).__name__}",
+            detail=f"{place_of(path)}, {type(error).__name__}",
         ) from None

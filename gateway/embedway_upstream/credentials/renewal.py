@@ -8,6 +8,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING
 
+from embedway_upstream.credentials.flight import Flights, Shared
 from embedway_upstream.error import EmbeddingError
 
 if TYPE_CHECKING:
@@ -41,18 +42,23 @@ class Rest:
 
 
 class Renewal:
-    """Runs refreshes in threads, one at a time for all who ask; several loops may share it."""
+    """
+    Has refreshes run in threads, one at a time for all who use the credentials, on whatever loop.
+    Each error that is raised is the caller's own: layers above write into what they catch.
+    """
 
     def __init__(
         self, credentials: Credentials, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._credentials = credentials
+        self._flights = credentials.flights if isinstance(credentials, Shared) else Flights()
         self.rest = Rest(clock)
         """Where it is told what the call after a renewal came to."""
-        self._tasks: dict[bool, asyncio.Task[bool]] = {}
-        self._outcome: bool | EmbeddingError = True
-        self.forced = 0
+
+    @property
+    def forced(self) -> int:
         """How many forced refreshes have ended."""
+        return self._flights.forced
 
     async def ready(self) -> None:
         """
@@ -60,9 +66,9 @@ class Renewal:
         background meanwhile. Raises what `refresh` does.
         """
         if self._credentials.stale():
-            await asyncio.shield(self._once(force=False))
+            await self._landed(force=False)
         elif self._credentials.due():
-            self._once(force=False)
+            self._flights.begin(self._credentials, force=False)
 
     async def renew(self, seen: int) -> bool:
         """
@@ -74,35 +80,15 @@ class Renewal:
         if self.rest.lasts:
             return False
         if self.forced != seen:
-            if isinstance(self._outcome, EmbeddingError):
-                # An exception that is raised twice mixes two tracebacks.
-                raise copy(self._outcome)
-            return self._outcome
-        return await asyncio.shield(self._once(force=True))
+            outcome = self._flights.outcome
+            if isinstance(outcome, EmbeddingError):
+                raise copy(outcome)
+            return outcome
+        return await self._landed(force=True)
 
-    def _once(self, *, force: bool) -> asyncio.Task[bool]:
-        task = self._tasks.get(force)
-        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
-            task = self._tasks[force] = asyncio.create_task(self._refresh(force=force))
-            # Whoever waits may be cancelled, and nobody look at the outcome.
-            task.add_done_callback(_look)
-        return task
-
-    async def _refresh(self, *, force: bool) -> bool:
-        outcome: bool | EmbeddingError = False
+    async def _landed(self, *, force: bool) -> bool:
         try:
-            worth = await asyncio.to_thread(self._credentials.refresh, force)
-            outcome = worth
+            # Whoever is cancelled here leaves the refresh to the others.
+            return await asyncio.wrap_future(self._flights.begin(self._credentials, force=force))
         except EmbeddingError as error:
-            outcome = error
-            raise
-        finally:
-            if force:
-                self._outcome = outcome
-                self.forced += 1
-        return worth
-
-
-def _look(task: asyncio.Task[bool]) -> None:
-    if not task.cancelled():
-        task.exception()
+            raise copy(error) from None

@@ -9,6 +9,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 __all__ = ["Snapshot", "Source"]
 
+# The SDK for SAP asks for a new token below 60 minutes, whatever its life, and so never has one.
+_AHEAD_SECONDS = 300.0
+_AHEAD_SHARE = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
@@ -25,6 +29,13 @@ class Snapshot:
     """Seconds since the epoch, when that is known."""
     on_behalf_of: str | None = field(default=None, repr=False)
     """A delegation token, sent and signed as `opc-obo-token`."""
+
+    @property
+    def ahead(self) -> float:
+        """How long before its end it is to be renewed, in seconds; 0 where its life is unknown."""
+        if self.expires_at is None or self.issued_at is None:
+            return 0.0
+        return min(_AHEAD_SECONDS, max(0.0, self.expires_at - self.issued_at) * _AHEAD_SHARE)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a private key is not pickled; make the credentials where they are used")

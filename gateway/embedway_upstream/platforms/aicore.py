@@ -21,6 +21,7 @@ from embedway_upstream.error import (
     UpstreamRefused,
     UpstreamTimeout,
 )
+from embedway_upstream.platforms.platform import SERVERS_OWN
 
 __all__ = ["AICore", "aicore_error"]
 
@@ -51,8 +52,8 @@ class AICore:
         return base.removesuffix("/v1") + path if path.startswith("/v1/") else base + path
 
     def probe_address(self, path: str) -> str | None:
-        """The same URL."""
-        return self.address(path)
+        """The same URL; none for what is the server's own, which has no version in its path."""
+        return None if path in SERVERS_OWN else self.address(path)
 
     def headers(self, path: str, *, stream: bool = False) -> Mapping[str, str]:
         """The resource group; without it every call is refused."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from embedway_upstream.error import EmbeddingError
+from embedway_upstream.platforms.platform import SERVERS_OWN
 
 __all__ = ["Plain"]
 
@@ -27,7 +28,9 @@ class Plain:
         return base + path
 
     def probe_address(self, path: str) -> str | None:
-        """The same URL."""
+        """The same URL; what is the server's own is not below the `/v1` of its API."""
+        if path in SERVERS_OWN:
+            return self.url.rstrip("/").removesuffix("/v1") + path
         return self.address(path)
 
     def headers(self, path: str, *, stream: bool = False) -> Mapping[str, str]:

@@ -7,7 +7,10 @@ from typing import Protocol
 
 from embedway_upstream.error import EmbeddingError
 
-__all__ = ["Platform"]
+__all__ = ["SERVERS_OWN", "Platform"]
+
+SERVERS_OWN = frozenset({"/health", "/info", "/version"})
+"""Where servers tell of themselves: at the root, wherever their API begins."""
 
 
 class Platform(Protocol):

@@ -26,8 +26,8 @@ from embedway_gateway.access.jwks import IssuerDown
 from embedway_gateway.access.keyring import Refused
 from embedway_gateway.access.token import Tokens
 from embedway_gateway.config.oidc import OIDCConfig
-from embedway_gateway.config.proxy import Proxies
 from embedway_gateway.wire import make_transport
+from embedway_upstream.proxy import Proxies
 
 
 @pytest.fixture(scope="module")

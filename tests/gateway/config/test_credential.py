@@ -224,3 +224,15 @@ def test_discovery_needs_an_address_from_somewhere(
 
     with pytest.raises(ValueError, match=r"discovery\[0\].api_url: is missing.*AI_API_URL"):
         Config.model_validate({"credentials": {"sap": login}, "discovery": [place]})
+
+
+@pytest.mark.parametrize("name", ["config_file", "key_file", "token_file"])
+@pytest.mark.parametrize(
+    "secret", [f"-----BEGIN PRIVATE KEY-----\n{SECRET}", f"eyJhbGciOiJSUzI1NiJ9.{SECRET}.c2ln"]
+)
+def test_a_secret_where_its_file_belongs_is_refused(tmp_path: Path, name: str, secret: str) -> None:
+    given = f'{{type: oci, {name}: "${{TOKEN}}"}}'
+    found = problems(tmp_path, given, {"TOKEN": secret})
+
+    assert any(name in one and "write the path" in one for one in found)
+    assert SECRET not in "".join(found)

@@ -23,7 +23,9 @@ from typer.testing import CliRunner, Result
 
 from doubles import engine_infinity
 from doubles.aicore_cloud import AICoreCloud
+from doubles.authority import Authority
 from doubles.infinity_environment import infinity_python
+from doubles.proxy import Proxy, proxying
 from doubles.serving import served
 from doubles.tiny_bert import write_tiny_bert
 from embedway_deploy.aicore.client import AICoreAPI
@@ -44,6 +46,7 @@ from embedway_gateway.web.app import create_app
 from embedway_gateway.wire import WireTransport
 from embedway_local import LocalEmbedder
 from embedway_upstream.credentials.oauth2 import ClientCredentials, Login
+from embedway_upstream.proxy import read_proxies
 
 SCENARIO = "scenario"
 
@@ -85,7 +88,8 @@ class Group:
             client_id="client",
             client_secret="planted-secret",
         )
-        cloud = Cloud(SignIn(ClientCredentials(login)), plan.place)
+        credentials = ClientCredentials(login, proxy_of=read_proxies().of)
+        cloud = Cloud(SignIn(credentials), plan.place)
         return Run(plan=plan, cloud=cloud, sleep=lambda _seconds: None)
 
     def serve(self, configuration: dict[str, Any]) -> Any:
@@ -132,6 +136,25 @@ def test_from_nothing_to_vectors_once(group: Group) -> None:
     again = apply(group.run(load(plan, group)))
     assert before == group.cloud.changes
     assert not [one.step for one in again if one.changed]
+
+
+def test_beyond_a_proxy_all_of_it_goes_through(
+    group: Group, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The login, the API, and the check of what was deployed."""
+    authority, proxy = Authority(tmp_path), Proxy()
+    with served(group.cloud, tls=authority.server("aicore.example")) as url, proxying(proxy) as own:
+        proxy.port = int(url.rpartition(":")[2])
+        group.cloud.url = "https://aicore.example"
+        for name in ("ALL_PROXY", "NO_PROXY", "HTTPS_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.lower(), raising=False)
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:secret@127.0.0.1:{own}")
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+        done = apply(group.run(group.plan()))
+
+    assert float(done[-1].state.facts["cosine"]) > 0.99999
+    assert b"CONNECT aicore.example:443 HTTP/1.1" in proxy.lines
 
 
 def load(plan: Plan, group: Group) -> Plan:

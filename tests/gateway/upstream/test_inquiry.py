@@ -25,12 +25,17 @@ def endpoint(engine: str, platform: Platform) -> Endpoint:
     ("engine", "platform", "urls"),
     [
         ("tei", Plain("http://a"), ["http://a/info", "http://a/health"]),
-        ("vllm", Plain("http://a/v1"), ["/v1/models", "/v1/version", "/v1/health"]),
+        ("vllm", Plain("http://a/v1"), ["//a/v1/models", "//a/version", "//a/health"]),
+        ("tei", Plain("http://a/b/v1/"), ["http://a/b/info", "http://a/b/health"]),
+        ("infinity", Plain("http://a/v1"), ["http://a/v1/models", "http://a/health"]),
         ("onnx", Plain("http://a"), []),
         ("tei", OCI(DEPLOYMENT), []),
         ("tei", OCI(DEPLOYMENT, invoke="route"), []),
         ("openai", OCI(DEPLOYMENT, invoke="suffix"), [f"{DEPLOYMENT}/predict/v1/models"]),
         ("openai", AICore("https://a/d1"), ["https://a/d1/v1/models"]),
+        ("infinity", AICore("https://a/d1"), ["https://a/d1/v1/models"]),
+        ("vllm", AICore("https://a/d1/v1"), ["https://a/d1/v1/models"]),
+        ("tei", AICore("https://a/d1"), []),
     ],
 )
 def test_what_is_asked_and_where(engine: str, platform: Platform, urls: list[str]) -> None:

@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from doubles.speaker import answering, read_request, reply, speaking
-from embedway_gateway.wire import Carrier
+from doubles.time import Time
+from embedway_gateway.transport import AiohttpTransport
+from embedway_gateway.wire import Carrier, WireTransport
 from embedway_upstream import HTTPCall, UpstreamUnreachable
 
 Reader = asyncio.StreamReader
@@ -33,6 +35,35 @@ async def test_one_that_closes_in_the_moment_of_a_call_is_asked_once_more(
         for _ in range(3):
             assert b"good" == (await carrier.send(post(server.url))).body
         assert 3 == server.opened
+
+
+@pytest.mark.parametrize("kind", [WireTransport, AiohttpTransport])
+@pytest.mark.parametrize(("seconds", "again"), [(0.3, True), (0.8, False), (40.0, False)])
+async def test_one_that_dies_while_it_works_is_not_given_the_same_again(
+    kind: type[WireTransport | AiohttpTransport], seconds: float, again: bool
+) -> None:
+    """A connection that was closed as idle breaks at once; what breaks later may be the call's."""
+    time, heard = Time(), []
+
+    async def talk(reader: Reader, writer: Writer) -> None:
+        while request := await read_request(reader):
+            heard.append(request[1])
+            if heard.count(b"deadly") == 1 and request[1] == b"deadly":
+                time.now += seconds
+                return
+            writer.write(reply(b"good"))
+
+    transport = kind(clock=time)
+    async with speaking(talk) as server:
+        await transport.send(post(server.url))
+        deadly = HTTPCall("POST", server.url + "/v1/embeddings", {}, b"deadly")
+        if again:
+            assert b"good" == (await transport.send(deadly)).body
+        else:
+            with pytest.raises(UpstreamUnreachable, match="broke"):
+                await transport.send(deadly)
+        assert [b"{}", *[b"deadly"] * (1 + again)] == heard
+        await transport.close()
 
 
 async def test_one_that_closes_a_new_connection_is_not_asked_again(carrier: Carrier) -> None:

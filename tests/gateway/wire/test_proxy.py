@@ -3,56 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from pathlib import Path
 
 import pytest
 
 from doubles.authority import Authority
+from doubles.proxy import Proxy
 from doubles.serving import free_port
 from doubles.speaker import answering, read_request, reply, speaking
-from embedway_gateway.config.proxy import Proxies
 from embedway_gateway.transport import AiohttpTransport
 from embedway_gateway.wire import WireTransport, make_transport
 from embedway_upstream import HTTPCall, UpstreamUnreachable
+from embedway_upstream.proxy import Proxies
 
 NAME = "upstream.example"
-
-
-class Proxy:
-    """Connects whoever knows the password to one port of this machine, whatever is asked for."""
-
-    def __init__(self, port: int = 0) -> None:
-        self.port = port
-        self.lines: list[bytes] = []
-
-    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        self.lines += head.split(b"\r\n")
-        if b"Proxy-Authorization: Basic " + base64.b64encode(b"me:secret") not in self.lines:
-            writer.write(b"HTTP/1.1 407 Who\r\ncontent-length: 0\r\n\r\n")
-            return
-        if not head.startswith(b"CONNECT "):
-            writer.write(reply(b"carried"))
-            await reader.read()
-            return
-        there, back = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await asyncio.wait(
-            [
-                asyncio.ensure_future(carry(reader, back)),
-                asyncio.ensure_future(carry(there, writer)),
-            ]
-        )
-
-
-async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    finally:
-        writer.transport.abort()
 
 
 def post(url: str) -> HTTPCall:

@@ -13,10 +13,10 @@ import pytest
 
 from doubles.authority import Authority
 from doubles.speaker import answering, read_request, reply, speaking
-from embedway_gateway.config.proxy import Proxies
 from embedway_gateway.transport import AiohttpTransport
 from embedway_gateway.wire import Carrier, WireTransport, make_transport
 from embedway_upstream import HTTPCall, UpstreamUnreachable
+from embedway_upstream.proxy import Proxies
 
 BOTH = pytest.mark.parametrize("kind", [WireTransport, AiohttpTransport], ids=["wire", "aiohttp"])
 

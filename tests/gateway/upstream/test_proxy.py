@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from embedway_gateway.config.proxy import Proxies, read_proxies
+from embedway_upstream.proxy import Proxies, read_proxies
 
 BOTH = Proxies("http://plain:1", "http://secure:2")
 

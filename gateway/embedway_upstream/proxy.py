@@ -1,4 +1,4 @@
-"""Which upstreams are called through a proxy, by the environment."""
+"""Which addresses are called through a proxy, by the environment."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
+from embedway_upstream.error import UpstreamUnreachable
 from embedway_upstream.loopback import is_loopback
 
-__all__ = ["Proxies", "read_proxies"]
+__all__ = ["NAMED", "Proxies", "read_proxies", "require_http"]
+
+NAMED = "the proxy that HTTPS_PROXY or HTTP_PROXY names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Proxies:
         return bool(self.http or self.https)
 
     def of(self, url: str) -> str | None:
-        """The proxy for an upstream; never one for this machine's own addresses."""
+        """The proxy for an address; never one for this machine's own."""
         parts = urlsplit(url)
         proxy = self.https if parts.scheme == "https" else self.http
         host = parts.hostname
@@ -47,6 +50,14 @@ def read_proxies(environment: Mapping[str, str] | None = None) -> Proxies:
     http, https = (value if not value or "://" in value else f"http://{value}" for value in named)
     without = read("NO_PROXY").replace(",", " ").lower().split()
     return Proxies(http, https, tuple(without))
+
+
+def require_http(proxy: str | None) -> None:
+    """Raise `UpstreamUnreachable` for a proxy of another kind."""
+    if proxy is not None and not proxy.startswith(("http://", "https://")):
+        raise UpstreamUnreachable(
+            f"{NAMED} is not of http:// or https://, and others are not known here"
+        )
 
 
 def _covers(entry: str, host: str, port: int) -> bool:
