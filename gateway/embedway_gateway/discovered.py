@@ -5,30 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from embedway_gateway.config.discovery import AICoreDiscoveryConfig, DiscoveryConfig
-from embedway_gateway.config.schema import Capability, Config, ModelConfig, UpstreamConfig
+from embedway_gateway.config.schema import Config, ModelConfig
 from embedway_gateway.discovery import (
     AICoreSource,
     DiscoveredModel,
     Discovery,
-    Found,
     OCISource,
     Source,
     Watched,
     control_plane,
 )
+from embedway_gateway.drafts import Drafts, Measure
 from embedway_gateway.lineage import Lineage
 from embedway_gateway.model import Model, Models
 from embedway_gateway.warm import warm
-from embedway_upstream import Credentials, EmbeddingError, Transport, UpstreamRefused
+from embedway_upstream import Credentials, EmbeddingError, Transport
 
 __all__ = ["Discovered", "make_discovery", "stated_names"]
 
 _log = logging.getLogger("embedway.discovery")
-
-_ORDER: tuple[Capability, ...] = ("embed", "rerank", "chat")
 
 
 def make_discovery(
@@ -98,17 +96,16 @@ class Discovered:
         discovery: Discovery,
         *,
         logins: Mapping[str, str],
-        build: Callable[[ModelConfig], Model],
-        measure: Callable[[UpstreamConfig, str], Awaitable[int]],
+        build: Callable[[ModelConfig, Mapping[str, str]], Model],
+        measure: Measure,
         lineage: Lineage | None = None,
         again: float = 60.0,
     ) -> None:
         self._discovery = discovery
         self._models: Models | None = None
         self._inherited: list[Model] = []
-        self._logins = logins
+        self._drafts = Drafts(logins, measure)
         self._build = build
-        self._measure = measure
         self._lineage = Lineage() if lineage is None else lineage
         self._again = again
         self._built: dict[DiscoveredModel, Model] = {}
@@ -219,7 +216,8 @@ class Discovered:
         if found in self._built:
             return self._built[found]
         try:
-            model = self._build(await self._configured(found))
+            draft = await self._drafts.draft(found)
+            model = self._build(draft.config, draft.identities)
         except (EmbeddingError, ValueError) as error:
             self._leave_out(found.name, error)
             return None
@@ -238,50 +236,3 @@ class Discovered:
         if sentence not in self._said:
             self._said.add(sentence)
             _log.warning(sentence)
-
-    async def _configured(self, found: DiscoveredModel) -> ModelConfig:
-        upstreams = tuple(self._upstream(one) for one in found.replicas)
-        can: set[Capability] = {name for one in found.replicas for name in one.capabilities}
-        stated = {one.dimensions for one in found.replicas if one.dimensions is not None}
-        dimensions = stated.pop() if len(stated) == 1 else None
-        if "embed" in can and dimensions is None:
-            dimensions = await self._size(upstreams[0], found.name, can)
-        return ModelConfig(
-            name=found.name,
-            aliases=found.aliases,
-            capabilities=tuple(name for name in _ORDER if name in can),
-            dimensions=dimensions,
-            upstreams=upstreams,
-        )
-
-    async def _size(self, upstream: UpstreamConfig, model: str, can: set[Capability]) -> int | None:
-        """
-        Of the vectors; of `can`, takes away what the model then turns out not to be: the marks of
-        a vLLM may fit one that embeds and one that chats, and only it can tell.
-        """
-        try:
-            size = await self._measure(upstream, model)
-        except UpstreamRefused:
-            if "chat" not in can:
-                raise
-            can.discard("embed")
-            return None
-        can.discard("chat")
-        return size
-
-    def _upstream(self, found: Found) -> UpstreamConfig:
-        return UpstreamConfig.model_validate(
-            {
-                "name": found.upstream,
-                "engine": found.engine,
-                "platform": found.platform,
-                "url": found.url,
-                "invoke": found.invoke or "predict",
-                "path": found.path,
-                "model": found.model,
-                "pooling": None if found.pooling == "none" else found.pooling,
-                "precision": found.precision or "fp32",
-                "resource_group": found.resource_group or "default",
-                "credentials": self._logins[found.source],
-            }
-        )

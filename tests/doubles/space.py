@@ -55,8 +55,10 @@ class Disturbed(FakeEmbedder):
         return EmbeddingResponse("m", vectors.astype(np.float32), Usage(1, 1), self.name)
 
 
-def candidate(name: str, service: FakeEmbedder, precision: Precision = "fp32") -> Candidate:
-    return Candidate(name=name, service=service, precision=precision)
+def candidate(
+    name: str, service: FakeEmbedder, precision: Precision = "fp32", *, identity: str = ""
+) -> Candidate:
+    return Candidate(name=name, service=service, precision=precision, identity=identity)
 
 
 def guard(
