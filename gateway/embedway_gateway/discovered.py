@@ -6,79 +6,28 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from embedway_gateway.config.discovery import AICoreDiscoveryConfig, DiscoveryConfig
-from embedway_gateway.config.schema import Config, ModelConfig
-from embedway_gateway.discovery import (
-    AICoreSource,
-    DiscoveredModel,
-    Discovery,
-    OCISource,
-    Source,
-    Watched,
-    control_plane,
-)
+from embedway_gateway.config.schema import ModelConfig
+from embedway_gateway.discovery import DiscoveredModel, Found
 from embedway_gateway.drafts import Drafts, Measure
 from embedway_gateway.lineage import Lineage
+from embedway_gateway.lookout import Lookout, Place
 from embedway_gateway.model import Model, Models
 from embedway_gateway.warm import warm
-from embedway_upstream import Credentials, EmbeddingError, Transport
+from embedway_upstream import EmbeddingError
 
-__all__ = ["Discovered", "make_discovery", "stated_names"]
+__all__ = ["Discovered", "Former"]
 
 _log = logging.getLogger("embedway.discovery")
 
 
-def make_discovery(
-    config: Config, credentials: Mapping[str, Credentials], transport: Transport
-) -> tuple[Discovery, dict[str, str]]:
-    """The loop over all places that are named, and the credentials' name of each source."""
-    watched: list[Watched] = []
-    logins: dict[str, str] = {}
-    for index, item in enumerate(config.discovery):
-        for source in _sources(item, f"discovery[{index}]", credentials, transport):
-            watched.append(Watched(source, item.refresh))
-            logins[source.name] = item.credentials
-    return Discovery(watched, static=stated_names(config)), logins
+@dataclass(frozen=True, slots=True)
+class Former:
+    """A model that another has found, and the places of its deployments."""
 
-
-def stated_names(config: Config) -> set[str]:
-    """What the configuration names itself."""
-    return {name for model in config.models for name in (model.name, *model.aliases)}
-
-
-def _sources(
-    item: DiscoveryConfig, name: str, credentials: Mapping[str, Credentials], transport: Transport
-) -> list[Source]:
-    login = credentials[item.credentials]
-    if isinstance(item, AICoreDiscoveryConfig):
-        from embedway_upstream.platforms.aicore_login import address_of, group_of
-
-        return [
-            AICoreSource(
-                api_url=item.api_url or address_of(login),
-                resource_group=item.resource_group or group_of(login),
-                scenario_id=item.scenario_id,
-                credentials=login,
-                transport=transport,
-                config_names=item.config_names,
-                model_parameter=item.model_parameter,
-                engine=item.engine,
-                name=name,
-            )
-        ]
-    endpoint = control_plane(item.region or "", item.service_endpoint)
-    # One for each compartment, so that each has its own outage.
-    return [
-        OCISource(
-            endpoint=endpoint,
-            compartment_id=compartment,
-            credentials=login,
-            transport=transport,
-            name=f"{name}.{place}" if len(item.compartment_id) > 1 else name,
-        )
-        for place, compartment in enumerate(item.compartment_id)
-    ]
+    model: Model
+    places: frozenset[Place]
 
 
 class Discovered:
@@ -93,18 +42,18 @@ class Discovered:
 
     def __init__(
         self,
-        discovery: Discovery,
+        lookout: Lookout,
         *,
-        logins: Mapping[str, str],
         build: Callable[[ModelConfig, Mapping[str, str]], Model],
         measure: Measure,
         lineage: Lineage | None = None,
         again: float = 60.0,
     ) -> None:
-        self._discovery = discovery
+        self._lookout = lookout
+        self._discovery = lookout.discovery
         self._models: Models | None = None
-        self._inherited: list[Model] = []
-        self._drafts = Drafts(logins, measure)
+        self._inherited: list[Former] = []
+        self._drafts = Drafts(lookout.logins, measure)
         self._build = build
         self._lineage = Lineage() if lineage is None else lineage
         self._again = again
@@ -113,14 +62,14 @@ class Discovered:
         self.left_out: dict[str, str] = {}
         """The models that are found but not served, and why."""
 
-    def join(self, models: Models, *, inherited: Sequence[Model] = ()) -> None:
+    def join(self, models: Models, *, inherited: Sequence[Former] = ()) -> None:
         """
-        Serve what is found beside these from now on, and what another had found, `inherited`,
-        until all places were listed.
+        Serve what is found beside these from now on. Of what another served, `inherited`, those
+        stay that are still found, until they are built here.
         """
         self._models = models
         self._inherited = list(inherited)
-        self._lineage.keep(inherited)
+        self._lineage.keep(one.model for one in inherited)
         self._publish()
 
     def leave(self) -> None:
@@ -135,6 +84,23 @@ class Discovered:
     def models(self) -> list[Model]:
         """What is found, and answers."""
         return list(self._built.values())
+
+    @property
+    def served(self) -> list[Former]:
+        """For the one after this: what is served, inherited models too."""
+        places = self._lookout.places
+        return [
+            *self._inherited,
+            *(
+                Former(model, frozenset(places[one.source] for one in found.replicas))
+                for found, model in self._built.items()
+            ),
+        ]
+
+    @property
+    def lists(self) -> Mapping[Place, Sequence[Found]]:
+        """For the one after this: what was found at each place last."""
+        return self._lookout.lists
 
     @property
     def lineage(self) -> Lineage:
@@ -206,11 +172,12 @@ class Discovered:
         return None not in made
 
     def _publish(self) -> None:
-        status = self._discovery.status.values()
-        if all(one.listed_at is not None and not one.problem for one in status):
-            self._inherited = [one for one in self._inherited if one.name in self.left_out]
+        built = {model.name for model in self._built.values()}
+        wanted = {one.name for one in self._discovery.models} - built
+        self._inherited = [one for one in self._inherited if one.model.name in wanted]
         if self._models is not None:
-            self._models.discover([*self._inherited, *self._built.values()])
+            inherited = [one.model for one in self._inherited]
+            self._models.discover([*inherited, *self._built.values()])
 
     async def _made(self, found: DiscoveredModel) -> Model | None:
         if found in self._built:

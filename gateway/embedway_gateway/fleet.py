@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from embedway_gateway.assemble import Assembly, put_together
 from embedway_gateway.config.schema import Config
-from embedway_gateway.discovered import Discovered, stated_names
+from embedway_gateway.discovered import Discovered, Former
 from embedway_gateway.health import Health
+from embedway_gateway.lookout import stated_names
 from embedway_gateway.metric import Metrics
 from embedway_gateway.model import Model, Models
 from embedway_gateway.runtime import Ranker, Runtime
@@ -150,9 +151,9 @@ class Fleet:
             if old is not None:
                 old.rename(stated_names(new.config))
             return
-        inherited = []
+        inherited: list[Former] = []
         if old is not None:
-            inherited = old.models
+            inherited = old.served
             old.leave()
         if self._finding is not None:
             self._finding.cancel()
