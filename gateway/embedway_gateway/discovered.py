@@ -65,10 +65,11 @@ class Discovered:
     def join(self, models: Models, *, inherited: Sequence[Former] = ()) -> None:
         """
         Serve what is found beside these from now on. Of what another served, `inherited`, those
-        stay that are still found, until they are built here.
+        stay that are still found at places where this one looks, until they are built here.
         """
         self._models = models
-        self._inherited = list(inherited)
+        ours = set(self._lookout.places.values())
+        self._inherited = [one for one in inherited if one.places <= ours]
         self._lineage.keep(one.model for one in inherited)
         self._publish()
 

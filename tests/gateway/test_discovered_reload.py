@@ -90,6 +90,46 @@ async def test_what_was_found_outlives_any_number_of_reloads_in_an_outage(
             assert {"static", "bge"} == set(fleet.models)
 
 
+async def test_a_place_that_is_named_no_more_is_left_whatever_the_others_do(world: World) -> None:
+    """Its credentials may be gone with it."""
+    world.place(1, "kept, engine=tei, invoke=predict")
+    world.place(2, "left, engine=tei, invoke=predict", compartment="c2")
+    both = oci(world, "c1"), oci(world, "c2", credentials="other")
+    async with serving(places(world, *both)) as fleet:
+        assert {"static", "kept", "left"} == set(fleet.models)
+        world.control.faults.extend([404] * 1000)
+        world.platform.faults.extend([503] * 1000)
+        await fleet.change(places(world, both[0]), settled=at_once)
+
+        assert {"static", "kept"} == set(fleet.models)
+
+
+async def test_of_a_model_at_two_places_the_deployments_at_the_other_go_on(world: World) -> None:
+    world.place(1, "m, engine=tei, invoke=predict")
+    world.place(2, "m, engine=tei, invoke=predict", compartment="c2")
+    both = oci(world, "c1", credentials="other"), oci(world, "c2")
+    async with serving(places(world, *both)) as fleet:
+        assert 2 == len(fleet.models["m"].upstreams)
+        world.control.faults.extend([404] * 1000)
+        await fleet.change(places(world, both[1]), settled=at_once)
+
+        assert ["oci-toc1iadd0002"] == [one.name for one in fleet.models["m"].upstreams]
+
+
+async def test_what_cannot_be_built_without_the_other_place_is_not_served_with_it(
+    world: World,
+) -> None:
+    world.place(1, "m, engine=tei, invoke=predict")
+    world.place(2, "m, engine=tei, invoke=predict", compartment="c2")
+    both = oci(world, "c1", credentials="other"), oci(world, "c2")
+    async with serving(places(world, *both)) as fleet:
+        world.control.faults.extend([404] * 1000)
+        world.platform.faults.extend([503] * 1000)
+        await fleet.change(places(world, both[1]), settled=at_once)
+
+        assert {"static"} == set(fleet.models)
+
+
 async def test_a_compartment_that_is_added_is_no_reason_to_forget_the_others(world: World) -> None:
     world.place(1, "m, engine=tei, invoke=predict")
     async with serving(places(world, oci(world, "c1"))) as fleet:
