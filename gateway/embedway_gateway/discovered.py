@@ -58,6 +58,7 @@ class Discovered:
         self._lineage = Lineage() if lineage is None else lineage
         self._again = again
         self._built: dict[DiscoveredModel, Model] = {}
+        self._prepared: dict[DiscoveredModel, Model] = {}
         self._said: set[str] = set()
         self.left_out: dict[str, str] = {}
         """The models that are found but not served, and why."""
@@ -77,9 +78,16 @@ class Discovered:
         """Serve nothing any more."""
         self._models = None
 
+    async def prepare(self, static: Iterable[str]) -> None:
+        """Build what is found by names that are not among these any more, for `rename`."""
+        self._prepared = {}
+        named = self._discovery.named(frozenset(static))
+        self._prepared = await self._make(one for one in named if one not in self._discovery.models)
+
     def rename(self, static: Iterable[str]) -> None:
-        """Leave these names to the configuration."""
+        """Leave these names to the configuration, and serve what was prepared."""
         self._discovery.rename(frozenset(static))
+        self._take(self._discovery.models, {**self._built, **self._prepared})
 
     @property
     def models(self) -> list[Model]:
@@ -154,23 +162,37 @@ class Discovered:
 
     async def update(self) -> bool:
         """Take over what was found last; false when there is a model that could not be."""
-        found = list(self._discovery.models)
+        made = await self._make(self._discovery.models)
+        # The list may be another by now; what is new in it is for the next time.
+        found = self._discovery.models
+        self._take(found, {**self._built, **made})
+        return all(one in self._built for one in found)
+
+    async def _make(self, found: Iterable[DiscoveredModel]) -> dict[DiscoveredModel, Model]:
+        """Those that can be served."""
         # Before any is let go: it may come back.
         self._lineage.keep(self._built.values())
+        found = list(found)
         made = await asyncio.gather(*(self._made(one) for one in found))
+        pairs = zip(found, made, strict=True)
+        return {one: model for one, model in pairs if model is not None}
+
+    def _take(
+        self, found: Sequence[DiscoveredModel], made: Mapping[DiscoveredModel, Model]
+    ) -> None:
+        """Serve what was made of what is found, and the rest as it was."""
         former = {one.name: one for one in self._built}
         built: dict[DiscoveredModel, Model] = {}
-        for one, model in zip(found, made, strict=True):
-            if model is not None:
+        for one in found:
+            if one in made:
                 # One that did not change keeps its stack, and what that has learnt.
-                built[one] = model
+                built[one] = made[one]
             elif (before := former.get(one.name)) is not None:
                 built[before] = self._built[before]
-        self._built = built
+        self._built, self._prepared = built, {}
         names = {one.name for one in found}
         self.left_out = {name: why for name, why in self.left_out.items() if name in names}
         self._publish()
-        return None not in made
 
     def _publish(self) -> None:
         built = {model.name for model in self._built.values()}

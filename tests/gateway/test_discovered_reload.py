@@ -15,6 +15,7 @@ from embedway_gateway.config.schema import Config
 from embedway_gateway.fleet import Fleet
 from embedway_gateway.metric import Metrics
 from embedway_gateway.wire import WireTransport
+from embedway_upstream import EmbeddingRequest
 
 
 @pytest.fixture
@@ -137,3 +138,32 @@ async def test_a_compartment_that_is_added_is_no_reason_to_forget_the_others(wor
         await fleet.change(places(world, oci(world, "c2", "c1")), settled=at_once)
 
         assert {"static", "m"} == set(fleet.models)
+
+
+async def test_a_name_that_the_configuration_leaves_to_discovery_is_served_at_once(
+    world: World,
+) -> None:
+    """What is found by that name is measured and built before the old model goes."""
+    world.place(1, "moved, engine=tei, invoke=predict")
+    models = [static(world), static(world, "moved", aliases=["m"])]
+    before = places(world, oci(world, "c1"), models=models)
+    async with serving(before) as fleet:
+        assert ["here"] == [one.name for one in fleet.models["moved"].upstreams]
+        await fleet.change(places(world, oci(world, "c1")), settled=at_once)
+
+        # Without a pause since: what runs beside has had no turn.
+        found = fleet.models.find("moved")
+        assert ["oci-toc1iadd0001"] == [one.name for one in found.upstreams]
+        assert "m" not in fleet.models
+        response = await found.service.send(EmbeddingRequest("moved", ("a",)))
+        assert (1, 8) == response.vectors.shape
+
+
+async def test_a_name_that_the_configuration_takes_is_its_own_at_once(world: World) -> None:
+    world.place(1, "moved, engine=tei, invoke=predict")
+    async with serving(places(world, oci(world, "c1"))) as fleet:
+        models = [static(world), static(world, "moved")]
+        after = places(world, oci(world, "c1"), models=models)
+        await fleet.change(after, settled=at_once)
+
+        assert ["here"] == [one.name for one in fleet.models["moved"].upstreams]

@@ -96,6 +96,10 @@ class Discovery:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def named(self, static: AbstractSet[str]) -> tuple[DiscoveredModel, ...]:
+        """What `models` would be, if these were the names that the configuration keeps."""
+        return group(self._everything, static)
+
     def rename(self, static: AbstractSet[str]) -> None:
         """Exchange the names that the configuration keeps for itself."""
         self._static = frozenset(static)
