@@ -62,6 +62,8 @@ class Discovered:
         self._said: set[str] = set()
         self.left_out: dict[str, str] = {}
         """The models that are found but not served, and why."""
+        self.unfit: dict[str, Mapping[str, str]] = {}
+        """The deployments that are no replica of the model whose name they have, and why."""
 
     def join(self, models: Models, *, inherited: Sequence[Former] = ()) -> None:
         """
@@ -192,6 +194,7 @@ class Discovered:
         self._built, self._prepared = built, {}
         names = {one.name for one in found}
         self.left_out = {name: why for name, why in self.left_out.items() if name in names}
+        self.unfit = {name: why for name, why in self.unfit.items() if name in names}
         self._publish()
 
     def _publish(self) -> None:
@@ -213,6 +216,9 @@ class Discovered:
             return None
         self._lineage.hand_on(model)
         self.left_out.pop(found.name, None)
+        self.unfit[found.name] = draft.unfit
+        for upstream, why in draft.unfit.items():
+            self._say(f"{upstream!r} is found, but not served as {found.name}: {why}")
         _log.info("%s is served: %d upstream(s)", found.name, len(model.upstreams))
         return model
 
@@ -223,6 +229,10 @@ class Discovered:
         else:
             self.left_out[name] = message
             sentence = f"{name} is found, but not served: {message}"
+        self._say(sentence)
+
+    def _say(self, sentence: str) -> None:
+        """Once, not at every attempt."""
         if sentence not in self._said:
             self._said.add(sentence)
             _log.warning(sentence)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
+from embedway_gateway.comparison import NO_IDENTITIES
 from embedway_gateway.config.schema import Capability, ModelConfig, UpstreamConfig
 from embedway_gateway.discovery import DiscoveredModel, Found
 from embedway_upstream import UpstreamRefused
@@ -15,6 +17,9 @@ Measure = Callable[[UpstreamConfig, str], Awaitable[int]]
 """The size of the vectors of the upstream, which is asked for the model of that name."""
 
 _ORDER: tuple[Capability, ...] = ("embed", "rerank", "chat")
+_DOES: Mapping[Capability, str] = MappingProxyType(
+    {"embed": "embeds", "rerank": "reranks", "chat": "chats"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +27,10 @@ class Draft:
     """What is known of a model that was found."""
 
     config: ModelConfig
-    identities: Mapping[str, str] = field(default_factory=dict)
+    identities: Mapping[str, str]
     """Of its deployments, by the upstream's name; none where the oldest states its `revision`."""
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    """The deployments that cannot do what the oldest one does, and why they are left out."""
 
 
 class Drafts:
@@ -38,25 +45,31 @@ class Drafts:
 
     async def draft(self, found: DiscoveredModel) -> Draft:
         """Raises an `EmbeddingError` of the oldest deployment, or `ValueError`."""
-        upstreams = tuple(self._upstream(one) for one in found.replicas)
-        can: set[Capability] = {name for one in found.replicas for name in one.capabilities}
-        stated = {one.dimensions for one in found.replicas if one.dimensions is not None}
+        oldest = found.replicas[0]
+        can: set[Capability] = set(oldest.capabilities)
+        stated = {one.dimensions for one in found.replicas if can <= one.capabilities} - {None}
         dimensions = stated.pop() if len(stated) == 1 else None
         if "embed" in can and dimensions is None:
-            dimensions = await self._size(upstreams[0], found.name, can)
-        revision = found.replicas[0].revision
+            dimensions = await self._size(self._upstream(oldest), found.name, can)
+        fit = [one for one in found.replicas if can <= one.capabilities]
         config = ModelConfig(
             name=found.name,
             aliases=found.aliases,
             capabilities=tuple(name for name in _ORDER if name in can),
             dimensions=dimensions,
-            revision=revision,
-            upstreams=upstreams,
+            revision=oldest.revision,
+            upstreams=tuple(self._upstream(one) for one in fit),
         )
-        if revision is not None:
-            return Draft(config=config)
+        told = oldest.revision is not None
         return Draft(
-            config=config, identities={one.upstream: one.identity for one in found.replicas}
+            config=config,
+            identities=NO_IDENTITIES if told else {one.upstream: one.identity for one in fit},
+            unfit={
+                one.upstream: f"it {_does(one.capabilities)}, and the oldest deployment of that "
+                f"name, {oldest.upstream!r}, {_does(can)}: give one of them another name"
+                for one in found.replicas
+                if one not in fit
+            },
         )
 
     async def _size(self, upstream: UpstreamConfig, model: str, can: set[Capability]) -> int | None:
@@ -90,3 +103,7 @@ class Drafts:
                 "credentials": self._logins[found.source],
             }
         )
+
+
+def _does(can: Collection[Capability]) -> str:
+    return " and ".join(_DOES[name] for name in _ORDER if name in can)
