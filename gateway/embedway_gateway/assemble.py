@@ -12,10 +12,11 @@ from embedway_gateway.config.cache import make_store
 from embedway_gateway.config.credential import CredentialConfig, OCIConfig, make_credentials
 from embedway_gateway.config.routing import RoutingConfig
 from embedway_gateway.config.schema import Config
-from embedway_gateway.discovered import Discovered, make_discovery
+from embedway_gateway.discovered import Discovered
 from embedway_gateway.layers.pace import Pace
 from embedway_gateway.layers.retry import Budget
 from embedway_gateway.leaf import measure
+from embedway_gateway.lookout import make_lookout
 from embedway_gateway.metric import Metrics
 from embedway_gateway.model import Model, Models
 from embedway_gateway.runtimes import Makers, Runtimes
@@ -100,18 +101,23 @@ def put_together(
 def _discovered(config: Config, shared: Shared, before: Assembly | None) -> Discovered | None:
     if not config.discovery:
         return None
-    if before is not None and before.discovered is not None:
+    old = None if before is None else before.discovered
+    if before is not None and old is not None:
         used = {item.credentials for item in config.discovery}
         same = before.config.discovery == config.discovery
         if same and _alike(before.config, config, used):
-            return before.discovered
-    discovery, logins = make_discovery(config, shared.credentials, shared.transport)
+            return old
+    lookout = make_lookout(
+        config,
+        shared.credentials,
+        shared.transport,
+        before={} if old is None else old.lists,
+    )
     return Discovered(
-        discovery,
-        logins=logins,
+        lookout,
         build=partial(build_model, shared=shared),
         measure=partial(measure, credentials=shared.credentials, transport=shared.transport),
-        lineage=None if before is None or before.discovered is None else before.discovered.lineage,
+        lineage=None if old is None else old.lineage,
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 from embedway_gateway.config.schema import ModelConfig, UpstreamConfig
 from embedway_gateway.layers.quarantine import Quarantine
@@ -13,7 +14,10 @@ from embedway_gateway.local import Local
 from embedway_gateway.metric import Metrics
 from embedway_upstream import EmbeddingRequest, EmbeddingResponse, Service
 
-__all__ = ["compare", "references_of"]
+__all__ = ["NO_IDENTITIES", "compare", "references_of"]
+
+NO_IDENTITIES: Mapping[str, str] = MappingProxyType({})
+"""Of a model that the configuration names."""
 
 
 def references_of(config: ModelConfig) -> list[int]:
@@ -37,17 +41,19 @@ def compare(
     services: Sequence[Service[EmbeddingRequest, EmbeddingResponse]],
     metrics: Metrics,
     locals_: Sequence[Local | None] = (),
+    identities: Mapping[str, str] = NO_IDENTITIES,
 ) -> list[SameSpace | None]:
     """
     What each upstream is kept from serving by; None for one that cannot be in the wrong.
 
-    `locals_` are those that tell how far their model agrees with itself in fp32.
+    `locals_` are those that tell how far their model agrees with itself in fp32; `identities`, by
+    the upstream's name, what tells each deployment from all others (see `Candidate`).
     """
     if "embed" not in config.capabilities:
         return [None] * len(services)
     measured = [partial(_measured, local) for local in locals_ or [None] * len(services)]
     candidates = [
-        _candidate(config.upstreams[place], services[place], measured[place])
+        _candidate(config.upstreams[place], services[place], measured[place], identities)
         for place in references_of(config)
     ]
     reference = Reference(config.name, candidates, least=config.agreement)
@@ -74,6 +80,7 @@ def _candidate(
     item: UpstreamConfig,
     service: Service[EmbeddingRequest, EmbeddingResponse],
     measured: Callable[[], float | None],
+    identities: Mapping[str, str],
 ) -> Candidate:
     return Candidate(
         name=item.name,
@@ -82,4 +89,5 @@ def _candidate(
         # What runs in this process is not replaced under us.
         lasting=item.engine == "local",
         measured=measured,
+        identity=identities.get(item.name, ""),
     )

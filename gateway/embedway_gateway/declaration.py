@@ -15,7 +15,9 @@ __all__ = ["declared"]
 def declared(config: ModelConfig, mark: Mark | None = None) -> str:
     """
     `vs1d-` and 16 hexadecimal digits. Addresses and names of upstreams do not count, which change
-    with every new deployment of the same model, but who is stated to define the space does.
+    with every new deployment of the same model, but who is stated to define the space does. Of a
+    model that was found nobody states it, nor which weights are deployed: the mark tells then which
+    deployment defined it.
     """
     # `auto`, where nobody wrote them out: what they are is then the local model's to tell.
     prompts = config.known_prompts or config.prompts

@@ -5,82 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from embedway_gateway.config.discovery import AICoreDiscoveryConfig, DiscoveryConfig
-from embedway_gateway.config.schema import Capability, Config, ModelConfig, UpstreamConfig
-from embedway_gateway.discovery import (
-    AICoreSource,
-    DiscoveredModel,
-    Discovery,
-    Found,
-    OCISource,
-    Source,
-    Watched,
-    control_plane,
-)
+from embedway_gateway.config.schema import ModelConfig
+from embedway_gateway.discovery import DiscoveredModel, Found
+from embedway_gateway.drafts import Drafts, Measure
 from embedway_gateway.lineage import Lineage
+from embedway_gateway.lookout import Lookout, Place
 from embedway_gateway.model import Model, Models
 from embedway_gateway.warm import warm
-from embedway_upstream import Credentials, EmbeddingError, Transport, UpstreamRefused
+from embedway_upstream import EmbeddingError
 
-__all__ = ["Discovered", "make_discovery", "stated_names"]
+__all__ = ["Discovered", "Former"]
 
 _log = logging.getLogger("embedway.discovery")
 
-_ORDER: tuple[Capability, ...] = ("embed", "rerank", "chat")
 
+@dataclass(frozen=True, slots=True)
+class Former:
+    """A model that another has found, and the places of its deployments."""
 
-def make_discovery(
-    config: Config, credentials: Mapping[str, Credentials], transport: Transport
-) -> tuple[Discovery, dict[str, str]]:
-    """The loop over all places that are named, and the credentials' name of each source."""
-    watched: list[Watched] = []
-    logins: dict[str, str] = {}
-    for index, item in enumerate(config.discovery):
-        for source in _sources(item, f"discovery[{index}]", credentials, transport):
-            watched.append(Watched(source, item.refresh))
-            logins[source.name] = item.credentials
-    return Discovery(watched, static=stated_names(config)), logins
-
-
-def stated_names(config: Config) -> set[str]:
-    """What the configuration names itself."""
-    return {name for model in config.models for name in (model.name, *model.aliases)}
-
-
-def _sources(
-    item: DiscoveryConfig, name: str, credentials: Mapping[str, Credentials], transport: Transport
-) -> list[Source]:
-    login = credentials[item.credentials]
-    if isinstance(item, AICoreDiscoveryConfig):
-        from embedway_upstream.platforms.aicore_login import address_of, group_of
-
-        return [
-            AICoreSource(
-                api_url=item.api_url or address_of(login),
-                resource_group=item.resource_group or group_of(login),
-                scenario_id=item.scenario_id,
-                credentials=login,
-                transport=transport,
-                config_names=item.config_names,
-                model_parameter=item.model_parameter,
-                engine=item.engine,
-                name=name,
-            )
-        ]
-    endpoint = control_plane(item.region or "", item.service_endpoint)
-    # One for each compartment, so that each has its own outage.
-    return [
-        OCISource(
-            endpoint=endpoint,
-            compartment_id=compartment,
-            credentials=login,
-            transport=transport,
-            name=f"{name}.{place}" if len(item.compartment_id) > 1 else name,
-        )
-        for place, compartment in enumerate(item.compartment_id)
-    ]
+    model: Model
+    places: frozenset[Place]
 
 
 class Discovered:
@@ -95,49 +42,76 @@ class Discovered:
 
     def __init__(
         self,
-        discovery: Discovery,
+        lookout: Lookout,
         *,
-        logins: Mapping[str, str],
-        build: Callable[[ModelConfig], Model],
-        measure: Callable[[UpstreamConfig, str], Awaitable[int]],
+        build: Callable[[ModelConfig, Mapping[str, str]], Model],
+        measure: Measure,
         lineage: Lineage | None = None,
         again: float = 60.0,
     ) -> None:
-        self._discovery = discovery
+        self._lookout = lookout
+        self._discovery = lookout.discovery
         self._models: Models | None = None
-        self._inherited: list[Model] = []
-        self._logins = logins
+        self._inherited: list[Former] = []
+        self._drafts = Drafts(lookout.logins, measure)
         self._build = build
-        self._measure = measure
         self._lineage = Lineage() if lineage is None else lineage
         self._again = again
         self._built: dict[DiscoveredModel, Model] = {}
+        self._prepared: dict[DiscoveredModel, Model] = {}
         self._said: set[str] = set()
         self.left_out: dict[str, str] = {}
         """The models that are found but not served, and why."""
+        self.unfit: dict[str, Mapping[str, str]] = {}
+        """The deployments that are no replica of the model whose name they have, and why."""
 
-    def join(self, models: Models, *, inherited: Sequence[Model] = ()) -> None:
+    def join(self, models: Models, *, inherited: Sequence[Former] = ()) -> None:
         """
-        Serve what is found beside these from now on, and what another had found, `inherited`,
-        until all places were listed.
+        Serve what is found beside these from now on. Of what another served, `inherited`, those
+        stay that are still found at places where this one looks, until they are built here.
         """
         self._models = models
-        self._inherited = list(inherited)
-        self._lineage.keep(inherited)
+        ours = set(self._lookout.places.values())
+        self._inherited = [one for one in inherited if one.places <= ours]
+        self._lineage.keep(one.model for one in inherited)
         self._publish()
 
     def leave(self) -> None:
         """Serve nothing any more."""
         self._models = None
 
+    async def prepare(self, static: Iterable[str]) -> None:
+        """Build what is found by names that are not among these any more, for `rename`."""
+        self._prepared = {}
+        named = self._discovery.named(frozenset(static))
+        self._prepared = await self._make(one for one in named if one not in self._discovery.models)
+
     def rename(self, static: Iterable[str]) -> None:
-        """Leave these names to the configuration."""
+        """Leave these names to the configuration, and serve what was prepared."""
         self._discovery.rename(frozenset(static))
+        self._take(self._discovery.models, {**self._built, **self._prepared})
 
     @property
     def models(self) -> list[Model]:
         """What is found, and answers."""
         return list(self._built.values())
+
+    @property
+    def served(self) -> list[Former]:
+        """For the one after this: what is served, inherited models too."""
+        places = self._lookout.places
+        return [
+            *self._inherited,
+            *(
+                Former(model, frozenset(places[one.source] for one in found.replicas))
+                for found, model in self._built.items()
+            ),
+        ]
+
+    @property
+    def lists(self) -> Mapping[Place, Sequence[Found]]:
+        """For the one after this: what was found at each place last."""
+        return self._lookout.lists
 
     @property
     def lineage(self) -> Lineage:
@@ -190,41 +164,61 @@ class Discovered:
 
     async def update(self) -> bool:
         """Take over what was found last; false when there is a model that could not be."""
-        found = list(self._discovery.models)
+        made = await self._make(self._discovery.models)
+        # The list may be another by now; what is new in it is for the next time.
+        found = self._discovery.models
+        self._take(found, {**self._built, **made})
+        return all(one in self._built for one in found)
+
+    async def _make(self, found: Iterable[DiscoveredModel]) -> dict[DiscoveredModel, Model]:
+        """Those that can be served."""
         # Before any is let go: it may come back.
         self._lineage.keep(self._built.values())
+        found = list(found)
         made = await asyncio.gather(*(self._made(one) for one in found))
+        pairs = zip(found, made, strict=True)
+        return {one: model for one, model in pairs if model is not None}
+
+    def _take(
+        self, found: Sequence[DiscoveredModel], made: Mapping[DiscoveredModel, Model]
+    ) -> None:
+        """Serve what was made of what is found, and the rest as it was."""
         former = {one.name: one for one in self._built}
         built: dict[DiscoveredModel, Model] = {}
-        for one, model in zip(found, made, strict=True):
-            if model is not None:
+        for one in found:
+            if one in made:
                 # One that did not change keeps its stack, and what that has learnt.
-                built[one] = model
+                built[one] = made[one]
             elif (before := former.get(one.name)) is not None:
                 built[before] = self._built[before]
-        self._built = built
+        self._built, self._prepared = built, {}
         names = {one.name for one in found}
         self.left_out = {name: why for name, why in self.left_out.items() if name in names}
+        self.unfit = {name: why for name, why in self.unfit.items() if name in names}
         self._publish()
-        return None not in made
 
     def _publish(self) -> None:
-        status = self._discovery.status.values()
-        if all(one.listed_at is not None and not one.problem for one in status):
-            self._inherited = [one for one in self._inherited if one.name in self.left_out]
+        built = {model.name for model in self._built.values()}
+        wanted = {one.name for one in self._discovery.models} - built
+        self._inherited = [one for one in self._inherited if one.model.name in wanted]
         if self._models is not None:
-            self._models.discover([*self._inherited, *self._built.values()])
+            inherited = [one.model for one in self._inherited]
+            self._models.discover([*inherited, *self._built.values()])
 
     async def _made(self, found: DiscoveredModel) -> Model | None:
         if found in self._built:
             return self._built[found]
         try:
-            model = self._build(await self._configured(found))
+            draft = await self._drafts.draft(found)
+            model = self._build(draft.config, draft.identities)
         except (EmbeddingError, ValueError) as error:
             self._leave_out(found.name, error)
             return None
         self._lineage.hand_on(model)
         self.left_out.pop(found.name, None)
+        self.unfit[found.name] = draft.unfit
+        for upstream, why in draft.unfit.items():
+            self._say(f"{upstream!r} is found, but not served as {found.name}: {why}")
         _log.info("%s is served: %d upstream(s)", found.name, len(model.upstreams))
         return model
 
@@ -235,53 +229,10 @@ class Discovered:
         else:
             self.left_out[name] = message
             sentence = f"{name} is found, but not served: {message}"
+        self._say(sentence)
+
+    def _say(self, sentence: str) -> None:
+        """Once, not at every attempt."""
         if sentence not in self._said:
             self._said.add(sentence)
             _log.warning(sentence)
-
-    async def _configured(self, found: DiscoveredModel) -> ModelConfig:
-        upstreams = tuple(self._upstream(one) for one in found.replicas)
-        can: set[Capability] = {name for one in found.replicas for name in one.capabilities}
-        stated = {one.dimensions for one in found.replicas if one.dimensions is not None}
-        dimensions = stated.pop() if len(stated) == 1 else None
-        if "embed" in can and dimensions is None:
-            dimensions = await self._size(upstreams[0], found.name, can)
-        return ModelConfig(
-            name=found.name,
-            aliases=found.aliases,
-            capabilities=tuple(name for name in _ORDER if name in can),
-            dimensions=dimensions,
-            upstreams=upstreams,
-        )
-
-    async def _size(self, upstream: UpstreamConfig, model: str, can: set[Capability]) -> int | None:
-        """
-        Of the vectors; of `can`, takes away what the model then turns out not to be: the marks of
-        a vLLM may fit one that embeds and one that chats, and only it can tell.
-        """
-        try:
-            size = await self._measure(upstream, model)
-        except UpstreamRefused:
-            if "chat" not in can:
-                raise
-            can.discard("embed")
-            return None
-        can.discard("chat")
-        return size
-
-    def _upstream(self, found: Found) -> UpstreamConfig:
-        return UpstreamConfig.model_validate(
-            {
-                "name": found.upstream,
-                "engine": found.engine,
-                "platform": found.platform,
-                "url": found.url,
-                "invoke": found.invoke or "predict",
-                "path": found.path,
-                "model": found.model,
-                "pooling": None if found.pooling == "none" else found.pooling,
-                "precision": found.precision or "fp32",
-                "resource_group": found.resource_group or "default",
-                "credentials": self._logins[found.source],
-            }
-        )

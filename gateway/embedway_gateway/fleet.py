@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from embedway_gateway.assemble import Assembly, put_together
 from embedway_gateway.config.schema import Config
-from embedway_gateway.discovered import Discovered, stated_names
+from embedway_gateway.discovered import Discovered, Former
 from embedway_gateway.health import Health
+from embedway_gateway.lookout import stated_names
 from embedway_gateway.metric import Metrics
 from embedway_gateway.model import Model, Models
 from embedway_gateway.runtime import Ranker, Runtime
@@ -102,7 +103,7 @@ class Fleet:
         built = [model for model in new.models if id(model) not in known]
         warming = _warmed(built)
         try:
-            await self._get_ready(built, None if new.discovered is old.discovered else new)
+            await self._get_ready(built, old, new)
         except BaseException:
             await _end(warming.values())
             for runtime in _added(old, new):
@@ -137,11 +138,14 @@ class Fleet:
         if self._now.shared.store is not None:
             await self._now.shared.store.close()
 
-    async def _get_ready(self, built: list[Model], looking: Assembly | None) -> None:
+    async def _get_ready(self, built: list[Model], old: Assembly, new: Assembly) -> None:
+        found = new.discovered
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_READY_SECONDS):
-                if looking is not None and looking.discovered is not None:
-                    await looking.discovered.look()
+                if found is not None and found is old.discovered:
+                    await found.prepare(stated_names(new.config))
+                elif found is not None:
+                    await found.look()
                 while any(model.problems(self._clock()) for model in built):
                     await self._sleep(_GLANCE)
 
@@ -150,9 +154,9 @@ class Fleet:
             if old is not None:
                 old.rename(stated_names(new.config))
             return
-        inherited = []
+        inherited: list[Former] = []
         if old is not None:
-            inherited = old.models
+            inherited = old.served
             old.leave()
         if self._finding is not None:
             self._finding.cancel()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeAlias, TypeVar
@@ -10,6 +10,7 @@ from typing import TypeAlias, TypeVar
 from embedway_gateway.cache.ledger import Ledger
 from embedway_gateway.cache.store import Store
 from embedway_gateway.cache.witness import Witness
+from embedway_gateway.comparison import NO_IDENTITIES
 from embedway_gateway.config.schema import ModelConfig, PromptConfig
 from embedway_gateway.layers.cache import Cache
 from embedway_gateway.layers.coalesce import Coalesce
@@ -49,7 +50,9 @@ Request = TypeVar("Request", EmbeddingRequest, RerankRequest, ChatRequest)
 Reply = TypeVar("Reply")
 
 
-def build_model(config: ModelConfig, shared: Shared) -> Model:
+def build_model(
+    config: ModelConfig, identities: Mapping[str, str] = NO_IDENTITIES, *, shared: Shared
+) -> Model:
     """
     Observe → Shorten → Prompt → [Cache →] Coalesce → Steady → Split → [Hedge →] Retry → Route →
     the upstreams.
@@ -72,7 +75,7 @@ def build_model(config: ModelConfig, shared: Shared) -> Model:
     prompts = _prompts(config)
     phases = Phases(shared.metrics, config.name)
     travel = _travel(config, shared, phases)
-    states = embedding_upstreams(config, shared, phases)
+    states = embedding_upstreams(config, identities, shared, phases)
     route = Route([state.target for state in states])
     stack: Embed = _retry(route, config, shared)
     if len(states) > 1 and shared.routing.hedge:

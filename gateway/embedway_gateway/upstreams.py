@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from embedway_gateway.comparison import compare
@@ -42,7 +42,9 @@ Reply = TypeVar("Reply", EmbeddingResponse, RerankResponse, ChatReply)
 _WAITING = 32
 
 
-def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> list[UpstreamState]:
+def embedding_upstreams(
+    config: ModelConfig, identities: Mapping[str, str], shared: Shared, phases: Phases
+) -> list[UpstreamState]:
     """
     Each upstream: [Fallback →] [SameSpace →] Limit → [Paced →] ObserveAttempt → [TraceAttempt →]
     Learn → Timeout → leaf.
@@ -85,7 +87,8 @@ def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> 
         )
         for leaf, item, limit in zip(leaves, config.upstreams, limits, strict=True)
     ]
-    spaces = compare(config, bounded, shared.metrics, [leaf.local for leaf in leaves])
+    locals_ = [leaf.local for leaf in leaves]
+    spaces = compare(config, bounded, shared.metrics, locals_, identities)
     states = []
     for index, (item, standing) in enumerate(zip(config.upstreams, standings, strict=True)):
         service, space = spaces[index] or bounded[index], spaces[index]
@@ -93,8 +96,7 @@ def embedding_upstreams(config: ModelConfig, shared: Shared, phases: Phases) -> 
         target = _target(service, item, config, shared, limit=limits[index], breaker=breaker)
         target.capacity = leaves[index].capacity
         target.ready = _ready(leaves[index], space) or target.ready
-        state = _state(item, leaves[index], bounded[index], target, space, standing=standing)
-        states.append(state)
+        states.append(_state(item, leaves[index], bounded[index], target, space, standing=standing))
     return states
 
 

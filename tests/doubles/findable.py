@@ -26,12 +26,28 @@ from embedway_upstream import EmbeddingRequest
 __all__ = ["World", "followed", "meaning", "world_in"]
 
 
+class _Deployed:
+    """An ASGI application: what runs in each deployment, by its id; elsewhere `shared` does."""
+
+    def __init__(self, shared: OpenAIUpstream) -> None:
+        self.shared = shared
+        self.own: dict[str, OpenAIUpstream] = {}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        key = scope.get("raw_path", b"").decode().strip("/").partition("/")[0]
+        await self.own.get(key, self.shared)(scope, receive, send)
+
+
 class World:
-    """OCI's control and data plane, and AI Core; requests to OCI must be signed."""
+    """
+    OCI's control and data plane, and AI Core; requests to OCI must be signed. All deployments have
+    `engine`, but those that were placed with one of their own.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.engine = OpenAIUpstream()
-        self.platform = OCIPlatform(self.engine, {KEY_ID: private_key().public_key()})
+        self.deployed = _Deployed(self.engine)
+        self.platform = OCIPlatform(self.deployed, {KEY_ID: private_key().public_key()})
         self.control = OCIControlPlane(verify=self._is_signed)
         self.aicore = AICoreAPI(engine=self.engine)
         self.key_file = folder / "key.pem"
@@ -45,11 +61,27 @@ class World:
             return False
         return True
 
-    def place(self, number: int, tag: str, **changes: Any) -> None:
+    def place(
+        self,
+        number: int,
+        tag: str,
+        *,
+        engine: OpenAIUpstream | None = None,
+        compartment: str = "c1",
+        **changes: Any,
+    ) -> None:
         item = deployment(number, **changes)
         item["freeformTags"] = {"embedway": tag}
         item["modelDeploymentUrl"] = f"{self.urls['platform']}/{item['id']}"
-        self.control.compartments.setdefault("c1", []).append(item)
+        if engine is not None:
+            self.deployed.own[item["id"]] = engine
+        self.control.compartments.setdefault(compartment, []).append(item)
+
+    def remove(self, number: int, compartment: str = "c1") -> None:
+        """The deployment is gone from the list."""
+        gone = deployment(number)["id"]
+        items = self.control.compartments[compartment]
+        self.control.compartments[compartment] = [one for one in items if one["id"] != gone]
 
     def config(self, **more: Any) -> Config:
         return Config.model_validate(

@@ -29,7 +29,8 @@ _CODES = {
 def deployment(number: int = 1, **changes: Any) -> dict[str, Any]:
     """
     A summary as the API gives it; `environment`, `tags`, `state`, `url`, `image`, `cmd`,
-    `variables`, `specification`, `endpoints` and `model_id` change what one wants to change.
+    `variables`, `specification`, `endpoints`, `model_id` and `created` change what one wants to
+    change.
     """
     key = f"ocid1.datasciencemodeldeployment.oc1.iad.d{number:04}"
     where: dict[str, Any] = {
@@ -49,6 +50,7 @@ def deployment(number: int = 1, **changes: Any) -> dict[str, Any]:
         "displayName": changes.get("display_name", f"deployment {number}"),
         "compartmentId": "ocid1.compartment.oc1..c",
         "lifecycleState": changes.get("state", "ACTIVE"),
+        "timeCreated": changes.get("created", f"2026-01-01T00:00:{number % 60:02}.000Z"),
         "modelDeploymentUrl": changes.get("url", f"https://md.example/{key}"),
         "freeformTags": changes.get("tags", {}),
         "definedTags": {},

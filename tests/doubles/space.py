@@ -74,8 +74,10 @@ class Scaled(FakeEmbedder):
         return EmbeddingResponse("m", vectors, Usage(1, 1), self.name)
 
 
-def candidate(name: str, service: FakeEmbedder, precision: Precision = "fp32") -> Candidate:
-    return Candidate(name=name, service=service, precision=precision)
+def candidate(
+    name: str, service: FakeEmbedder, precision: Precision = "fp32", *, identity: str = ""
+) -> Candidate:
+    return Candidate(name=name, service=service, precision=precision, identity=identity)
 
 
 def guard(

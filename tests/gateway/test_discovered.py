@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from doubles.findable import World, world_in
+from doubles.findable import World, followed, world_in
 from embedway_gateway.assemble import assemble
 from embedway_gateway.metric import Metrics
 from embedway_gateway.survey import survey
@@ -103,6 +103,39 @@ async def test_a_deployment_that_does_not_answer_is_left_out_until_it_does(world
         assert ([], True, ["slow"]) == (first, again, list(models))
     finally:
         await transport.close()
+
+
+@pytest.mark.parametrize("size", ["", ", dimensions=8"])
+async def test_a_deployment_that_does_something_else_does_not_spoil_the_name(
+    world: World, size: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also after a restart: the oldest deployment says what the model does."""
+    world.place(1, f"bge, engine=tei, invoke=predict{size}")
+    world.place(2, f"bge, engine=tei, invoke=predict{size}")
+    world.place(3, "bge, engine=openai, invoke=predict, capabilities=chat")
+    async with followed(world) as (models, discovered):
+        served = [one.name for one in models["bge"].upstreams]
+        assert ["oci-toc1iadd0001", "oci-toc1iadd0002"] == served
+        assert ("embed",) == models["bge"].config.capabilities
+        assert 1 == caplog.text.count(
+            "'oci-toc1iadd0003' is found, but not served as bge: it chats"
+        )
+        [*rows, finding] = await survey(world.config())
+
+        assert ["", ""] == [row.problem for row in rows]
+        assert ("bge", "oci-toc1iadd0003") == (finding.model, finding.upstream)
+        assert "the oldest deployment of that name, 'oci-toc1iadd0001', embeds" in finding.problem
+        world.remove(3)
+        await discovered.look()
+        assert {"bge": {}} == discovered.unfit
+
+
+async def test_what_an_older_deployment_does_is_not_taken_from_it(world: World) -> None:
+    world.place(1, "llm, engine=openai, invoke=predict, capabilities=chat")
+    world.place(2, "llm, engine=tei, invoke=predict")
+    async with followed(world) as (models, discovered):
+        assert ("chat",) == models["llm"].config.capabilities
+        assert ["oci-toc1iadd0002"] == list(discovered.unfit["llm"])
 
 
 async def test_check_looks_at_what_is_found_too(world: World) -> None:

@@ -113,7 +113,7 @@ async def test_what_was_inherited_and_is_found_no_more_is_served_no_more(world: 
     async with followed(world) as (_, old):
         world.platform.faults.extend([503] * 9)
         async with followed(world) as (models, new):
-            new.join(models, inherited=old.models)
+            new.join(models, inherited=old.served)
             assert ["m"] == list(new.left_out) == list(models)
             world.control.compartments["c1"].clear()
             await new.look()

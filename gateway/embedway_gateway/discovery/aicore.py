@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 from embedway_gateway.discovery.deployment import is_callable
 from embedway_gateway.discovery.exchange import Exchange
-from embedway_gateway.discovery.field import entries, parse, table, text
+from embedway_gateway.discovery.field import entries, moment, parse, table, text
 from embedway_gateway.discovery.found import Capability, EngineName, Found
 from embedway_gateway.discovery.recognise import engine_of_image
 from embedway_gateway.precision import Precision
@@ -27,6 +27,8 @@ _log = logging.getLogger("embedway.discovery")
 _PRECISIONS: Mapping[str, Precision] = MappingProxyType(
     {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 )
+# A parameter by which a template may let its user say which weights are deployed.
+_REVISION = "embedwayRevision"
 _PAGE = 100
 _MAX_PAGES = 100
 
@@ -130,7 +132,11 @@ class AICoreSource:
             capabilities=self._capabilities,
             precision=_PRECISIONS.get(values.get("dtype", "")),
             resource_group=self._group,
+            revision=values.get(_REVISION) or None,
             deployment=deployment,
+            created=moment(item.get("createdAt")),
+            # Configurations cannot be changed, but a deployment can be given another.
+            content=text(item.get("configurationId")),
             source=self._name,
             state=state,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ __all__ = ["DiscoveredModel", "group"]
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredModel:
-    """A model and its replicas, in the order of their ids."""
+    """A model and its replicas, the oldest first: which one that is depends on no list or id."""
 
     name: str
     aliases: tuple[str, ...]
@@ -43,8 +44,14 @@ def group(found: Iterable[Found], static: AbstractSet[str]) -> tuple[DiscoveredM
         DiscoveredModel(
             name,
             tuple(sorted(free & {alias for one in several for alias in one.aliases})),
-            tuple(sorted(several, key=lambda one: (one.deployment, one.path or ""))),
+            tuple(sorted(several, key=_age)),
         )
         for name, several in sorted(replicas.items())
         if name not in static
     )
+
+
+def _age(found: Found) -> tuple[float, str, str]:
+    """For sorting; one that nobody knows the age of comes last."""
+    created = math.inf if found.created is None else found.created
+    return created, found.deployment, found.path or ""

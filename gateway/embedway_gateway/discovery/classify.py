@@ -115,7 +115,10 @@ def _blank(deployment: Deployment, tag: Tag, hint: Hint, owner: EngineName | Non
         dimensions=tag.dimensions,
         pooling=tag.pooling,
         precision=tag.precision,
+        revision=tag.revision,
         deployment=deployment.id,
+        created=deployment.created,
+        content=deployment.content,
         source="",
         state=deployment.state,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from embedway_gateway.discovery.command import Options, read_options, split
-from embedway_gateway.discovery.field import entries, table, text, texts
+from embedway_gateway.discovery.field import entries, moment, table, text, texts
 from embedway_upstream.loopback import is_loopback
 
 __all__ = ["SERVING", "Deployment", "is_callable", "read_deployment"]
@@ -25,6 +27,8 @@ class Deployment:
     state: str
     url: str
     tags: Mapping[str, str]
+    created: float | None
+    """In seconds since 1970."""
     model_id: str
     container: bool
     """Whether it is a container of the user's, or a conda environment's score.py."""
@@ -42,6 +46,12 @@ class Deployment:
     def options(self) -> Options:
         """Of the container's command, and of what AQUA passes on in `PARAMS`."""
         return read_options((*self.command, *split(self.environment.get("PARAMS", ""))))
+
+    @property
+    def content(self) -> str:
+        """A digest of what runs in it: the catalogue's model, image, command and environment."""
+        facts = [self.model_id, self.image, self.command, sorted(self.environment.items())]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     @property
     def predict_path(self) -> str:
@@ -77,6 +87,7 @@ def read_deployment(item: object) -> Deployment:
         state=text(whole.get("lifecycleState")),
         url=url,
         tags=texts(whole.get("freeformTags")),
+        created=moment(whole.get("timeCreated")),
         model_id=text(table(details, "modelConfigurationDetails").get("modelId")),
         container=kind == "OCIR_CONTAINER" or (not kind and bool(image)),
         image=image,

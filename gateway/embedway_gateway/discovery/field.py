@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
-__all__ = ["entries", "parse", "table", "text", "texts"]
+__all__ = ["entries", "moment", "parse", "table", "text", "texts"]
 
 
 def parse(raw: str | bytes) -> object:
@@ -32,6 +33,15 @@ def entries(value: object) -> list[object]:
 def text(value: object) -> str:
     """The text without blanks around it, empty when it is not one."""
     return value.strip() if isinstance(value, str) else ""
+
+
+def moment(value: object) -> float | None:
+    """The seconds since 1970 of a date and time, as RFC 3339 writes it; None when it is not one."""
+    try:
+        read = datetime.fromisoformat(text(value))
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def texts(value: object) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -43,8 +45,14 @@ class Found:
     """Where the platform says it."""
     resource_group: str | None = None
     """On AI Core only."""
+    revision: str | None = None
+    """Which weights it has, as whoever deployed them says."""
     deployment: str
     """Its id on the platform."""
+    created: float | None = None
+    """When the deployment was, in seconds since 1970; None where the platform does not say."""
+    content: str = ""
+    """What the platform says that runs there: another text, and another model may."""
     source: str
     state: str = field(compare=False)
     """As the platform words it; while it is updated, a deployment is what it was."""
@@ -54,6 +62,12 @@ class Found:
         """A name for the upstream, fit for a header: the platform and the end of the id."""
         end = "".join(letter for letter in self.deployment if letter.isascii() and letter.isalnum())
         return f"{self.platform}-{end[-12:].lower()}"
+
+    @property
+    def identity(self) -> str:
+        """What tells the model that it is from every other one, as far as the platform can."""
+        facts = [self.platform, self.deployment, self.content, self.model, self.path, self.pooling]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
 class Source(Protocol):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from embedway_gateway.discovery.catalogue import DiscoveredModel, group
 from embedway_gateway.discovery.found import Found, Source
@@ -37,9 +38,9 @@ class SourceStatus:
     """Of one source, for those who look: readiness, the console, `check`."""
 
     found: tuple[Found, ...] = ()
-    """The last good list."""
+    """The last good list, which may be an earlier configuration's."""
     listed_at: float | None = None
-    """When it was got; None before the first."""
+    """When it was got; None before the first of this configuration."""
     problem: str = ""
     """Of the last listing, empty when it was good."""
 
@@ -47,7 +48,8 @@ class SourceStatus:
 class Discovery:
     """
     `models` is what the sources found last, without the names in `static`: what the configuration
-    names is never replaced.
+    names is never replaced. `known`, by the source's name, is what was found there before this one
+    began, and counts until the source is listed.
 
     `refresh` lists every source once and raises nothing for one that fails: it keeps its last
     good list. `run` goes on until it is cancelled. Listeners are called on every change, in the
@@ -59,6 +61,7 @@ class Discovery:
         watched: Sequence[Watched],
         *,
         static: AbstractSet[str] = frozenset(),
+        known: Mapping[str, Sequence[Found]] = MappingProxyType({}),
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
@@ -70,8 +73,10 @@ class Discovery:
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
-        self._status = [SourceStatus() for _ in self._watched]
-        self._models: tuple[DiscoveredModel, ...] = ()
+        self._status = [
+            SourceStatus(tuple(known.get(one.source.name, ()))) for one in self._watched
+        ]
+        self._models = group(self._everything, self._static)
         self._listeners: list[Listener] = []
         self._shadowed: set[str] = set()
 
@@ -90,6 +95,10 @@ class Discovery:
         """Call it on every change; returns what ends that."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def named(self, static: AbstractSet[str]) -> tuple[DiscoveredModel, ...]:
+        """What `models` would be, if these were the names that the configuration keeps."""
+        return group(self._everything, static)
 
     def rename(self, static: AbstractSet[str]) -> None:
         """Exchange the names that the configuration keeps for itself."""
@@ -137,11 +146,16 @@ class Discovery:
         # Said when an outage begins, not every round of it.
         if not before.problem:
             name, count = self._watched[place].source.name, len(before.found)
-            kept = f"the last list stays, of {count}" if before.listed_at is not None else "no list"
+            listed = before.listed_at is not None or count
+            kept = f"the last list stays, of {count}" if listed else "no list"
             _log.error("discovery %s failed: %s; %s", name, problem, kept, exc_info=trace)
 
+    @property
+    def _everything(self) -> list[Found]:
+        return [one for status in self._status for one in status.found]
+
     def _publish(self) -> None:
-        everything = [one for status in self._status for one in status.found]
+        everything = self._everything
         for name in sorted({one.name for one in everything} & self._static - self._shadowed):
             self._shadowed.add(name)
             _log.info("%s is found, but the configuration names it and wins", _word(name))

@@ -7,7 +7,7 @@ The freeform tag `embedway`, by which a deployment says itself what it is.
     embedway: engine=vllm, invoke=route                    facts without a name
 
 Keys: name, engine, invoke, model (what the engine expects), path, capabilities (joined by `+`),
-dimensions, pooling, precision. A tag's value has at most 256 characters on OCI.
+dimensions, pooling, precision, revision. A tag's value has at most 256 characters on OCI.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _KEYS = (
     "dimensions",
     "pooling",
     "precision",
+    "revision",
 )
 _POOLINGS = Literal["cls", "mean", "none"]
 
@@ -49,6 +50,7 @@ class Tag:
     dimensions: int | None = None
     pooling: str | None = None
     precision: Precision | None = None
+    revision: str | None = None
 
 
 def read_tag(tags: Mapping[str, str]) -> Tag | None:
@@ -86,6 +88,7 @@ def read_tag(tags: Mapping[str, str]) -> Tag | None:
         precision=cast("Precision", _one_of(precision, Precision, "precision"))
         if precision
         else None,
+        revision=pairs.get("revision") or None,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from embedway_gateway.layers.agreement import agreement
 from embedway_gateway.layers.canary import Canaries, Overdue, canary_vectors
+from embedway_gateway.layers.mark import Mark, Spaces
 from embedway_gateway.layers.verdict import Verdict
 from embedway_gateway.precision import Precision, needed
 from embedway_upstream import (
@@ -41,16 +42,11 @@ class Candidate:
     """Whether it runs in this process, and so is not replaced under us."""
     measured: Callable[[], float | None] = lambda: None
     """The worst cosine of its model in its precision with fp32, where that was measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Tells one space that a model's name meant from another; part of the fingerprint."""
-
-    origin: str = ""
-    """The upstream that defined it, where that was not the first in order."""
-    changes: int = 0
-    """How often the upstream that defines it was seen to serve another model."""
+    identity: str = ""
+    """
+    What tells a deployment that was found from all others, where nobody says which weights it has:
+    another may be the first in another gateway. Of all candidates or of none.
+    """
 
 
 class Outdated(Exception):
@@ -76,7 +72,8 @@ class Reference:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model = model
-        self.mark = Mark()
+        self.mark = Mark(candidates[0].identity)
+        self._spaces = Spaces()
         self._candidates = candidates
         self._least = least
         self._clock = clock
@@ -101,7 +98,9 @@ class Reference:
 
     def inherit(self, other: Reference) -> None:
         """Go on with the space of the model's upstreams as they were before."""
-        self.mark, self._vectors = other.mark, other._vectors
+        if other.known:
+            self.mark, self._vectors = other.mark, other._vectors
+            self._spaces.inherit(other._spaces)
 
     async def vectors(self) -> Canaries:
         """
@@ -158,9 +157,8 @@ class Reference:
                 self._least,
                 measured=(self._holder.measured(), measured),
             )
-            if name == self.first.name != self._holder.name and agreed.same(least):
-                self._taken = self._asked.get(name, self._clock())
-                self._define(self.first, self._vectors)
+            if agreed.same(least):
+                self._agreed(name, self._vectors)
             return Verdict(self._holder.name, agreed, least, self.mark)
 
     async def _settle(self, name: str | None, found: Canaries) -> None:
@@ -195,19 +193,39 @@ class Reference:
             raise _missing(*silent, others=bool(differing)) from silent[1]
         self._change(self.first, differing[self.first.name])
 
+    def _agreed(self, name: str, wanted: Canaries) -> None:
+        assert self._holder is not None
+        if name == self.first.name != self._holder.name:
+            self._taken = self._asked.get(name, self._clock())
+            self._define(self.first, wanted)
+            return
+        for candidate in self._candidates:
+            if candidate.name == name and candidate.identity:
+                self._spaces.number(candidate.identity)
+
     def _define(self, candidate: Candidate, vectors: Canaries) -> None:
-        # Without a pause between: whoever looks sees all of the old or all of the new.
-        origin = self.mark.origin if self.known else candidate.name
-        if candidate is self.first:
-            origin = ""
-        elif not self.known:
+        if not self.known and candidate is not self.first:
             _log.warning(
                 "%s: upstream %r defines the vector space, because %r gives no vectors; state "
                 "`reference:` to fix who does",
                 *(self.model, candidate.name, self.first.name),
             )
+        # Without a pause between: whoever looks sees all of the old or all of the new.
+        self.mark = self._mark_by(candidate)
         self._holder, self._vectors, self._looked = candidate, vectors, self._clock()
-        self.mark = Mark(origin, self.mark.changes)
+
+    def _mark_by(self, candidate: Candidate) -> Mark:
+        """Of the space that it defines, or goes on with."""
+        if not candidate.identity:
+            origin = self.mark.origin if self.known else candidate.name
+            return Mark("" if candidate is self.first else origin, self.mark.changes)
+        number = self._spaces.number(candidate.identity)
+        # One that is gone is not stood in for any more: what it defined keeps its mark. Else the
+        # first gives its own, so that all gateways come to show the same.
+        there = any(one.identity == self.mark.origin for one in self._candidates)
+        if self.known and not (there and candidate is self.first):
+            return self.mark
+        return Mark(candidate.identity, number)
 
     def _renew(self, holder: Candidate, found: Canaries, asked: float) -> None:
         assert self._vectors is not None
@@ -225,7 +243,12 @@ class Reference:
     def _change(self, candidate: Candidate, vectors: Canaries) -> None:
         _log.error("%s: upstream %r serves another model now", self.model, candidate.name)
         self._holder, self._vectors, self._looked = candidate, vectors, self._clock()
-        self.mark = Mark(self.mark.origin, self.mark.changes + 1)
+        self._spaces.change()
+        self.mark = (
+            Mark(candidate.identity, self._spaces.number(candidate.identity))
+            if candidate.identity
+            else Mark(self.mark.origin, self.mark.changes + 1)
+        )
 
     def _look(self, holder: Candidate) -> None:
         """Ask it again, in a task of its own. Once in a while, whatever comes of it."""

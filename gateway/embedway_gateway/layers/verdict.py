@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from embedway_gateway.layers.agreement import Agreement, difference
 
 if TYPE_CHECKING:
-    from embedway_gateway.layers.reference import Mark
+    from embedway_gateway.layers.mark import Mark
 
 __all__ = ["Verdict"]
 

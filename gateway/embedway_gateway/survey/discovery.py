@@ -29,4 +29,9 @@ async def look(
         Finding(model=name, upstream="", problem=f"it is found, but not served: {problem}")
         for name, problem in discovered.left_out.items()
     ]
-    return found, [*failed, *left_out]
+    unfit = [
+        Finding(model=name, upstream=upstream, problem=f"it is found, but not served: {problem}")
+        for name, several in discovered.unfit.items()
+        for upstream, problem in several.items()
+    ]
+    return found, [*failed, *left_out, *unfit]

@@ -86,6 +86,23 @@ async def test_replicas_of_one_model() -> None:
     assert 1 == len(one.api.forms)
 
 
+async def test_another_configuration_is_another_model_and_its_age_is_the_deployments() -> None:
+    async with running(config_names=[]) as one:
+        stated = {"values": {"embedwayRevision": "2026-02"}}
+        one.api.add(1, one.url, name="n", model="m", **stated)
+        one.api.add(2, one.url, name="n", model="m", item={"createdAt": "2025-12-31T23:59:59.5Z"})
+        (before, older) = await one.source.list()
+        one.api.configurations["c3"] = {**one.api.configurations["c1"], "id": "c3"}
+        one.api.deployments[0]["configurationId"] = "c3"
+        (after, same) = await one.source.list()
+
+    assert ("2026-02", None) == (before.revision, older.revision)
+    assert 1767225600.0 == before.created
+    assert 1767225599.5 == older.created
+    assert before.identity != after.identity
+    assert older.identity == same.identity != before.identity
+
+
 @pytest.mark.parametrize("page_size", [30, 100, 1000])
 async def test_all_pages(page_size: int) -> None:
     async with running(config_names=[]) as one:

@@ -358,6 +358,31 @@ def test_an_upstreams_name_fits_a_header() -> None:
     assert "oci-toc1iadd0001" == only(image=TEI, tags=AQUA).upstream
 
 
+MODEL: dict[str, Any] = {"image": TEI, "variables": {PREDICT: "/v1/embeddings", "MODEL_ID": "a/b"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"state": "UPDATING", "display_name": "x", "created": "2027-01-01T00:00:00Z"}, True),
+        ({"model_id": "ocid1.datasciencemodel.oc1.iad.other"}, False),
+        ({"image": f"{TEI}-1"}, False),
+        ({"cmd": ["--revision", "abc"]}, False),
+        ({"variables": {**MODEL["variables"], "MODEL_ID": "a/c"}}, False),
+        ({"tags": {"embedway": "pooling=cls"}}, False),
+        ({"number": 2, "model_id": "ocid1.datasciencemodel.oc1.iad.m0001"}, False),
+    ],
+)
+def test_what_may_be_another_model_has_another_identity(
+    changes: dict[str, Any], same: bool
+) -> None:
+    names = {"tags": {"embedway": "engine=tei"}}
+    before, after = only(**{**MODEL, **names}), only(**{**MODEL, **names, **changes})
+
+    assert (before.identity == after.identity) is same
+    assert before.created == 1767225601.0
+
+
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (

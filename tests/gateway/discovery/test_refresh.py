@@ -231,6 +231,13 @@ def test_what_two_sources_found_is_there_once() -> None:
     assert 1 == len(model.replicas)
 
 
+def test_the_oldest_replica_is_the_first_whatever_its_id() -> None:
+    listed = [found(number=1), found(number=2, created=7.5), found(number=3, created=7.0)]
+    (model,) = group([*listed, found(number=0, created=7.5)], frozenset())
+
+    assert ["d3", "d0", "d2", "d1"] == [one.deployment for one in model.replicas]
+
+
 def test_sources_have_names_of_their_own() -> None:
     with pytest.raises(ValueError, match="same name"):
         discovery(Script([]), Script([]))

@@ -21,6 +21,7 @@ from embedway_gateway.discovery.tag import Tag, read_tag
         ("a/b, engine=ONNX,pooling=cls", Tag(name="a/b", engine="onnx", pooling="cls")),
         ("engine=vllm, invoke=route, model=m", Tag(engine="vllm", invoke="route", model="m")),
         ("a, path=/x, dimensions=384", Tag(name="a", path="/x", dimensions=384)),
+        ("a, revision=2026-02", Tag(name="a", revision="2026-02")),
         (
             "a, capabilities=embed+rerank",
             Tag(name="a", capabilities=frozenset({"embed", "rerank"})),

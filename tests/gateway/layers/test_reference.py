@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doubles.space import Changing, candidate, guard
@@ -217,24 +217,73 @@ async def test_an_inherited_space_is_not_left_while_one_that_may_have_it_is_sile
     assert REQUEST not in second.requests
 
 
+async def test_the_first_deployment_gives_its_mark_to_what_another_defined_for_it() -> None:
+    """As gateways show that began while it answered."""
+    first, second = Changing(), Changing()
+    found = [candidate("first", first, identity="1"), candidate("second", second, identity="2")]
+    reference = Reference("m", found, clock=Time())
+    assert Mark("1") == reference.mark
+    first.fail(UpstreamUnreachable("x"))
+    await guard("second", second, reference).send(REQUEST)
+    assert Mark("2") == reference.mark
+    await guard("first", first, reference).send(REQUEST)
+
+    assert Mark("1") == reference.mark
+
+
+async def test_what_a_deployment_defined_keeps_its_mark_when_that_is_gone() -> None:
+    before = Reference("m", [candidate("first", Changing(), identity="1")])
+    await before.vectors()
+    second = Changing()
+    time = Time()
+    after = Reference("m", [candidate("second", second, identity="2")], clock=time)
+    after.inherit(before)
+    space = guard("second", second, after, time)
+    await space.send(REQUEST)
+    assert Mark("1") == after.mark
+
+    second.salt = "other "
+    time.now += 301
+    await after.vectors()
+    assert Mark("2", changes=1) == after.mark
+
+
+async def test_a_deployment_that_comes_back_as_another_has_another_mark_than_before() -> None:
+    """Also where a third defined the space in between."""
+    first, other = candidate("first", Changing(), identity="1"), Changing(salt="other ")
+    references = [Reference("m", [first])]
+    await references[0].vectors()
+    exchanged = candidate("first", Changing(salt="third "), identity="1")
+    for found in (candidate("second", other, identity="2"), exchanged):
+        references.append(Reference("m", [found]))
+        references[-1].inherit(references[-2])
+        await references[-1].vectors()
+
+    assert [Mark("1"), Mark("2"), Mark("1", changes=1)] == [one.mark for one in references]
+
+
 SALTS = st.sampled_from(["", "other "])
 EVENT = st.tuples(st.integers(0, 2), SALTS | st.none())
 
 
-@given(st.lists(EVENT, max_size=30), st.booleans())
+@settings(deadline=None)
+@given(st.lists(EVENT, max_size=30), st.sampled_from(["named", "stated", "found"]))
 def test_whatever_happens_all_that_is_served_under_one_mark_is_of_one_space(
-    events: list[tuple[int, str | None]], stated: bool
+    events: list[tuple[int, str | None]], known: str
 ) -> None:
     """Upstreams go away (None) and come back as this or that, in any order."""
-    asyncio.run(_simulate(events, stated))
+    asyncio.run(_simulate(events, known))
 
 
-async def _simulate(events: list[tuple[int, str | None]], stated: bool) -> None:
+async def _simulate(events: list[tuple[int, str | None]], known: str) -> None:
     time = Time()
     services = [Changing() for _ in range(3)]
     names = ["first", "second", "third"]
-    found = [candidate(name, one) for name, one in zip(names, services, strict=True)]
-    reference = Reference("m", found[:1] if stated else found, clock=time)
+    found = [
+        candidate(name, one, identity=name if known == "found" else "")
+        for name, one in zip(names, services, strict=True)
+    ]
+    reference = Reference("m", found[:1] if known == "stated" else found, clock=time)
     spaces = [guard(name, one, reference, time) for name, one in zip(names, services, strict=True)]
     served: dict[Mark, set[str]] = {}
     for place in (*range(3), *range(3)):
