@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from embedway_local.custom import custom_class
 from embedway_local.error import ModelCorrupt, ModelNotFound, ModelUnsupported
 from embedway_local.graph.outside import outside_files
 from embedway_local.pooling import Pooling
@@ -21,7 +22,9 @@ __all__ = ["SHIFTED", "Checkpoint", "read_checkpoint"]
 _ONNX = ("onnx/model.onnx", "model.onnx")
 # What protobuf can read; of itself it refuses more only after it was read into memory.
 _MAX_GRAPH_BYTES = 2**31 - 1
-# Modules of a sentence-transformers pipeline whose work the graph does.
+# Modules of a sentence-transformers pipeline whose work the graph does, and where they live: a
+# class of the same name from anywhere else is code that comes with the model.
+_PACKAGE = "sentence_transformers"
 _MODULES = {"Transformer", "Pooling", "Normalize"}
 # sentence-transformers 5 writes one `pooling_mode`; before, there was a flag for each.
 _POOLING = {
@@ -82,7 +85,7 @@ def read_checkpoint(
     Read a folder in the layout of the Hugging Face hub.
 
     `pooling` and `max_tokens` replace what the folder says. An ONNX export is taken rather than
-    weights, except for the architectures in `buildable`. Raises `ModelNotFound` when a file is
+    weights, except for the architectures in `buildable` that are run as they are. Raises `ModelNotFound` when a file is
     missing, `ModelCorrupt` when one is damaged, `ModelUnsupported` when the result could differ
     from what the model's authors meant.
     """
@@ -99,7 +102,7 @@ def read_checkpoint(
     sentence = read_settings(folder / "sentence_bert_config.json")
     prompts = read_settings(folder / "config_sentence_transformers.json").texts("prompts")
     modules = _modules(folder)
-    weights, onnx = _graph(folder, built=config.values.get("model_type") in buildable)
+    weights, onnx = _graph(folder, config, buildable)
     return Checkpoint(
         folder=folder,
         config=config,
@@ -114,9 +117,12 @@ def read_checkpoint(
     )
 
 
-def _graph(folder: Path, *, built: bool) -> tuple[tuple[Path, ...], Path | None]:
+def _graph(
+    folder: Path, config: Settings, buildable: Collection[str]
+) -> tuple[tuple[Path, ...], Path | None]:
     """What the graph is made from: weights, or an export; the other is empty."""
-    weights = _weights(folder)
+    weights, custom = _weights(folder), custom_class(config)
+    built = config.values.get("model_type") in buildable and custom is None
     onnx = next((path for name in _ONNX if (path := folder / name).is_file()), None)
     if onnx is not None and not (built and weights):
         if onnx.stat().st_size > _MAX_GRAPH_BYTES:
@@ -130,6 +136,12 @@ def _graph(folder: Path, *, built: bool) -> tuple[tuple[Path, ...], Path | None]
             f"{folder}: neither model.safetensors nor onnx/model.onnx "
             "(pickled weights, pytorch_model.bin, are never read)"
         )
+    if custom is not None:
+        raise ModelUnsupported(
+            f"{folder}: its config.json (auto_map) has it run by code of its own, {custom!r}, which "
+            f"is never run and may compute other than a {config.values.get('model_type')!r} does; "
+            "give a folder that has its ONNX export, onnx/model.onnx"
+        )
     return weights, None
 
 
@@ -137,10 +149,16 @@ def _modules(folder: Path) -> list[Settings]:
     """The steps of the model's sentence-transformers pipeline, all of which we run."""
     modules = read_list(folder / "modules.json")
     for module in modules:
-        kind = module.text("type").rpartition(".")[2]
-        if kind not in _MODULES:
+        kind = module.text("type")
+        package, *_, name = kind.split(".")
+        if package != _PACKAGE:
             raise ModelUnsupported(
-                f"{folder}: its pipeline has a {kind} module, which this runtime does not run"
+                f"{folder}: its pipeline (modules.json) has a module of its own, {kind[:200]!r}, "
+                f"and code that comes with a model is never run; only {_PACKAGE}' own modules are"
+            )
+        if name not in _MODULES:
+            raise ModelUnsupported(
+                f"{folder}: its pipeline has a {name} module, which this runtime does not run"
             )
     return modules
 

@@ -66,14 +66,83 @@ def test_pooling_without_the_prompt_is_refused_for_one_may_come_from_the_caller(
 def test_the_place_of_the_pooling_is_read_from_the_modules(tiny: Callable) -> None:
     folder = tiny().folder
     write(folder, "3_Pooling/config.json", {"pooling_mode": "cls"})
-    kinds = ["sentence_transformers.models.Transformer", "new.place.pooling.Pooling", "x.Normalize"]
+    kinds = ["models.Transformer", "new.place.pooling.Pooling", "Normalize"]
     modules = [
-        {"type": kind, "path": path}
+        {"type": f"sentence_transformers.{kind}", "path": path}
         for kind, path in zip(kinds, ["", "3_Pooling", "4"], strict=True)
     ]
     write(folder, "modules.json", modules)
 
     assert "cls" == read_checkpoint(folder).pooling
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("custom_st.Transformer", "custom_st.Transformer.*never run"),
+        ("Transformer", "'Transformer'.*never run"),
+        ("sentence_transformers.models.Dense", "a Dense module"),
+    ],
+)
+def test_a_module_that_is_not_run_is_refused(tiny: Callable, kind: str, words: str) -> None:
+    """voyage-4-nano and jina-embeddings-v3 bring a Transformer of their own."""
+    folder = tiny().folder
+    write(folder, "modules.json", [{"type": kind, "path": ""}])
+
+    with pytest.raises(ModelUnsupported, match=words):
+        read_checkpoint(folder)
+
+
+CUSTOM = [
+    ("qwen3", "modeling_qwen3_bidirectional.Qwen3BidirectionalModel"),
+    ("qwen3", "modeling.Qwen3ModelOfOurs"),
+    ("bert", "jinaai/jina-bert-implementation--modeling_bert.JinaBertModel"),
+    ("xlm-roberta", "jinaai/xlm-roberta-flash-implementation--modeling_lora.XLMRobertaLoRA"),
+    ("of-its-own", "modeling.Model"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), CUSTOM)
+def test_a_model_of_custom_code_is_refused(tiny: Callable, kind: str, name: str) -> None:
+    mapped = {"AutoConfig": "configuration.Config", "AutoModel": name}
+    folder = tiny(model_type=kind, auto_map=mapped).folder
+
+    with pytest.raises(ModelUnsupported, match=rf"{name.rpartition('.')[2]}.*never run.*onnx"):
+        read_checkpoint(folder, buildable={kind})
+
+
+@pytest.mark.parametrize(("kind", "name"), CUSTOM)
+def test_a_model_of_custom_code_is_run_from_its_export(
+    tiny: Callable, kind: str, name: str
+) -> None:
+    folder = tiny(model_type=kind, auto_map={"AutoModel": name}).folder
+    (folder / "model.onnx").touch()
+
+    assert folder / "model.onnx" == read_checkpoint(folder, buildable={kind}).onnx
+
+
+@pytest.mark.parametrize(
+    ("kind", "mapped"),
+    [
+        ("new", {"AutoModel": "Alibaba-NLP/new-impl--modeling.NewModel"}),
+        ("gte", {"AutoModel": "modeling_hf_alibaba_nlp_gte.GteModel"}),
+        (
+            "nomic_bert",
+            {"AutoModel": "nomic-ai/nomic-bert-2048--modeling_hf_nomic_bert.NomicBertModel"},
+        ),
+        ("roberta", {"AutoModel": "modeling_roberta.RobertaModel"}),
+        ("bert", {"AutoModelForMaskedLM": "modeling_bert.BertForMaskedLM"}),
+        ("bert", {"AutoConfig": "c.Config", "AutoTokenizer": ["t.Slow", None]}),
+        ("bert", None),
+    ],
+)
+def test_code_that_the_graph_is_that_of_is_no_reason(
+    tiny: Callable, kind: str, mapped: object
+) -> None:
+    """Of Alibaba's, Snowflake's and nomic's models, and where transformers has the class too."""
+    folder = tiny(model_type=kind, auto_map=mapped).folder
+
+    assert (folder / "model.safetensors",) == read_checkpoint(folder, buildable={kind}).weights
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ __all__ = ["VERSION", "built", "place", "weights_digest"]
 _log = logging.getLogger("embedway.local")
 
 # Raise it when the builder would make another graph of the same checkpoint.
-VERSION = 1
+VERSION = 2
 
 
 def weights_digest(checkpoint: Checkpoint, home: Path) -> str:

@@ -64,7 +64,11 @@ def test_weights_are_preferred_where_we_build_the_graph_and_exports_elsewhere(
         name: body for name, body in repository.items() if not name.endswith("safetensors")
     }
 
-    for name in ("tiny", "other", "export"):
+    custom = {"model_type": "bert", "auto_map": {"AutoModel": "modeling.MyBertModel"}}
+    hub.repositories["org/custom"] = {**repository, "config.json": json.dumps(custom).encode()}
+    names = ("tiny", "other", "export", "custom")
+
+    for name in names:
         assert "" == pulled(f"org/{name}", HF_ENDPOINT=hub.address)
 
     weights = {
@@ -73,10 +77,11 @@ def test_weights_are_preferred_where_we_build_the_graph_and_exports_elsewhere(
             for file in Store(home).manifest(f"org/{name}").files
             if "onnx" in file or "safetensors" in file
         }
-        for name in ("tiny", "other", "export")
+        for name in names
     }
     export = {"onnx/model.onnx", "onnx/weights.bin"}
-    assert {"tiny": {"model.safetensors"}, "other": export, "export": export} == weights
+    assert weights.pop("tiny") == {"model.safetensors"}
+    assert {"other": export, "export": export, "custom": export} == weights
 
 
 def export_with_tensors_in(place: str) -> bytes:
