@@ -11,6 +11,7 @@ from embedway_local.custom import custom_class
 from embedway_local.error import ModelCorrupt, ModelNotFound, ModelUnsupported
 from embedway_local.graph.outside import outside_files
 from embedway_local.pooling import Pooling
+from embedway_local.sentence import read_sentence
 from embedway_local.setting import Settings, read_list, read_settings
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def read_checkpoint(
         )
     config = read_settings(folder / "config.json")
     config.text("model_type", default="")  # what follows asks for it by value
-    sentence = read_settings(folder / "sentence_bert_config.json")
+    sentence = read_sentence(folder)
     prompts = read_settings(folder / "config_sentence_transformers.json").texts("prompts")
     modules = _modules(folder)
     weights, onnx = _graph(folder, config, buildable)

@@ -172,6 +172,68 @@ def test_the_cards_maximum_comes_first(
     assert expected == read_checkpoint(model.folder, max_tokens=asked).max_tokens
 
 
+@pytest.mark.parametrize("kind", ["roberta", "distilbert", "camembert", "albert", "xlm-roberta"])
+def test_the_card_has_the_encoders_name_in_older_models(tiny: Callable, kind: str) -> None:
+    folder = tiny().folder
+    write(folder, "sentence_bert_config.json", {})
+    settings = {"max_seq_length": 8, "do_lower_case": True}
+    write(folder, f"sentence_{kind}_config.json", settings)
+    write(folder, "sentence_xlnet_config.json", {"max_seq_length": 9})
+
+    found = read_checkpoint(folder)
+
+    assert (8, True) == (found.max_tokens, found.lowercase)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"model_args": {"rotary_scaling_factor": 2}}, "model_args: rotary_scaling_factor"),
+        ({"model_kwargs": {"rope_scaling": {"type": "ntk"}}}, "model_kwargs: rope_scaling"),
+        ({"config_args": {"dtype": "float32", "is_causal": False}}, "config_args: is_causal"),
+        ({"config_kwargs": {"hidden_act": "relu"}}, "config_kwargs: hidden_act"),
+        ({"tokenizer_args": {"do_lower_case": True}}, "tokenizer_args: do_lower_case"),
+        ({"processor_kwargs": {"model_max_length": 9}}, "processor_kwargs: model_max_length"),
+        ({"processing_kwargs": {"text": {"max_length": 9}}}, "text: max_length"),
+        ({"query_length": 8}, "query_length is not supported"),
+    ],
+    ids=str,
+)
+def test_arguments_that_may_change_a_vector_are_refused(
+    tiny: Callable, settings: dict, words: str
+) -> None:
+    folder = tiny().folder
+    write(folder, "sentence_bert_config.json", settings)
+
+    with pytest.raises(ModelUnsupported, match=words):
+        read_checkpoint(folder)
+
+
+def test_arguments_that_change_no_vector_are_none(tiny: Callable) -> None:
+    folder = tiny().folder
+    loading = {"trust_remote_code": True, "torch_dtype": "float16", "attn_implementation": "sdpa"}
+    settings = {
+        "max_seq_length": 8,
+        "model_args": loading,
+        "config_args": {"use_memory_efficient_attention": False, "unpad_inputs": False},
+        "tokenizer_args": {"padding_side": "left"},
+        "processor_kwargs": None,
+        "processing_kwargs": {"chat_template": {"add_generation_prompt": True}},
+    }
+    write(folder, "sentence_bert_config.json", settings)
+
+    assert 8 == read_checkpoint(folder).max_tokens
+
+
+@pytest.mark.parametrize("value", [[], "text", {"text": 3}])
+def test_arguments_that_are_none_are_corrupt(tiny: Callable, value: object) -> None:
+    folder = tiny().folder
+    write(folder, "sentence_bert_config.json", {"processing_kwargs": value})
+
+    with pytest.raises(ModelCorrupt, match="is not an object"):
+        read_checkpoint(folder)
+
+
 def test_positions_behind_the_padding_token_are_fewer(tiny: Callable) -> None:
     folder = tiny(model_type="xlm-roberta", max_position_embeddings=514, pad_token_id=1).folder
 

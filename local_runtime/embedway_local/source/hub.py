@@ -12,6 +12,7 @@ from embedway_local.custom import custom_class
 from embedway_local.error import ModelCorrupt, ModelNotFound
 from embedway_local.file import digest
 from embedway_local.graph.outside import outside_names
+from embedway_local.sentence import SENTENCE_FILES
 from embedway_local.setting import read_settings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _SETTINGS = (
     "config.json",
     "config_sentence_transformers.json",
     "modules.json",
-    "sentence_bert_config.json",
+    *SENTENCE_FILES,
     "tokenizer.json",
     "tokenizer_config.json",
     "*_Pooling/config.json",

@@ -32,6 +32,7 @@ def repository(hub: "Hub", tiny: Callable) -> dict[str, bytes]:
     """A small BERT as org/tiny, beside files that a pull must leave alone."""
     files = files_of(tiny().folder)
     files |= {"README.md": b"x", "pytorch_model.bin": b"x", "onnx/model_O4.onnx": b"x"}
+    files["sentence_roberta_config.json"] = b'{"max_seq_length": 9}'
     hub.repositories["org/tiny"] = files
     return files
 
@@ -42,12 +43,13 @@ def test_a_model_is_brought_with_what_runs_it_and_nothing_else(
     assert "" == pulled("org/tiny", HF_ENDPOINT=hub.address)
 
     manifest = Store(home).manifest("org/tiny")
-    assert {"1_Pooling/config.json", "config.json", "model.safetensors", "tokenizer.json"} == set(
-        manifest.files
-    )
+    settings = {"1_Pooling/config.json", "config.json", "sentence_roberta_config.json"}
+    assert settings | {"model.safetensors", "tokenizer.json"} == set(manifest.files)
     assert ("org/tiny", COMMIT, "hub") == (manifest.model, manifest.revision, manifest.source)
     assert [] == Store(home).verify("org/tiny")
-    assert (1, 24) == LocalEmbedder("org/tiny", home=home).embed(["a b"]).shape
+    made = LocalEmbedder("org/tiny", home=home)
+    assert (1, 24) == made.embed(["a b"]).shape
+    assert 9 == made.max_tokens
     assert not (home / "partial" / "org--tiny").exists()
 
 
