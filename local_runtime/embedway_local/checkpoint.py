@@ -54,6 +54,8 @@ class Checkpoint:
     tokenizer: Path
     weights: tuple[Path, ...]
     onnx: Path | None
+    repooled: bool = False
+    """Was another pooling asked for than the folder states?"""
 
     @property
     def graph_files(self) -> tuple[Path, ...]:
@@ -103,18 +105,20 @@ def read_checkpoint(
     sentence = read_sentence(folder)
     prompts = read_settings(folder / "config_sentence_transformers.json").texts("prompts")
     modules = _modules(folder)
+    pooled, repooled = _pooling(folder, modules, pooling)
     weights, onnx = _graph(folder, config, buildable)
     return Checkpoint(
         folder=folder,
         config=config,
         hidden=config.number(_named(config, "hidden_size", "n_embd", "dim")),
         max_tokens=_max_tokens(folder, config, sentence, max_tokens),
-        pooling=_pooling(folder, modules, pooling),
+        pooling=pooled,
         lowercase=sentence.flag("do_lower_case"),
         prompts=prompts,
         tokenizer=tokenizer,
         weights=weights,
         onnx=onnx,
+        repooled=repooled,
     )
 
 
@@ -164,7 +168,10 @@ def _modules(folder: Path) -> list[Settings]:
     return modules
 
 
-def _pooling(folder: Path, modules: list[Settings], asked: Pooling | None) -> Pooling:
+def _pooling(
+    folder: Path, modules: list[Settings], asked: Pooling | None
+) -> tuple[Pooling, bool]:
+    """The pooling that was asked for, else what the folder states; and whether they differ."""
     place = next((m.text("path") for m in modules if m.text("type").endswith("Pooling")), None)
     if place is not None and (".." in place or Path(place).parts not in {(), (Path(place).name,)}):
         raise ModelCorrupt(f"{folder}: its modules.json names {place!r}, which is not in it")
@@ -172,10 +179,10 @@ def _pooling(folder: Path, modules: list[Settings], asked: Pooling | None) -> Po
     # Also where its files declare no prompt: one may come from the caller or the catalogue.
     if not settings.flag("include_prompt", default=True):
         raise ModelUnsupported(f"{folder}: pooling that leaves out the prompt is not supported")
-    if asked is not None:
-        return asked
     modes = [mode.removesuffix("token") for mode in settings.names("pooling_mode")]
     modes = modes or [mode for key, mode in _POOLING.items() if settings.flag(key)]
+    if asked is not None:
+        return asked, modes != [asked]
     if not modes:
         raise ModelUnsupported(
             f"{folder}: nothing says how its token vectors are pooled "
@@ -183,7 +190,7 @@ def _pooling(folder: Path, modules: list[Settings], asked: Pooling | None) -> Po
         )
     for known in get_args(Pooling):
         if modes == [known]:
-            return known  # type: ignore[no-any-return]
+            return known, False
     raise ModelUnsupported(f"{folder}: pooling {' + '.join(modes)} is not supported")
 
 

@@ -39,6 +39,7 @@ def place(checkpoint: Checkpoint, home: Path, *, scoring: Scoring | None = None)
             checkpoint.pooling,
             digest(checkpoint.folder / "config.json"),
             weights_digest(checkpoint, home),
+            *(["pooled again"] if checkpoint.onnx and checkpoint.repooled else []),
             *([] if scoring is None else [f"scores {scoring.activation} {scoring.typed}"]),
         ]
     )
