@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -13,6 +13,7 @@ from embedway_local.graph.outside import outside_files
 from embedway_local.pooling import Pooling
 from embedway_local.sentence import read_sentence
 from embedway_local.setting import Settings, read_list, read_settings
+from embedway_local.tokenizer_config import TokenizerConfig, read_tokenizer_config
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -56,6 +57,7 @@ class Checkpoint:
     onnx: Path | None
     repooled: bool = False
     """Was another pooling asked for than the folder states?"""
+    tokenizer_config: TokenizerConfig = field(default_factory=TokenizerConfig)
 
     @property
     def graph_files(self) -> tuple[Path, ...]:
@@ -88,9 +90,9 @@ def read_checkpoint(
     Read a folder in the layout of the Hugging Face hub.
 
     `pooling` and `max_tokens` replace what the folder says. An ONNX export is taken rather than
-    weights, except for the architectures in `buildable` that are run as they are. Raises `ModelNotFound` when a file is
-    missing, `ModelCorrupt` when one is damaged, `ModelUnsupported` when the result could differ
-    from what the model's authors meant.
+    weights, except for the architectures in `buildable`, where they are run without code of their
+    authors'. Raises `ModelNotFound` when a file is missing, `ModelCorrupt` when one is damaged,
+    `ModelUnsupported` when the result could differ from what the model's authors meant.
     """
     if not (folder / "config.json").is_file():
         raise ModelNotFound(f"{folder}: no config.json; not the folder of a model")
@@ -103,6 +105,7 @@ def read_checkpoint(
     config = read_settings(folder / "config.json")
     config.text("model_type", default="")  # what follows asks for it by value
     sentence = read_sentence(folder)
+    settings = read_settings(folder / "tokenizer_config.json")
     prompts = read_settings(folder / "config_sentence_transformers.json").texts("prompts")
     modules = _modules(folder)
     pooled, repooled = _pooling(folder, modules, pooling)
@@ -111,7 +114,7 @@ def read_checkpoint(
         folder=folder,
         config=config,
         hidden=config.number(_named(config, "hidden_size", "n_embd", "dim")),
-        max_tokens=_max_tokens(folder, config, sentence, max_tokens),
+        max_tokens=_max_tokens(folder, config, (sentence, settings), max_tokens),
         pooling=pooled,
         lowercase=sentence.flag("do_lower_case"),
         prompts=prompts,
@@ -119,6 +122,7 @@ def read_checkpoint(
         weights=weights,
         onnx=onnx,
         repooled=repooled,
+        tokenizer_config=read_tokenizer_config(settings, config),
     )
 
 
@@ -143,7 +147,7 @@ def _graph(
         )
     if custom is not None:
         raise ModelUnsupported(
-            f"{folder}: its config.json (auto_map) has it run by code of its own, {custom!r}, which "
+            f"{folder}: its config.json (auto_map) has it run by code of its own, {custom!r}, that "
             f"is never run and may compute other than a {config.values.get('model_type')!r} does; "
             "give a folder that has its ONNX export, onnx/model.onnx"
         )
@@ -155,8 +159,8 @@ def _modules(folder: Path) -> list[Settings]:
     modules = read_list(folder / "modules.json")
     for module in modules:
         kind = module.text("type")
-        package, *_, name = kind.split(".")
-        if package != _PACKAGE:
+        name = kind.rpartition(".")[2]
+        if not kind.startswith(f"{_PACKAGE}."):
             raise ModelUnsupported(
                 f"{folder}: its pipeline (modules.json) has a module of its own, {kind[:200]!r}, "
                 f"and code that comes with a model is never run; only {_PACKAGE}' own modules are"
@@ -168,9 +172,7 @@ def _modules(folder: Path) -> list[Settings]:
     return modules
 
 
-def _pooling(
-    folder: Path, modules: list[Settings], asked: Pooling | None
-) -> tuple[Pooling, bool]:
+def _pooling(folder: Path, modules: list[Settings], asked: Pooling | None) -> tuple[Pooling, bool]:
     """The pooling that was asked for, else what the folder states; and whether they differ."""
     place = next((m.text("path") for m in modules if m.text("type").endswith("Pooling")), None)
     if place is not None and (".." in place or Path(place).parts not in {(), (Path(place).name,)}):
@@ -194,7 +196,9 @@ def _pooling(
     raise ModelUnsupported(f"{folder}: pooling {' + '.join(modes)} is not supported")
 
 
-def _max_tokens(folder: Path, config: Settings, sentence: Settings, asked: int | None) -> int:
+def _max_tokens(
+    folder: Path, config: Settings, settings: tuple[Settings, Settings], asked: int | None
+) -> int:
     """
     The maximum that was asked for, else what the card says, else what its tokenizer says.
 
@@ -208,7 +212,7 @@ def _max_tokens(folder: Path, config: Settings, sentence: Settings, asked: int |
         if asked < 1 or (positions is not None and asked > positions):
             raise ValueError(f"max_tokens={asked}: the model has {positions} positions")
         return asked
-    tokenizer = read_settings(folder / "tokenizer_config.json")
+    sentence, tokenizer = settings
     length = _stated(sentence, "max_seq_length") or _stated(tokenizer, "model_max_length")
     stated = [value for value in (length, positions) if value is not None]
     if not stated:

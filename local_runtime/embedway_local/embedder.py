@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal, Self, get_args
 from embedway_local.call import WINDOW, Call, LocalEmbedding, never
 from embedway_local.catalogue import DEFAULT_MODEL
 from embedway_local.error import DeviceUnavailable
-from embedway_local.file import digest
 from embedway_local.gpu.cuda import Plan
 from embedway_local.gpu.trial import TEXTS
 from embedway_local.gpu.use import CardUse
@@ -129,7 +128,7 @@ class LocalEmbedder:
         self.device = self._opened.loaded.device
         self.max_tokens = checkpoint.max_tokens
         self.dimensions = self._opened.loaded.session.dimensions
-        self.space = _space(checkpoint, home, self.dimensions, self._prompts, self.precision)
+        self.space = _space(checkpoint, home, self._opened, self._prompts, self.precision)
 
     def embed(
         self, texts: Sequence[str], *, input_type: InputType | None = "document"
@@ -260,14 +259,14 @@ def _open(
 def _space(
     checkpoint: Checkpoint,
     home: Path,
-    dimensions: int,
+    opened: _Opened,
     prompts: Mapping[InputType, str],
     precision: Precision,
 ) -> VectorSpace:
     return VectorSpace(
         weights=weights_digest(checkpoint, home),
-        tokenizer=digest(checkpoint.tokenizer),
-        dimensions=dimensions,
+        tokenizer=opened.tokeniser.digest,
+        dimensions=opened.loaded.session.dimensions,
         pooling=checkpoint.pooling,
         max_tokens=checkpoint.max_tokens,
         lowercase=checkpoint.lowercase,

@@ -23,7 +23,7 @@ SENTENCE_FILES = (
 )
 """Where they may be; the first that states anything is what holds."""
 
-# What they hand to the model, to its settings and to its tokenizer, under the names of today and before.
+# What they hand to the model, its settings and its tokenizer, under the names of both times.
 _ARGUMENTS = (
     "model_args",
     "model_kwargs",
@@ -80,8 +80,8 @@ def _require_plain(settings: Settings) -> None:
     for stated in (*(_stated(settings, key) for key in _ARGUMENTS), *_of_texts(calls)):
         if changing := sorted(set(stated.values) - _HARMLESS):
             raise ModelUnsupported(
-                f"{stated.source}: {', '.join(changing)[:200]}: such arguments are not followed; say "
-                "it in the model's config.json or tokenizer_config.json, and leave them out here"
+                f"{stated.source}: {', '.join(changing)[:200]}: such arguments are not followed; "
+                "say it in the model's config.json or tokenizer_config.json and leave it out here"
             )
     for key in _OTHERWISE:
         if settings.values.get(key) is not None:

@@ -115,7 +115,7 @@ def test_a_model_of_custom_code_is_refused(tiny: Callable, kind: str, name: str)
 def test_a_model_of_custom_code_is_run_from_its_export(
     tiny: Callable, kind: str, name: str
 ) -> None:
-    folder = tiny(model_type=kind, auto_map={"AutoModel": name}).folder
+    folder = tiny(model_type=kind, pad_token_id=1, auto_map={"AutoModel": name}).folder
     (folder / "model.onnx").touch()
 
     assert folder / "model.onnx" == read_checkpoint(folder, buildable={kind}).onnx
@@ -140,7 +140,7 @@ def test_code_that_the_graph_is_that_of_is_no_reason(
     tiny: Callable, kind: str, mapped: object
 ) -> None:
     """Of Alibaba's, Snowflake's and nomic's models, and where transformers has the class too."""
-    folder = tiny(model_type=kind, auto_map=mapped).folder
+    folder = tiny(model_type=kind, pad_token_id=1, auto_map=mapped).folder
 
     assert (folder / "model.safetensors",) == read_checkpoint(folder, buildable={kind}).weights
 

@@ -197,12 +197,13 @@ def _tokens(outputs: dict[str, onnx.ValueInfoProto], path: Path, checkpoint: Che
             "1_Pooling/config.json how they are pooled"
         )
     wide = [name for name, output in outputs.items() if len(_sizes(output)) == 3]
-    only = wide[0] if len(wide) == 1 and "colbert" not in wide[0] else None
+    # Of a damaged file a name may be bytes.
+    only = wide[0] if len(wide) == 1 and "colbert" not in str(wide[0]) else None
     if only is not None and _sizes(outputs[only])[-1] == checkpoint.hidden:
         return only
     raise ModelUnsupported(
         f"{path}: no output {' or '.join(_TOKENS)}, and none that surely holds the token vectors "
-        f"(batch, length, {checkpoint.hidden}); its outputs are {', '.join(outputs)}"
+        f"(batch, length, {checkpoint.hidden}); its outputs are {', '.join(map(str, outputs))}"
     )
 
 

@@ -17,6 +17,7 @@ from embedway_local.source import hub, package
 from embedway_local.source.cache import cached, has_pipeline, is_pinned
 from embedway_local.source.conflict import conflicts
 from embedway_local.store import Store
+from embedway_local.tokenizer_config import TokenizerConfig
 
 __all__ = ["BUILDABLE", "RERANKABLE", "find", "pull", "runs"]
 
@@ -63,8 +64,9 @@ def find(
     Locate a model, downloading it when it is not on this machine, and read what it says.
 
     `model` is a folder or a name on the hub. `pipeline`: is it run as sentence-transformers'
-    pipelines are, whose settings another program need not have brought into the hub's cache? Raises `ModelNotFound` with every source that was
-    asked, or without asking any where `download` is false, and the errors of `read_checkpoint`.
+    pipelines are, whose settings another program need not have brought into the hub's cache?
+    Raises `ModelNotFound` with every source that was asked, or without asking any where `download`
+    is false, and the errors of `read_checkpoint`.
     """
     place = _locate(model, store, pooling, download=download, pipeline=pipeline)
     listed = place.known
@@ -82,15 +84,7 @@ def find(
             f"{place.folder} is damaged: its files are not the published ones; "
             f"`embedway models pull {model}` replaces them"
         )
-    checkpoint = read_checkpoint(
-        place.folder,
-        pooling=pooling or listed.pooling,
-        max_tokens=max_tokens or listed.max_tokens,
-        buildable=BUILDABLE,
-    )
-    assert checkpoint.hidden == listed.dimensions  # config.json is pinned
-    # A file that is not pinned never decides what a known model computes.
-    return replace(checkpoint, prompts={}, lowercase=False)
+    return _read_pinned(place.folder, listed, pooling, max_tokens)
 
 
 def pull(model: str, store: Store) -> None:
@@ -123,6 +117,20 @@ def runs(model: KnownModel) -> str:
     if model.export:
         return "yes, from its ONNX export"
     return f"no: {model.architecture or 'its architecture'} is not built, and no export is known"
+
+
+def _read_pinned(
+    folder: Path, listed: KnownModel, pooling: Pooling | None, max_tokens: int | None
+) -> Checkpoint:
+    checkpoint = read_checkpoint(
+        folder,
+        pooling=pooling or listed.pooling,
+        max_tokens=max_tokens or listed.max_tokens,
+        buildable=BUILDABLE,
+    )
+    assert checkpoint.hidden == listed.dimensions  # config.json is pinned
+    # A file that is not pinned never decides what a known model computes.
+    return replace(checkpoint, prompts={}, lowercase=False, tokenizer_config=TokenizerConfig())
 
 
 def _receive(model: str, store: Store) -> None:
@@ -214,7 +222,10 @@ def _is_complete(name: str, pooling: Pooling | None, folder: Path, *, pipeline: 
 
 def _advice(model: str, store: Store, asked: list[str]) -> str:
     lines = [f"{model} is not on this machine and could not be downloaded.", "Asked:"]
-    lines += [f"  the store: not in {store.home}", "  the hub's cache (HF_HOME): not there, or not whole"]
+    lines += [
+        f"  the store: not in {store.home}",
+        "  the hub's cache (HF_HOME): not there, or not whole",
+    ]
     lines += [f"  {line}" for line in asked]
     lines += [
         f"Offline: run `embedway models pull {model}` on a machine with a network and copy its",

@@ -174,10 +174,10 @@ def test_vectors_that_the_export_pooled_are_left_where_another_pooling_is_asked_
     np.testing.assert_array_equal(own.embed(TEXTS), same.embed(TEXTS))
 
 
-def test_the_space_does_not_decide_which_graph_is_taken_from_the_store(
+def test_a_pooling_that_is_stated_and_one_that_is_asked_for_are_two_graphs(
     folder: Path, home: Path
 ) -> None:
-    """The same pooling, once stated by the folder and once asked for."""
+    """Of an export that pools by itself: the first is its own, the second is made here."""
     put(pooled(), folder)
     again = LocalEmbedder(folder, home=home, pooling="cls")
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
@@ -193,7 +193,7 @@ def test_a_pooling_that_the_export_cannot_be_asked_for_is_refused(folder: Path, 
     put(model, folder)
 
     assert 5 == LocalEmbedder(folder, home=home).dimensions
-    with pytest.raises(ModelUnsupported, match="pooled in the graph.*'cls'; leave pooling= out"):
+    with pytest.raises(ModelUnsupported, match=r"pooled in the graph.*'cls'; leave pooling= out"):
         LocalEmbedder(folder, home=home, pooling="cls")
 
 

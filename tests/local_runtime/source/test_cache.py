@@ -107,11 +107,13 @@ def test_files_that_are_not_pinned_decide_nothing(
     (snapshot / "onnx" / "model.onnx").write_bytes(b"an export that nobody pinned")
     (snapshot / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
     (snapshot / "config_sentence_transformers.json").write_text('{"prompts": {"query": "x"}}')
+    flags = {"do_lower_case": False, "truncation_side": "left"}
+    (snapshot / "tokenizer_config.json").write_text(json.dumps(flags))
 
     made = LocalEmbedder(DEFAULT_MODEL, home=home)
 
     assert embedder.space == made.space
-    np.testing.assert_array_equal(embedder.embed(["a"]), made.embed(["a"]))
+    np.testing.assert_array_equal(embedder.embed(["A"]), made.embed(["A"]))
 
 
 def test_of_several_snapshots_main_is_taken_else_the_newest(
