@@ -11,6 +11,7 @@ from embedway_local.custom import custom_class
 from embedway_local.error import ModelCorrupt, ModelNotFound, ModelUnsupported
 from embedway_local.graph.outside import outside_files
 from embedway_local.pooling import Pooling
+from embedway_local.prompt import read_prompts
 from embedway_local.sentence import read_sentence
 from embedway_local.setting import Settings, read_list, read_settings
 from embedway_local.tokenizer_config import TokenizerConfig, read_tokenizer_config
@@ -106,7 +107,7 @@ def read_checkpoint(
     config.text("model_type", default="")  # what follows asks for it by value
     sentence = read_sentence(folder)
     settings = read_settings(folder / "tokenizer_config.json")
-    prompts = read_settings(folder / "config_sentence_transformers.json").texts("prompts")
+    prompts = read_prompts(read_settings(folder / "config_sentence_transformers.json"))
     modules = _modules(folder)
     pooled, repooled = _pooling(folder, modules, pooling)
     weights, onnx = _graph(folder, config, buildable)

@@ -22,7 +22,7 @@ from embedway_local.graph.int8 import VERSION as QUANTISER
 from embedway_local.home import embedway_home
 from embedway_local.pooling import Pooling
 from embedway_local.precision import Precision, PrecisionChoice, chosen
-from embedway_local.prompt import InputType, automatic, by_type
+from embedway_local.prompt import InputType, automatic, by_type, require_known
 from embedway_local.provider import Device, Loaded
 from embedway_local.reduced import agreed, load_in, prepared
 from embedway_local.source.find import find
@@ -94,8 +94,7 @@ class LocalEmbedder:
             raise ValueError(f"threads={threads}: at least 1 is needed")
         if pooling is not None and pooling not in get_args(Pooling):
             raise ValueError(f'pooling={pooling!r}: "cls", "mean" and "last" are known')
-        if isinstance(prompts, str) and prompts != "auto":
-            raise ValueError(f'prompts={prompts!r}: a mapping, "auto" and None are known')
+        require_known(prompts)
         self.precision = chosen(precision)
         self._again = partial(
             LocalEmbedder,
