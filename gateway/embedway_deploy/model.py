@@ -25,18 +25,45 @@ HIDDEN: Mapping[str, str] = MappingProxyType({_TAG: "off"})
 
 
 def read_model(
-    order: NamedModel, *, pooling: Pooling | None = None, max_tokens: int | None = None
+    order: NamedModel,
+    *,
+    pooling: Pooling | None = None,
+    max_tokens: int | None = None,
+    plain: bool = False,
 ) -> Checkpoint:
-    """Found, downloaded where it is not here, and whole. Raises `Refused`."""
+    """
+    Found, downloaded where it is not here, and whole. Raises `Refused`.
+
+    `plain`: for an engine that reads nothing of a tokenizer but tokenizer.json.
+    """
     # Imported here: it brings numpy, and the store's parts.
     from embedway_local import LocalError, Store
     from embedway_local.source.find import find
 
     store = Store(deploy_home(order).parent)
     try:
-        return find(order.model, store, pooling=pooling, max_tokens=max_tokens)
+        checkpoint = find(order.model, store, pooling=pooling, max_tokens=max_tokens)
+        if plain:
+            _require_plain(checkpoint)
     except (LocalError, ValueError) as error:
         raise Refused([str(error)]) from error
+    return checkpoint
+
+
+def _require_plain(checkpoint: Checkpoint) -> None:
+    from embedway_local.file import digest
+    from embedway_local.tokenise import Tokeniser
+
+    if Tokeniser(checkpoint).digest != digest(checkpoint.tokenizer):
+        raise Refused(
+            [
+                (
+                    f"{checkpoint.folder}: its tokenizer is read other than tokenizer.json says "
+                    "(tokenizer_config.json, or a text that is cut on the left), and this engine "
+                    "reads tokenizer.json alone; make both say the same, or take another engine"
+                )
+            ]
+        )
 
 
 def deploy_home(order: NamedModel) -> Path:

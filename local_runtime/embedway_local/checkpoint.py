@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from embedway_local.custom import custom_class
 from embedway_local.error import ModelCorrupt, ModelNotFound, ModelUnsupported
 from embedway_local.graph.outside import outside_files
 from embedway_local.pooling import Pooling
+from embedway_local.prompt import read_prompts
+from embedway_local.sentence import read_sentence
 from embedway_local.setting import Settings, read_list, read_settings
+from embedway_local.tokenizer_config import TokenizerConfig, read_tokenizer_config
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -21,7 +25,9 @@ __all__ = ["SHIFTED", "Checkpoint", "read_checkpoint"]
 _ONNX = ("onnx/model.onnx", "model.onnx")
 # What protobuf can read; of itself it refuses more only after it was read into memory.
 _MAX_GRAPH_BYTES = 2**31 - 1
-# Modules of a sentence-transformers pipeline whose work the graph does.
+# Modules of a sentence-transformers pipeline whose work the graph does, and where they live: a
+# class of the same name from anywhere else is code that comes with the model.
+_PACKAGE = "sentence_transformers"
 _MODULES = {"Transformer", "Pooling", "Normalize"}
 # sentence-transformers 5 writes one `pooling_mode`; before, there was a flag for each.
 _POOLING = {
@@ -50,6 +56,9 @@ class Checkpoint:
     tokenizer: Path
     weights: tuple[Path, ...]
     onnx: Path | None
+    repooled: bool = False
+    """Was another pooling asked for than the folder states?"""
+    tokenizer_config: TokenizerConfig = field(default_factory=TokenizerConfig)
 
     @property
     def graph_files(self) -> tuple[Path, ...]:
@@ -82,9 +91,9 @@ def read_checkpoint(
     Read a folder in the layout of the Hugging Face hub.
 
     `pooling` and `max_tokens` replace what the folder says. An ONNX export is taken rather than
-    weights, except for the architectures in `buildable`. Raises `ModelNotFound` when a file is
-    missing, `ModelCorrupt` when one is damaged, `ModelUnsupported` when the result could differ
-    from what the model's authors meant.
+    weights, except for the architectures in `buildable`, where they are run without code of their
+    authors'. Raises `ModelNotFound` when a file is missing, `ModelCorrupt` when one is damaged,
+    `ModelUnsupported` when the result could differ from what the model's authors meant.
     """
     if not (folder / "config.json").is_file():
         raise ModelNotFound(f"{folder}: no config.json; not the folder of a model")
@@ -96,27 +105,34 @@ def read_checkpoint(
         )
     config = read_settings(folder / "config.json")
     config.text("model_type", default="")  # what follows asks for it by value
-    sentence = read_settings(folder / "sentence_bert_config.json")
-    prompts = read_settings(folder / "config_sentence_transformers.json").texts("prompts")
+    sentence = read_sentence(folder)
+    settings = read_settings(folder / "tokenizer_config.json")
+    prompts = read_prompts(read_settings(folder / "config_sentence_transformers.json"))
     modules = _modules(folder)
-    weights, onnx = _graph(folder, built=config.values.get("model_type") in buildable)
+    pooled, repooled = _pooling(folder, modules, pooling)
+    weights, onnx = _graph(folder, config, buildable)
     return Checkpoint(
         folder=folder,
         config=config,
         hidden=config.number(_named(config, "hidden_size", "n_embd", "dim")),
-        max_tokens=_max_tokens(folder, config, sentence, max_tokens),
-        pooling=_pooling(folder, modules, pooling),
+        max_tokens=_max_tokens(folder, config, (sentence, settings), max_tokens),
+        pooling=pooled,
         lowercase=sentence.flag("do_lower_case"),
         prompts=prompts,
         tokenizer=tokenizer,
         weights=weights,
         onnx=onnx,
+        repooled=repooled,
+        tokenizer_config=read_tokenizer_config(settings, config),
     )
 
 
-def _graph(folder: Path, *, built: bool) -> tuple[tuple[Path, ...], Path | None]:
+def _graph(
+    folder: Path, config: Settings, buildable: Collection[str]
+) -> tuple[tuple[Path, ...], Path | None]:
     """What the graph is made from: weights, or an export; the other is empty."""
-    weights = _weights(folder)
+    weights, custom = _weights(folder), custom_class(config)
+    built = config.values.get("model_type") in buildable and custom is None
     onnx = next((path for name in _ONNX if (path := folder / name).is_file()), None)
     if onnx is not None and not (built and weights):
         if onnx.stat().st_size > _MAX_GRAPH_BYTES:
@@ -130,6 +146,12 @@ def _graph(folder: Path, *, built: bool) -> tuple[tuple[Path, ...], Path | None]
             f"{folder}: neither model.safetensors nor onnx/model.onnx "
             "(pickled weights, pytorch_model.bin, are never read)"
         )
+    if custom is not None:
+        raise ModelUnsupported(
+            f"{folder}: its config.json (auto_map) has it run by code of its own, {custom!r}, that "
+            f"is never run and may compute other than a {config.values.get('model_type')!r} does; "
+            "give a folder that has its ONNX export, onnx/model.onnx"
+        )
     return weights, None
 
 
@@ -137,15 +159,22 @@ def _modules(folder: Path) -> list[Settings]:
     """The steps of the model's sentence-transformers pipeline, all of which we run."""
     modules = read_list(folder / "modules.json")
     for module in modules:
-        kind = module.text("type").rpartition(".")[2]
-        if kind not in _MODULES:
+        kind = module.text("type")
+        name = kind.rpartition(".")[2]
+        if not kind.startswith(f"{_PACKAGE}."):
             raise ModelUnsupported(
-                f"{folder}: its pipeline has a {kind} module, which this runtime does not run"
+                f"{folder}: its pipeline (modules.json) has a module of its own, {kind[:200]!r}, "
+                f"and code that comes with a model is never run; only {_PACKAGE}' own modules are"
+            )
+        if name not in _MODULES:
+            raise ModelUnsupported(
+                f"{folder}: its pipeline has a {name} module, which this runtime does not run"
             )
     return modules
 
 
-def _pooling(folder: Path, modules: list[Settings], asked: Pooling | None) -> Pooling:
+def _pooling(folder: Path, modules: list[Settings], asked: Pooling | None) -> tuple[Pooling, bool]:
+    """The pooling that was asked for, else what the folder states; and whether they differ."""
     place = next((m.text("path") for m in modules if m.text("type").endswith("Pooling")), None)
     if place is not None and (".." in place or Path(place).parts not in {(), (Path(place).name,)}):
         raise ModelCorrupt(f"{folder}: its modules.json names {place!r}, which is not in it")
@@ -153,10 +182,10 @@ def _pooling(folder: Path, modules: list[Settings], asked: Pooling | None) -> Po
     # Also where its files declare no prompt: one may come from the caller or the catalogue.
     if not settings.flag("include_prompt", default=True):
         raise ModelUnsupported(f"{folder}: pooling that leaves out the prompt is not supported")
-    if asked is not None:
-        return asked
     modes = [mode.removesuffix("token") for mode in settings.names("pooling_mode")]
     modes = modes or [mode for key, mode in _POOLING.items() if settings.flag(key)]
+    if asked is not None:
+        return asked, modes != [asked]
     if not modes:
         raise ModelUnsupported(
             f"{folder}: nothing says how its token vectors are pooled "
@@ -164,11 +193,13 @@ def _pooling(folder: Path, modules: list[Settings], asked: Pooling | None) -> Po
         )
     for known in get_args(Pooling):
         if modes == [known]:
-            return known  # type: ignore[no-any-return]
+            return known, False
     raise ModelUnsupported(f"{folder}: pooling {' + '.join(modes)} is not supported")
 
 
-def _max_tokens(folder: Path, config: Settings, sentence: Settings, asked: int | None) -> int:
+def _max_tokens(
+    folder: Path, config: Settings, settings: tuple[Settings, Settings], asked: int | None
+) -> int:
     """
     The maximum that was asked for, else what the card says, else what its tokenizer says.
 
@@ -182,7 +213,7 @@ def _max_tokens(folder: Path, config: Settings, sentence: Settings, asked: int |
         if asked < 1 or (positions is not None and asked > positions):
             raise ValueError(f"max_tokens={asked}: the model has {positions} positions")
         return asked
-    tokenizer = read_settings(folder / "tokenizer_config.json")
+    sentence, tokenizer = settings
     length = _stated(sentence, "max_seq_length") or _stated(tokenizer, "model_max_length")
     stated = [value for value in (length, positions) if value is not None]
     if not stated:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal, Self, get_args
 from embedway_local.call import WINDOW, Call, LocalEmbedding, never
 from embedway_local.catalogue import DEFAULT_MODEL
 from embedway_local.error import DeviceUnavailable
-from embedway_local.file import digest
 from embedway_local.gpu.cuda import Plan
 from embedway_local.gpu.trial import TEXTS
 from embedway_local.gpu.use import CardUse
@@ -24,7 +23,7 @@ from embedway_local.graph.int8 import VERSION as QUANTISER
 from embedway_local.home import embedway_home
 from embedway_local.pooling import Pooling
 from embedway_local.precision import Precision, PrecisionChoice, chosen
-from embedway_local.prompt import InputType, automatic, by_type
+from embedway_local.prompt import InputType, automatic, by_type, require_known
 from embedway_local.provider import Device, Loaded
 from embedway_local.reduced import agreed, load_in, prepared
 from embedway_local.source.find import find
@@ -98,8 +97,7 @@ class LocalEmbedder:
             raise ValueError(f"threads={threads}: at least 1 is needed")
         if pooling is not None and pooling not in get_args(Pooling):
             raise ValueError(f'pooling={pooling!r}: "cls", "mean" and "last" are known')
-        if isinstance(prompts, str) and prompts != "auto":
-            raise ValueError(f'prompts={prompts!r}: a mapping, "auto" and None are known')
+        require_known(prompts)
         self.precision = chosen(precision)
         self._again = partial(
             LocalEmbedder,
@@ -132,7 +130,7 @@ class LocalEmbedder:
         self.device = self._opened.loaded.device
         self.max_tokens = checkpoint.max_tokens
         self.dimensions = self._opened.loaded.session.dimensions
-        self.space = _space(checkpoint, home, self.dimensions, self._prompts, self.precision)
+        self.space = _space(checkpoint, home, self._opened, self._prompts, self.precision)
 
     def embed(
         self, texts: Sequence[str], *, input_type: InputType | None = "document"
@@ -267,14 +265,14 @@ def _open(
 def _space(
     checkpoint: Checkpoint,
     home: Path,
-    dimensions: int,
+    opened: _Opened,
     prompts: Mapping[InputType, str],
     precision: Precision,
 ) -> VectorSpace:
     return VectorSpace(
         weights=weights_digest(checkpoint, home),
-        tokenizer=digest(checkpoint.tokenizer),
-        dimensions=dimensions,
+        tokenizer=opened.tokeniser.digest,
+        dimensions=opened.loaded.session.dimensions,
         pooling=checkpoint.pooling,
         max_tokens=checkpoint.max_tokens,
         lowercase=checkpoint.lowercase,

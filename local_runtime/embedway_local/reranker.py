@@ -90,7 +90,7 @@ class LocalReranker:
             raise ValueError(f"threads={threads}: at least 1 is needed")
         home = home or embedway_home()
         # Its head reads the first token, or what its settings say; nothing else pools.
-        checkpoint = find(model, Store(home), pooling="cls", max_tokens=max_tokens)
+        checkpoint = find(model, Store(home), pooling="cls", max_tokens=max_tokens, pipeline=False)
         scoring = read_scoring(checkpoint)
         graph = built(checkpoint, home, scoring=scoring)
         self.model = str(model)

@@ -49,6 +49,13 @@ def read_scoring(checkpoint: Checkpoint) -> Scoring:
         )
     if config.values.get("problem_type") not in (None, "regression"):
         raise ModelUnsupported(f"{checkpoint.folder}: its problem_type is no score")
+    own = read_settings(checkpoint.folder / "config_sentence_transformers.json")
+    name = own.values.get("default_prompt_name")
+    if isinstance(name, str) and own.texts("prompts").get(name):
+        raise ModelUnsupported(
+            f"{checkpoint.folder}: it puts a prompt before its queries ({name[:99]!r}, its "
+            "default_prompt_name), which this runtime does not do"
+        )
     return Scoring(activation=_activation(checkpoint), typed=_typed(checkpoint))
 
 

@@ -23,7 +23,7 @@ class VectorSpace:
     weights: str
     """SHA-256 over the files that hold the weights."""
     tokenizer: str
-    """SHA-256 of tokenizer.json."""
+    """SHA-256 of tokenizer.json, and of what other settings change of it."""
     dimensions: int
     pooling: Pooling
     max_tokens: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from tokenizers import Tokenizer
 
 from embedway_local.batch import take
 from embedway_local.error import LocalError, ModelCorrupt, NoRoom
+from embedway_local.file import digest
+from embedway_local.normaliser import normalise_as
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,11 +52,24 @@ class Tokeniser:
                 f"{special} are special tokens"
             )
         # What tokenizer.json says of padding and length is for its author's batches; ours differ.
+        # Only from which end a text is cut is the model's.
+        stated, own = checkpoint.tokenizer_config, self._tokenizer.truncation
+        side = stated.side or ("right" if own is None else own["direction"])
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(checkpoint.max_tokens)
+        self._tokenizer.enable_truncation(checkpoint.max_tokens, direction=side)
+        changes = [normalise_as(self._tokenizer, stated, self._source)]
+        self._changes = [change for change in (*changes, side) if change not in ("", "right")]
         self._typed = typed
         self._most = checkpoint.max_tokens
         self._lowercase = checkpoint.lowercase
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of tokenizer.json, and of what is done other than it says."""
+        own = digest(self._source)
+        if not self._changes:
+            return own
+        return hashlib.sha256("\n".join([own, *self._changes]).encode()).hexdigest()
 
     def encode(
         self, texts: Sequence[str], *, prompt: str = "", first: int = 0

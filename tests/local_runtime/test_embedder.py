@@ -8,7 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from embedway_local import DEFAULT_MODEL, LocalEmbedder, ModelNotFound, ModelUnsupported, call
+from embedway_local import (
+    DEFAULT_MODEL,
+    LocalEmbedder,
+    ModelCorrupt,
+    ModelNotFound,
+    ModelUnsupported,
+    call,
+)
 
 REFERENCE = Path(__file__).parent / "reference"
 TEXTS: list[str] = json.loads((REFERENCE / "texts.json").read_text())
@@ -223,6 +230,48 @@ def test_queries_and_documents_get_their_prompts(tiny: Callable, home: Path) -> 
     np.testing.assert_array_equal(plain.embed(["d a"]), prompted.embed(["a"]))
     np.testing.assert_array_equal(plain.embed(["a"]), prompted.embed(["a"], input_type=None))
     assert plain.space.fingerprint != prompted.space.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("prompts", "query", "document"),
+    [
+        ({"retrieval": "r "}, "r ", "r "),
+        ({"retrieval": "r ", "search_query": "q "}, "q ", "r "),
+        ({"retrieval": "r ", "query": "", "passage": "d "}, "", "d "),
+        ({"retrieval": None}, "", ""),
+    ],
+    ids=str,
+)
+def test_the_default_prompt_stands_where_there_is_none_of_the_type(
+    tiny: Callable, home: Path, prompts: dict, query: str, document: str
+) -> None:
+    folder = tiny().folder
+    said = {"prompts": prompts, "default_prompt_name": "retrieval"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(said))
+
+    made = LocalEmbedder(folder, home=home)
+
+    assert (query, document) == (made.space.query_prompt, made.space.document_prompt)
+    bare = made.embed([f"{query}a"], input_type=None)
+    np.testing.assert_array_equal(bare, made.embed(["a"], input_type="query"))
+
+
+@pytest.mark.parametrize("name", ["missing", 3, ["query"]], ids=str)
+def test_a_default_prompt_that_is_none_is_corrupt(tiny: Callable, home: Path, name: object) -> None:
+    folder = tiny().folder
+    said = {"prompts": {"query": "q "}, "default_prompt_name": name}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(said))
+
+    with pytest.raises(ModelCorrupt, match="default_prompt_name"):
+        LocalEmbedder(folder, home=home)
+
+
+@pytest.mark.parametrize("name", ["Query", "retrieval", ""])
+def test_a_prompt_that_would_never_be_used_is_an_error(
+    tiny: Callable, home: Path, name: str
+) -> None:
+    with pytest.raises(ValueError, match='no input type; "query" and "document" are known'):
+        LocalEmbedder(tiny().folder, home=home, prompts={name: "x "})
 
 
 def test_prompts_can_be_replaced(tiny: Callable, home: Path) -> None:

@@ -81,6 +81,13 @@ def test_a_maximum_can_be_asked_for(home: Path) -> None:
     )
 
 
+def test_a_prompt_before_the_query_is_refused(changed: Callable, home: Path) -> None:
+    said = {"prompts": {"web": "Find: "}, "default_prompt_name": "web"}
+
+    with pytest.raises(ModelUnsupported, match="'web', its default_prompt_name"):
+        LocalReranker(changed("bert", "config_sentence_transformers.json", **said), home=home)
+
+
 @pytest.mark.parametrize(
     ("file", "settings", "activation"),
     [

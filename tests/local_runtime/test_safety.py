@@ -162,7 +162,7 @@ def test_code_that_comes_with_a_model_is_never_run(folder: Path, home: Path) -> 
     path = folder / "config.json"
     config = {
         **json.loads(path.read_text()),
-        "auto_map": {"AutoModel": "modeling_x.Model", "AutoConfig": "configuration_x.Config"},
+        "auto_map": {"AutoModel": "modeling_x.BertModel", "AutoConfig": "configuration_x.Config"},
         "trust_remote_code": True,
     }
     path.write_text(json.dumps(config))

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from embedway_local import ModelCorrupt
+from embedway_local import LocalEmbedder, ModelCorrupt, ModelUnsupported
 from embedway_local.checkpoint import read_checkpoint
 from embedway_local.tokenise import Tokeniser, Tokens
 
+# Made by make_tokenizers.py there.
+READ = json.loads((Path(__file__).parent / "reference" / "tokenizers.json").read_text())
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -101,6 +103,58 @@ def test_what_the_tokenizers_file_says_of_padding_and_length_is_put_aside(tiny: 
     ids, cut = Tokeniser(read_checkpoint(folder)).encode(["a b c", ""])
 
     assert ([[1, 4, 5, 6, 2], [1, 2]], 0) == (lists(ids), cut)
+
+
+def read_as(case: dict, folder: Path) -> Tokeniser:
+    """The tokenizer of a folder whose two files say what the case says."""
+    written = {**READ["tokenizer"], "truncation": case.get("truncation")}
+    written["normalizer"] = {**written["normalizer"], **case["normalizer"]}
+    (folder / "tokenizer.json").write_text(json.dumps(written))
+    (folder / "tokenizer_config.json").write_text(json.dumps(case["config"]))
+    return Tokeniser(read_checkpoint(folder, max_tokens=READ["longest"]))
+
+
+@pytest.mark.parametrize("kind", sorted({case["model_type"] for case in READ["cases"]}))
+def test_two_files_that_disagree_are_read_as_transformers_does(tiny: Callable, kind: str) -> None:
+    """Case, accents, Chinese and the end that is cut; where its versions differ, it is refused."""
+    folder = tiny(model_type=kind, pad_token_id=1).folder
+
+    for case in READ["cases"]:
+        if case["model_type"] != kind:
+            continue
+        if case["4"] == case["5"]:
+            assert case["5"] == lists(read_as(case, folder).encode(READ["texts"])[0]), case
+        else:
+            with pytest.raises(ModelUnsupported, match="depends on the version of transformers"):
+                read_as(case, folder)
+
+
+def test_without_a_tokenizer_config_the_tokenizer_is_taken_as_it_is(tiny: Callable) -> None:
+    folder = tiny().folder
+    case = {"normalizer": {"lowercase": False}, "config": {}}
+    assert [[1, 5, 6, 2]] == lists(read_as(case, folder).encode(["Two two"])[0])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"do_lower_case": "yes"}, {"truncation_side": "middle"}, {"strip_accents": 3}],
+    ids=str,
+)
+def test_a_flag_that_is_none_is_corrupt(tiny: Callable, config: dict) -> None:
+    with pytest.raises(ModelCorrupt, match=next(iter(config))):
+        read_as({"normalizer": {}, "config": config}, tiny().folder)
+
+
+def test_what_is_read_otherwise_counts_in_the_space(tiny: Callable, home: Path) -> None:
+    """The same tokenizer.json gives other tokens."""
+    folder = tiny().folder
+    found = []
+    for config in ({}, {"do_lower_case": False}, {"truncation_side": "left"}, {"pad_token": "x"}):
+        read_as({"normalizer": {}, "config": config}, folder)
+        found.append(LocalEmbedder(folder, home=home).space.fingerprint)
+
+    assert 3 == len(set(found))
+    assert found[0] == found[3]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"model": {"type": "no"}}', "\x00"])

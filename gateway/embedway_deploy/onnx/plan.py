@@ -44,7 +44,7 @@ def plan_onnx(
     Nothing of it touches the cloud. Raises `Refused` with what is wrong with the input.
     """
     name = plan_name(order, "onnx")
-    checkpoint = read_model(order, pooling=pooling, max_tokens=max_tokens)
+    checkpoint = read_model(order, pooling=pooling, max_tokens=max_tokens, plain=True)
     home = deploy_home(order)
     source = prepare(
         checkpoint,

@@ -79,7 +79,7 @@ def plan_ovms(order: Order, *, ovms: OVMS) -> Plan:
         raise Refused([f"port {_GRPC} is the one that the server speaks gRPC on"])
     _require_folder(order.served)
     version = version_of(ovms.image)
-    checkpoint = read_model(order)
+    checkpoint = read_model(order, plain=True)
     name, home = plan_name(order, "ovms"), deploy_home(order)
     layout = Layout(
         version=version, weights=ovms.weights, truncate=ovms.truncate, python=ovms.python

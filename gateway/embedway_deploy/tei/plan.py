@@ -59,7 +59,7 @@ def plan_tei(order: Order, *, tei: TEI) -> Plan:
     if tei.port == _METRICS:
         raise Refused([f"port {_METRICS} is the one that TEI writes its metrics on"])
     precision = DTYPES[tei_dtype(tei.dtype, order.shape)]
-    checkpoint = read_model(order)
+    checkpoint = read_model(order, plain=True)
     try:
         steps = tuple(_steps(order, order.bucket, tei, checkpoint))
     except ValidationError as error:

@@ -25,7 +25,7 @@ __all__ = ["VERSION", "built", "kept", "place", "weights_digest"]
 _log = logging.getLogger("embedway.local")
 
 # Raise it when the builder would make another graph of the same checkpoint.
-VERSION = 1
+VERSION = 2
 
 
 def weights_digest(checkpoint: Checkpoint, home: Path) -> str:
@@ -45,6 +45,7 @@ def place(checkpoint: Checkpoint, home: Path, *, scoring: Scoring | None = None)
             checkpoint.pooling,
             digest(checkpoint.folder / "config.json"),
             weights_digest(checkpoint, home),
+            *(["pooled again"] if checkpoint.onnx and checkpoint.repooled else []),
             *([] if scoring is None else [f"scores {scoring.activation} {scoring.typed}"]),
         ]
     )

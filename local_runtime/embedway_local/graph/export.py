@@ -36,8 +36,9 @@ def extend(checkpoint: Checkpoint) -> onnx.ModelProto:
     """
     The checkpoint's own graph, ending in vectors of unit length instead of what it ended in.
 
-    Raises `ModelCorrupt` for a file that is no ONNX, `ModelUnsupported` for one without token
-    vectors (batch, length, hidden) or `sentence_embedding`.
+    Vectors that it pooled itself, `sentence_embedding`, are taken unless another pooling was asked
+    for. Raises `ModelCorrupt` for a file that is no ONNX, `ModelUnsupported` for one without them
+    or token vectors (batch, length, hidden).
     """
     path = checkpoint.onnx
     assert path is not None
@@ -50,14 +51,13 @@ def extend(checkpoint: Checkpoint) -> onnx.ModelProto:
 def _extended(path: Path, checkpoint: Checkpoint) -> onnx.ModelProto:
     model = _open(path, checkpoint)
     outputs = {output.name: output for output in model.graph.output}
+    _require_mask(model, path)
 
     graph = Graph()
-    if _POOLED in outputs:
+    if _POOLED in outputs and not checkpoint.repooled:
         source, vectors = _POOLED, graph.add("Cast", _POOLED, to=TensorProto.FLOAT)
     else:
-        source = _tokens(outputs, path)
-        if all(item.name != "attention_mask" for item in model.graph.input):
-            raise ModelUnsupported(f"{path}: no input attention_mask, so padding would count")
+        source = _tokens(outputs, path, checkpoint)
         mask = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
         # Half-precision exports are pooled in single precision.
         tokens = graph.add("Cast", source, to=TensorProto.FLOAT)
@@ -88,8 +88,7 @@ def _scored(path: Path, checkpoint: Checkpoint, scoring: Scoring) -> onnx.ModelP
         raise ModelUnsupported(
             f"{path}: no output {_LOGITS} (batch, 1); its outputs are {', '.join(outputs)}"
         )
-    if all(item.name != "attention_mask" for item in model.graph.input):
-        raise ModelUnsupported(f"{path}: no input attention_mask, so padding would count")
+    _require_mask(model, path)
     graph = Graph()
     return _ended(model, graph, activate(graph, _LOGITS, scoring.activation), 1)
 
@@ -100,6 +99,11 @@ def _open(path: Path, checkpoint: Checkpoint) -> onnx.ModelProto:
     if any(item.domain in {"", "ai.onnx"} and item.version < 13 for item in model.opset_import):
         raise ModelUnsupported(f"{path}: opset older than 13; export the model again")
     return model
+
+
+def _require_mask(model: onnx.ModelProto, path: Path) -> None:
+    if all(item.name != "attention_mask" for item in model.graph.input):
+        raise ModelUnsupported(f"{path}: no input attention_mask, so padding would count")
 
 
 def _require_placed(model: onnx.ModelProto, checkpoint: Checkpoint) -> None:
@@ -176,17 +180,30 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
                 graphs += attribute.graphs
 
 
-def _tokens(outputs: dict[str, onnx.ValueInfoProto], path: Path) -> str:
-    """The name of the output that holds the token vectors."""
+def _tokens(outputs: dict[str, onnx.ValueInfoProto], path: Path, checkpoint: Checkpoint) -> str:
+    """
+    The name of the output that holds the token vectors.
+
+    One of another name only where it is the only one of three axes, and of the model's own width:
+    a head's logits, or its weights of words, have as many axes, and ColBERT's vectors that width.
+    """
     for name in _TOKENS:
         if name in outputs:
             return name
-    for name, output in outputs.items():
-        if len(_sizes(output)) == 3:
-            return name
+    if _POOLED in outputs:
+        raise ModelUnsupported(
+            f"{path}: its vectors are pooled in the graph, and there are no token vectors that "
+            f"could be pooled as {checkpoint.pooling!r}; leave pooling= out, or say in "
+            "1_Pooling/config.json how they are pooled"
+        )
+    wide = [name for name, output in outputs.items() if len(_sizes(output)) == 3]
+    # Of a damaged file a name may be bytes.
+    only = wide[0] if len(wide) == 1 and "colbert" not in str(wide[0]) else None
+    if only is not None and _sizes(outputs[only])[-1] == checkpoint.hidden:
+        return only
     raise ModelUnsupported(
-        f"{path}: no output of token vectors (batch, length, hidden); "
-        f"its outputs are {', '.join(outputs)}"
+        f"{path}: no output {' or '.join(_TOKENS)}, and none that surely holds the token vectors "
+        f"(batch, length, {checkpoint.hidden}); its outputs are {', '.join(map(str, outputs))}"
     )
 
 

@@ -42,6 +42,13 @@ class Qwen3:
         """Read `config.json`; raises `ModelUnsupported` for variants whose graph would differ."""
         if config.flag("use_sliding_window") or "sliding_attention" in config.names("layer_types"):
             raise ModelUnsupported(f"{config.source}: Qwen3 with a sliding window")
+        # Since transformers 5 either makes each token see those behind it; older ones ignore them.
+        both_ways = config.values.get("use_bidirectional_attention")
+        if both_ways or config.values.get("is_causal") is False:
+            raise ModelUnsupported(
+                f"{config.source}: Qwen3 that is not causal; give a folder that has its ONNX "
+                "export, onnx/model.onnx, and no weights"
+            )
         count = config.number("num_attention_heads")
         pairs = config.number("num_key_value_heads", default=count)
         if count % pairs:

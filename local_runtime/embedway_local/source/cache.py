@@ -12,9 +12,12 @@ from embedway_local.file import known_digest
 if TYPE_CHECKING:
     from embedway_local.catalogue import Pin
 
-__all__ = ["cached", "is_pinned"]
+__all__ = ["cached", "has_pipeline", "is_pinned"]
 
 _log = logging.getLogger("embedway.local")
+
+# It names what follows the encoder: of a model that has it, nothing says that it is missing.
+_PIPELINE = "modules.json"
 
 
 def cached(
@@ -39,6 +42,19 @@ def is_pinned(folder: Path, pin: Pin, home: Path) -> bool:
         (folder / name).is_file() and known_digest(folder / name, home) == expected
         for name, expected in pin.files.items()
     )
+
+
+def has_pipeline(snapshot: Path) -> bool:
+    """
+    Does a snapshot say what the model's pipeline is, or that its repository states none?
+
+    A program that reads few of a repository's files leaves a snapshot of those, without a word of
+    the others. Of one that it asked for in vain the hub's client keeps a mark; and a snapshot with
+    `.gitattributes`, which no program reads, was downloaded as a whole.
+    """
+    mark = snapshot.parent.parent / ".no_exist" / snapshot.name / _PIPELINE
+    places = (snapshot / _PIPELINE, snapshot / ".gitattributes", mark)
+    return any(place.is_file() for place in places)
 
 
 def _snapshots(model: str) -> Iterator[Path]:

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from embedway_local.catalogue import KnownModel, Pin, full_name, known
@@ -13,9 +14,10 @@ from embedway_local.checkpoint import Checkpoint, read_checkpoint
 from embedway_local.error import LocalError, ModelCorrupt, ModelNotFound
 from embedway_local.pooling import Pooling
 from embedway_local.source import hub, package
-from embedway_local.source.cache import cached, is_pinned
+from embedway_local.source.cache import cached, has_pipeline, is_pinned
 from embedway_local.source.conflict import conflicts
 from embedway_local.store import Store
+from embedway_local.tokenizer_config import TokenizerConfig
 
 __all__ = ["BUILDABLE", "RERANKABLE", "find", "pull", "runs"]
 
@@ -56,14 +58,17 @@ def find(
     pooling: Pooling | None = None,
     max_tokens: int | None = None,
     download: bool = True,
+    pipeline: bool = True,
 ) -> Checkpoint:
     """
     Locate a model, downloading it when it is not on this machine, and read what it says.
 
-    `model` is a folder or a name on the hub. Raises `ModelNotFound` with every source that was
-    asked, or without asking any where `download` is false, and the errors of `read_checkpoint`.
+    `model` is a folder or a name on the hub. `pipeline`: is it run as sentence-transformers'
+    pipelines are, whose settings another program need not have brought into the hub's cache?
+    Raises `ModelNotFound` with every source that was asked, or without asking any where `download`
+    is false, and the errors of `read_checkpoint`.
     """
-    place = _locate(model, store, pooling, download=download)
+    place = _locate(model, store, pooling, download=download, pipeline=pipeline)
     listed = place.known
     if listed is None or listed.pin is None:
         # Of a repository with an export and weights, a folder or the hub's cache may have both,
@@ -79,15 +84,7 @@ def find(
             f"{place.folder} is damaged: its files are not the published ones; "
             f"`embedway models pull {model}` replaces them"
         )
-    checkpoint = read_checkpoint(
-        place.folder,
-        pooling=pooling or listed.pooling,
-        max_tokens=max_tokens or listed.max_tokens,
-        buildable=BUILDABLE,
-    )
-    assert checkpoint.hidden == listed.dimensions  # config.json is pinned
-    # A file that is not pinned never decides what a known model computes.
-    return replace(checkpoint, prompts={}, lowercase=False)
+    return _read_pinned(place.folder, listed, pooling, max_tokens)
 
 
 def pull(model: str, store: Store) -> None:
@@ -120,6 +117,20 @@ def runs(model: KnownModel) -> str:
     if model.export:
         return "yes, from its ONNX export"
     return f"no: {model.architecture or 'its architecture'} is not built, and no export is known"
+
+
+def _read_pinned(
+    folder: Path, listed: KnownModel, pooling: Pooling | None, max_tokens: int | None
+) -> Checkpoint:
+    checkpoint = read_checkpoint(
+        folder,
+        pooling=pooling or listed.pooling,
+        max_tokens=max_tokens or listed.max_tokens,
+        buildable=BUILDABLE,
+    )
+    assert checkpoint.hidden == listed.dimensions  # config.json is pinned
+    # A file that is not pinned never decides what a known model computes.
+    return replace(checkpoint, prompts={}, lowercase=False, tokenizer_config=TokenizerConfig())
 
 
 def _receive(model: str, store: Store) -> None:
@@ -166,7 +177,9 @@ def _problems(model: str, store: Store) -> list[str]:
         return [str(error)]
 
 
-def _locate(model: str | Path, store: Store, pooling: Pooling | None, *, download: bool) -> _Place:
+def _locate(
+    model: str | Path, store: Store, pooling: Pooling | None, *, download: bool, pipeline: bool
+) -> _Place:
     name = str(model)
     folder = os.path.expanduser(name)  # noqa: PTH111 - Path's raises for ~somebody
     if os.path.isdir(folder):  # noqa: PTH112 - Path's raises for names that are too long
@@ -177,15 +190,7 @@ def _locate(model: str | Path, store: Store, pooling: Pooling | None, *, downloa
     listed = known(name)
     if store.has(name):
         return _Place(store.folder(name), listed)
-
-    def complete(folder: Path) -> bool:
-        try:
-            found = read_checkpoint(folder, pooling=pooling, buildable=BUILDABLE)
-        except LocalError as error:
-            _log.info("passing over %s in the hub's cache: %s", name, error)
-            return False
-        return found.onnx is not None or found.config.values.get("model_type") in BUILDABLE
-
+    complete = partial(_is_complete, name, pooling, pipeline=pipeline)
     snapshot = cached(name, _pin(name), store.home, complete)
     if snapshot is not None:
         return _Place(snapshot, listed)
@@ -197,9 +202,30 @@ def _locate(model: str | Path, store: Store, pooling: Pooling | None, *, downloa
     return _Place(store.folder(name), listed)
 
 
+def _is_complete(name: str, pooling: Pooling | None, folder: Path, *, pipeline: bool) -> bool:
+    """Has a snapshot of the hub's cache what the model is run with?"""
+    try:
+        found = read_checkpoint(folder, pooling=pooling, buildable=BUILDABLE)
+    except LocalError as error:
+        _log.info("passing over %s in the hub's cache: %s", name, error)
+        return False
+    if pipeline and not has_pipeline(folder):
+        _log.warning(
+            "passing over %s in the hub's cache (%s): it has no modules.json, and may lack other "
+            "settings of the model",
+            name,
+            folder,
+        )
+        return False
+    return found.onnx is not None or found.config.values.get("model_type") in BUILDABLE
+
+
 def _advice(model: str, store: Store, asked: list[str]) -> str:
     lines = [f"{model} is not on this machine and could not be downloaded.", "Asked:"]
-    lines += [f"  the store: not in {store.home}", "  the hub's cache (HF_HOME): not there"]
+    lines += [
+        f"  the store: not in {store.home}",
+        "  the hub's cache (HF_HOME): not there, or not whole",
+    ]
     lines += [f"  {line}" for line in asked]
     lines += [
         f"Offline: run `embedway models pull {model}` on a machine with a network and copy its",

@@ -8,9 +8,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from embedway_local.custom import custom_class
 from embedway_local.error import ModelCorrupt, ModelNotFound
 from embedway_local.file import digest
 from embedway_local.graph.outside import outside_names
+from embedway_local.sentence import SENTENCE_FILES
 from embedway_local.setting import read_settings
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ _SETTINGS = (
     "config.json",
     "config_sentence_transformers.json",
     "modules.json",
-    "sentence_bert_config.json",
+    *SENTENCE_FILES,
     "tokenizer.json",
     "tokenizer_config.json",
     "*_Pooling/config.json",
@@ -72,10 +74,11 @@ def _download_current(model: str, folder: Path, partial: Path, buildable: frozen
     names = [item.rfilename for item in about.siblings or []]
     for name in _matching(names, _SETTINGS):
         _fetch(model, commit, name, folder, partial)
-    kind = read_settings(folder / "config.json").text("model_type", default="")
+    config = read_settings(folder / "config.json")
+    built = config.text("model_type", default="") in buildable and custom_class(config) is None
     safetensors = list(_matching(names, _SAFETENSORS))
     onnx = [name for name in _ONNX if name in names][:1]
-    weights = safetensors if safetensors and (kind in buildable or not onnx) else onnx
+    weights = safetensors if safetensors and (built or not onnx) else onnx
     if not weights:
         raise ModelNotFound("it has neither model.safetensors nor onnx/model.onnx")
     for name in weights:

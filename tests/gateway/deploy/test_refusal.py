@@ -42,6 +42,15 @@ def without(name: str) -> Callable[[World], Plan]:
     return make
 
 
+def cut_on_the_left(engine: str) -> Callable[[World], Plan]:
+    def make(world: World) -> Plan:
+        settings = Path(world.model) / "tokenizer_config.json"
+        settings.write_text('{"truncation_side": "left"}')
+        return plan_of(engine)(world)
+
+    return make
+
+
 def unversioned(world: World) -> Plan:
     world.cloud.storage.buckets["models"].versioning = "Disabled"
     return plan_of("tei")(world)
@@ -54,6 +63,8 @@ def unversioned(world: World) -> Plan:
         (without("tokenizer.json"), "no tokenizer.json"),
         (without("1_Pooling/config.json"), "how its token vectors are pooled"),
         (without("model.safetensors"), "neither model.safetensors nor onnx"),
+        (cut_on_the_left("onnx"), "reads tokenizer.json alone"),
+        (cut_on_the_left("tei"), "reads tokenizer.json alone"),
         (unversioned, "keeps no versions"),
         (
             lambda w: plan_of("onnx")(w, shape=Shape(name="VM.GPU.H100.8")),

@@ -51,6 +51,7 @@ def changed(tmp_path: Path) -> Callable[..., Path]:
         ("roberta", {"model_type": "camembert"}),
         ("gte-native", {"model_type": "new", "rope_parameters": None, "rope_theta": 160_000}),
         ("qwen3", {"rope_parameters": None, "rope_theta": 50.0, "rope_scaling": {}}),
+        ("qwen3", {"use_bidirectional_attention": False, "is_causal": True}),
         (
             "modernbert",
             {
@@ -125,6 +126,8 @@ def test_older_and_other_names_of_settings_mean_the_same(
         ("nomic", {"head_dim": 4}, ModelUnsupported, "heads"),
         ("nomic", {"rope_parameters": {"rope_type": "yarn"}}, ModelUnsupported, "rope"),
         ("qwen3", {"use_sliding_window": True}, ModelUnsupported, "sliding"),
+        ("qwen3", {"use_bidirectional_attention": True}, ModelUnsupported, "not causal"),
+        ("qwen3", {"is_causal": False}, ModelUnsupported, "not causal"),
         ("qwen3", {"rope_parameters": {"rope_type": "yarn"}}, ModelUnsupported, "rope"),
         ("qwen3", {"max_position_embeddings": 2**30}, ModelUnsupported, "positions"),
         ("qwen3", {"num_key_value_heads": 3}, ModelCorrupt, "3 keys"),

@@ -80,9 +80,11 @@ def export(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
-def pooled(name: str = "sentence_embedding", size: int = 5) -> onnx.ModelProto:
+def pooled(
+    name: str = "sentence_embedding", size: int = 5, *, mask: bool = True
+) -> onnx.ModelProto:
     """As sentence-transformers exports: with vectors of another size than the hidden one."""
-    model = export()
+    model = export(mask=mask)
     square = np.eye(HIDDEN, size, dtype=np.float32)
     model.graph.initializer.append(numpy_helper.from_array(square, "dense"))
     model.graph.initializer.append(numpy_helper.from_array(np.array(0), "first"))
@@ -154,6 +156,70 @@ def test_vectors_that_the_export_pooled_are_only_normalised(folder: Path, home: 
     assert made.dimensions == 5
     expected = unit([states(text)[0][:5] for text in TEXTS])
     np.testing.assert_allclose(made.embed(TEXTS), expected, rtol=0, atol=1e-6)
+
+
+def test_vectors_that_the_export_pooled_are_left_where_another_pooling_is_asked_for(
+    folder: Path, home: Path
+) -> None:
+    """The vector space says which pooling it is, so it must be that one."""
+    put(pooled(), folder)
+
+    own = LocalEmbedder(folder, home=home)
+    again = LocalEmbedder(folder, home=home, pooling="last")
+    same = LocalEmbedder(folder, home=home, pooling="mean")
+
+    expected = unit([states(text)[-1] for text in TEXTS])
+    np.testing.assert_allclose(again.embed(TEXTS), expected, rtol=0, atol=1e-6)
+    assert ("last", HIDDEN) == (again.space.pooling, again.dimensions)
+    assert own.space == same.space
+    np.testing.assert_array_equal(own.embed(TEXTS), same.embed(TEXTS))
+
+
+def test_a_pooling_that_is_stated_and_one_that_is_asked_for_are_two_graphs(
+    folder: Path, home: Path
+) -> None:
+    """Of an export that pools by itself: the first is its own, the second is made here."""
+    put(pooled(), folder)
+    again = LocalEmbedder(folder, home=home, pooling="cls")
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
+
+    own = LocalEmbedder(folder, home=home)
+
+    assert (HIDDEN, 5) == (again.dimensions, own.dimensions)
+
+
+def test_a_pooling_that_the_export_cannot_be_asked_for_is_refused(folder: Path, home: Path) -> None:
+    model = pooled()
+    del model.graph.output[0]
+    put(model, folder)
+
+    assert 5 == LocalEmbedder(folder, home=home).dimensions
+    with pytest.raises(ModelUnsupported, match=r"pooled in the graph.*'cls'; leave pooling= out"):
+        LocalEmbedder(folder, home=home, pooling="cls")
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"dense_vecs": ["b", HIDDEN], "sparse_vecs": ["b", "s", 1], "colbert": ["b", "s", HIDDEN]},
+        {"dense_vecs": ["b", HIDDEN], "colbert_vecs": ["b", "s", HIDDEN]},
+        {"sparse_vecs": ["b", "s", 1]},
+        {"logits": ["b", "s", 30]},
+        {"whatever": ["b", "s", "h"]},
+    ],
+    ids=str,
+)
+def test_what_a_head_makes_is_not_pooled(folder: Path, home: Path, outputs: dict) -> None:
+    """bge-m3's exports gave ±1, those of masked language models a vector as wide as their words."""
+    model = export()
+    del model.graph.output[:]
+    for name, shape in outputs.items():
+        model.graph.node.append(helper.make_node("Identity", ["last_hidden_state"], [name]))
+        model.graph.output.append(info(name, TensorProto.FLOAT, shape))
+    put(model, folder)
+
+    with pytest.raises(ModelUnsupported, match=rf"none that surely.*are {', '.join(outputs)}"):
+        LocalEmbedder(folder, home=home)
 
 
 @pytest.mark.parametrize("name", ["model.onnx_data", "model.onnx.data", "blob"])
@@ -330,9 +396,10 @@ def test_weights_are_taken_rather_than_an_export(tiny: Callable, home: Path) -> 
     [
         (lambda: export(opset=12), ModelUnsupported, "opset"),
         (lambda: export(mask=False), ModelUnsupported, "attention_mask"),
+        (lambda: pooled(mask=False), ModelUnsupported, "attention_mask"),
         (lambda: pooled("logits"), None, ""),
     ],
-    ids=["old opset", "no mask", "more outputs"],
+    ids=["old opset", "no mask", "no mask of pooled", "more outputs"],
 )
 def test_an_export_that_cannot_be_pooled_is_refused(
     folder: Path, home: Path, model: Callable, error: type[Exception] | None, words: str

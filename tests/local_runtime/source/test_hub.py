@@ -32,6 +32,7 @@ def repository(hub: "Hub", tiny: Callable) -> dict[str, bytes]:
     """A small BERT as org/tiny, beside files that a pull must leave alone."""
     files = files_of(tiny().folder)
     files |= {"README.md": b"x", "pytorch_model.bin": b"x", "onnx/model_O4.onnx": b"x"}
+    files["sentence_roberta_config.json"] = b'{"max_seq_length": 9}'
     hub.repositories["org/tiny"] = files
     return files
 
@@ -42,12 +43,13 @@ def test_a_model_is_brought_with_what_runs_it_and_nothing_else(
     assert "" == pulled("org/tiny", HF_ENDPOINT=hub.address)
 
     manifest = Store(home).manifest("org/tiny")
-    assert {"1_Pooling/config.json", "config.json", "model.safetensors", "tokenizer.json"} == set(
-        manifest.files
-    )
+    settings = {"1_Pooling/config.json", "config.json", "sentence_roberta_config.json"}
+    assert settings | {"model.safetensors", "tokenizer.json"} == set(manifest.files)
     assert ("org/tiny", COMMIT, "hub") == (manifest.model, manifest.revision, manifest.source)
     assert [] == Store(home).verify("org/tiny")
-    assert (1, 24) == LocalEmbedder("org/tiny", home=home).embed(["a b"]).shape
+    made = LocalEmbedder("org/tiny", home=home)
+    assert (1, 24) == made.embed(["a b"]).shape
+    assert 9 == made.max_tokens
     assert not (home / "partial" / "org--tiny").exists()
 
 
@@ -64,7 +66,11 @@ def test_weights_are_preferred_where_we_build_the_graph_and_exports_elsewhere(
         name: body for name, body in repository.items() if not name.endswith("safetensors")
     }
 
-    for name in ("tiny", "other", "export"):
+    custom = {"model_type": "bert", "auto_map": {"AutoModel": "modeling.MyBertModel"}}
+    hub.repositories["org/custom"] = {**repository, "config.json": json.dumps(custom).encode()}
+    names = ("tiny", "other", "export", "custom")
+
+    for name in names:
         assert "" == pulled(f"org/{name}", HF_ENDPOINT=hub.address)
 
     weights = {
@@ -73,10 +79,11 @@ def test_weights_are_preferred_where_we_build_the_graph_and_exports_elsewhere(
             for file in Store(home).manifest(f"org/{name}").files
             if "onnx" in file or "safetensors" in file
         }
-        for name in ("tiny", "other", "export")
+        for name in names
     }
     export = {"onnx/model.onnx", "onnx/weights.bin"}
-    assert {"tiny": {"model.safetensors"}, "other": export, "export": export} == weights
+    assert weights.pop("tiny") == {"model.safetensors"}
+    assert {"other": export, "export": export, "custom": export} == weights
 
 
 def export_with_tensors_in(place: str) -> bytes:
