@@ -37,8 +37,10 @@ help: ## What there is
 run: $(VENV)/.run ## Serve all-MiniLM-L6-v2 on http://127.0.0.1:8080/v1  (ARGS="--port 9000")
 	@$(BIN)/embedway serve $(ARGS)
 
+# Bytecode is kept whatever the environment says: the tests start hundreds of processes, and each
+# would compile all of it anew.
 test: $(VENV)/.dev ## Run the tests  (ARGS="-k name")
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .

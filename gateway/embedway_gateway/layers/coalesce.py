@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from embedway_gateway.layers.backlog import Backlog
 from embedway_gateway.layers.boarding import (
@@ -31,10 +31,10 @@ from embedway_upstream import (
 )
 
 if TYPE_CHECKING:
-    from embedway_gateway.layers.bound import Bounds
     from embedway_gateway.layers.retry import Budget
+    from embedway_gateway.layers.room import Room
 
-__all__ = ["Coalesce", "Room"]
+__all__ = ["Coalesce"]
 
 # Texts that may wait of each type; more than any upstream embeds within a usual deadline.
 _WAITING = 65_536
@@ -42,17 +42,6 @@ _WAITING = 65_536
 # the last seconds.
 _KEPT_FREE = 0.1
 _REMEMBERED = 10.0
-
-
-class Room(Protocol):
-    """How many calls the upstreams take at once now, and how much each of them may hold."""
-
-    def slots(self) -> int: ...
-    def queueing(self) -> int:
-        """In how many of the slots a call only waits at the upstream, as far as is known."""
-        ...
-
-    def bounds(self) -> Bounds: ...
 
 
 class Coalesce:
