@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -161,3 +161,22 @@ def require_clean(world: World) -> None:
         assert (0, 0, {}, {}) == (lane.waiting, lane.running, lane.flying, lane.alone)
         assert not lane._first
         assert not lane._lines
+
+
+class Gated(Protocol):
+    """An upstream that answers once `go` is set."""
+
+    go: asyncio.Event
+
+    async def send(self, request: EmbeddingRequest) -> EmbeddingResponse: ...
+
+
+async def outcomes(inner: Gated, *texts: tuple[str, ...], floor: float = 10.0) -> list[Any]:
+    """What callers get who all waited for one slot."""
+    layer = Coalesce(inner, Room(), Budget(floor=floor, share=0, clock=Time()), clock=Time())
+    sent = [("busy",), *texts]
+    tasks = [asyncio.create_task(layer.send(EmbeddingRequest("m", one))) for one in sent]
+    await settle()
+    inner.go.set()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    return found[1:]

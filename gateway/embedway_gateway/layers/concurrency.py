@@ -215,8 +215,9 @@ class Adaptive:
         if alone:
             self._learnt.add(size, max(now - begun, 1e-6))
         self._learnt.trusted = now - self._since > _LONG_ENOUGH
-        if self._kept is None or not (self._learnt.known or self._learnt.trusted):
+        if not (self._learnt.known or self._learnt.trusted):
             return
+        assert self._kept is not None
         if self._learnt.known:
             self._alone = self._learnt
         self._stale = now + max(_BELIEVED, (now - self._changed) * _RARELY)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from copy import copy
 from typing import TYPE_CHECKING
 
 from embedway_upstream.credentials.flight import Flights, Shared
@@ -82,7 +81,7 @@ class Renewal:
         if self.forced != seen:
             outcome = self._flights.outcome
             if isinstance(outcome, EmbeddingError):
-                raise copy(outcome)
+                raise outcome.own()
             return outcome
         return await self._landed(force=True)
 
@@ -91,4 +90,4 @@ class Renewal:
             # Whoever is cancelled here leaves the refresh to the others.
             return await asyncio.wrap_future(self._flights.begin(self._credentials, force=force))
         except EmbeddingError as error:
-            raise copy(error) from None
+            raise error.own() from None

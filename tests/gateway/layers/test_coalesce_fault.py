@@ -8,10 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from doubles.held import Room, World, names, require_own, settle, vector
-from doubles.time import Time
-from embedway_gateway.layers.coalesce import Coalesce
-from embedway_gateway.layers.retry import Budget
+from doubles.held import World, names, outcomes, require_own, settle, vector
 from embedway_upstream import (
     BadReply,
     DeadlineExceeded,
@@ -47,17 +44,6 @@ class Refusing:
             raise self.error
         rows = np.stack([vector(text) for text in request.inputs])
         return EmbeddingResponse(request.model, rows, Usage(1, 1), "refusing")
-
-
-async def outcomes(inner: Refusing, *texts: tuple[str, ...], floor: float = 10.0) -> list[Any]:
-    """What callers get who all waited for one slot."""
-    layer = Coalesce(inner, Room(), Budget(floor=floor, share=0, clock=Time()), clock=Time())
-    sent = [("busy",), *texts]
-    tasks = [asyncio.create_task(layer.send(EmbeddingRequest("m", one))) for one in sent]
-    await settle()
-    inner.go.set()
-    found = await asyncio.gather(*tasks, return_exceptions=True)
-    return found[1:]
 
 
 @pytest.mark.parametrize("kind", [InvalidRequest, InputTooLong, UpstreamDefect, AmbiguousFailure])

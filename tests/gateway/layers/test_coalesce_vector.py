@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from typing import Any
 
 import numpy as np
 import pytest
 
-from doubles.held import Room, World, names, require_own, settle, vector
-from doubles.time import Time
-from embedway_gateway.layers.coalesce import Coalesce
-from embedway_gateway.layers.retry import Budget
+from doubles.held import World, names, outcomes, require_own, settle, vector
 from embedway_upstream import BadReply, BadVector, EmbeddingRequest, EmbeddingResponse, Usage
 from embedway_upstream.check import check
 
@@ -36,17 +32,6 @@ class Poisoned:
             rows = np.roll(rows, 1, axis=0)
             rows[bad] = np.nan
         return check(EmbeddingResponse("m", rows, Usage(1, 1), "poisoned"), request, None)
-
-
-async def outcomes(inner: Poisoned, *texts: tuple[str, ...], floor: float = 10.0) -> list[Any]:
-    """What callers get who all waited for one slot."""
-    layer = Coalesce(inner, Room(), Budget(floor=floor, share=0, clock=Time()), clock=Time())
-    sent = [("busy",), *texts]
-    tasks = [asyncio.create_task(layer.send(EmbeddingRequest("m", one))) for one in sent]
-    await settle()
-    inner.go.set()
-    found = await asyncio.gather(*tasks, return_exceptions=True)
-    return found[1:]
 
 
 def require_told(error: object, *rows: int) -> None:

@@ -82,6 +82,19 @@ async def source() -> AsyncIterator[Gated]:
     source.gate.set()
 
 
+async def require_own_errors(source: Gated, tasks: list[asyncio.Task[Any]]) -> None:
+    """What is written into one of two is not in the other."""
+    await source.asked.wait()
+    source.gate.set()
+    await asyncio.wait(tasks)
+    first, second = (task.exception() for task in tasks)
+    assert isinstance(first, LoginDown)
+    assert isinstance(second, LoginDown)
+    first.retry_after, first.most_retries = None, 0
+    assert (30.0, None) == (second.retry_after, second.most_retries)
+    assert str(first) == str(second) == "the token server cannot answer now"
+
+
 async def test_each_who_waits_is_told_by_an_error_of_its_own(
     deployment: Any, transport: WireTransport, source: Gated
 ) -> None:
@@ -89,16 +102,7 @@ async def test_each_who_waits_is_told_by_an_error_of_its_own(
     source.error = LoginDown("the token server cannot answer now", retry_after=30.0)
     upstream = Upstream(deployment.endpoint(OCISignature(source)), transport)
     tasks = [asyncio.create_task(upstream.send(REQUEST)) for _ in range(2)]
-    await source.asked.wait()
-    source.gate.set()
-    await asyncio.wait(tasks)
-    first, second = (task.exception() for task in tasks)
-
-    assert isinstance(first, LoginDown)
-    assert isinstance(second, LoginDown)
-    first.retry_after, first.most_retries = None, 0
-    assert (30.0, None) == (second.retry_after, second.most_retries)
-    assert str(first) == str(second) == "the token server cannot answer now"
+    await require_own_errors(source, tasks)
 
 
 async def test_each_who_was_refused_is_told_by_an_error_of_its_own(source: Gated) -> None:
@@ -107,14 +111,7 @@ async def test_each_who_was_refused_is_told_by_an_error_of_its_own(source: Gated
     renewal = Renewal(credentials)
     seen = renewal.forced
     tasks = [asyncio.create_task(renewal.renew(seen)) for _ in range(2)]
-    await source.asked.wait()
-    source.gate.set()
-    await asyncio.wait(tasks)
-    first, second = (task.exception() for task in tasks)
-    assert isinstance(first, LoginDown)
-    assert isinstance(second, LoginDown)
-    first.retry_after, first.most_retries = None, 0
-    assert (30.0, None) == (second.retry_after, second.most_retries)
+    await require_own_errors(source, tasks)
 
     with pytest.raises(LoginDown) as late:
         await renewal.renew(seen)
