@@ -166,7 +166,7 @@ class LocalEmbedder:
 
         def part(block: list[str], first: int, stopped: Callable[[], bool]) -> NDArray[np.float32]:
             alone = self._opened.loaded.alone
-            if alone is not None and first >= WINDOW:
+            if alone is not None and first:
                 # Beside a long stream no text is alone.
                 alone.give_up()
             return self._call(prompt, first, stopped).run(block).vectors

@@ -128,6 +128,8 @@ def _cpu_session(path: Path, threads: int, pad: int) -> Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Every batch has another shape, so remembered memory patterns only accumulate.
     options.enable_mem_pattern = False
+    # 4: fatal only. It would print what is raised on standard error, too.
+    options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"], enable_fallback=0
@@ -147,9 +149,9 @@ def _on_cards(path: Path, target: Target, pad: int, plan: Plan) -> tuple[Loaded,
     # Its memory goes back when the cards have been held against it.
     trusted = _on_cpu(path, 1, pad).session
     # Imported here: `onnx` is for those who build, and for those who have a card.
-    from embedway_local.graph.table import table_rows
+    from embedway_local.graph.table import measured_rows, table_rows
 
-    plan = replace(plan, rows=table_rows(path))
+    plan = replace(plan, rows=table_rows(path) or measured_rows(trusted))
     on = on_tensorrt if target.kind == "tensorrt" else on_card
     cards = [on(path, start, number, plan=plan, trusted=trusted, pad=pad) for number in numbers]
     session = cards[0] if len(cards) == 1 else Cards(cards)

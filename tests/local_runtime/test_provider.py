@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from doubles.cuda_driver import Libraries
-from embedway_local import DeviceUnavailable, LocalEmbedder, ModelCorrupt, provider
+from embedway_local import DeviceUnavailable, LocalEmbedder, LocalError, ModelCorrupt, provider
 from embedway_local.checkpoint import read_checkpoint
 from embedway_local.gpu import driver
 from embedway_local.gpu.cuda import Plan
@@ -45,6 +45,15 @@ def test_a_damaged_graph_is_not_blamed_on_the_card(tmp_path: Path) -> None:
 
     with pytest.raises(ModelCorrupt, match="damaged"):
         load(damaged, "auto", None)
+
+
+def test_what_is_raised_is_not_printed_as_well(
+    graph: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(LocalError, match="out of data bounds"):
+        load(graph, "cpu", None).session.run([[1, 30, 2]])
+
+    assert ("", "") == capfd.readouterr()
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,20 @@
-"""Reads how many tokens a graph's embedding table holds."""
+"""Finds out how many tokens a graph's embedding table holds."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import onnx
 
+from embedway_local.error import LocalError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["table_rows"]
+    from embedway_local.gpu.compute import Compute
+
+__all__ = ["measured_rows", "table_rows"]
 
 # Exports name the ids `input_ids`; ours `ids`.
 _IDS = {"ids", "input_ids"}
@@ -46,3 +51,30 @@ def table_rows(path: Path) -> int | None:
             if len(size) > 1 and axis == 0:
                 found.append(size[0])
     return min(found, default=None)
+
+
+# No vocabulary has a thousandth of them.
+_MOST = 2**31 - 1
+
+
+def measured_rows(trusted: Compute) -> int | None:
+    """
+    The same for a graph that does not show it: how many tokens `trusted` takes.
+
+    `trusted` runs the graph on the processor, where ONNX Runtime refuses a token that is no row.
+    It is asked some forty times for the vector of one token. None where it takes any.
+    """
+
+    def refuses(token: int) -> bool:
+        try:
+            trusted.run([[token]])
+        except LocalError:
+            return True
+        return False
+
+    end = 1
+    while not refuses(min(end, _MOST)):
+        if end > _MOST:
+            return None
+        end *= 2
+    return bisect_left(range(min(end, _MOST)), True, key=refuses)

@@ -6,10 +6,13 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from doubles.cuda_runtime import CUDA
@@ -18,6 +21,7 @@ from embedway_local import DeviceUnavailable, LocalEmbedder, LocalError
 from embedway_local.checkpoint import read_checkpoint
 from embedway_local.graph.cache import built
 from embedway_local.graph.card import card_graph
+from embedway_local.graph.table import table_rows
 
 
 def test_short_queries_are_replayed_in_buckets(model, expected: np.ndarray, runtime: Callable):
@@ -98,6 +102,31 @@ def test_a_capture_that_fails_or_differs_is_left_out(
 
     assert any("does without captured queries" in line for line in caplog.messages)
     near(loaded.session.run([IDS[1]]), expected[1:2], 2e-3)
+
+
+def test_a_capture_that_somebody_else_broke_is_made_again(
+    model, expected: np.ndarray, runtime: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A tensor of torch's that is freed meanwhile, say, breaks any capture of the process."""
+    fake = runtime()
+
+    def free() -> None:
+        with suppress(RuntimeError):
+            fake.require_no_capture()
+
+    fake.faults.capturing = free
+
+    loaded = model.load("cuda")
+
+    assert ["does without captured queries: capture failed"] == [
+        line[len("card 0 ") :].partition(": CUDA")[0]
+        for line in caplog.messages
+        if "does without" in line
+    ]
+    captured = fake.on(CUDA)[-1]
+    captured.runs.clear()
+    near(loaded.session.run([IDS[1]]), expected[1:2])
+    assert [{"gpu_graph_id": "1"}] == captured.runs
 
 
 @pytest.mark.parametrize(
@@ -192,6 +221,36 @@ def test_a_token_beyond_the_models_table_is_an_error_on_a_card_too(
 
     with pytest.raises(LocalError, match=r"no token \d+: .* table has 30 rows; .* one revision"):
         loaded.session.run(ids)
+
+
+def hidden(path: Path) -> Path:
+    """The same graph, with a step before its table that nobody follows."""
+    graph = onnx.load(path)
+    (lookup,) = (
+        node for node in graph.graph.node if node.op_type == "Gather" and "ids" in node.input
+    )
+    row = next(row for row, node in enumerate(graph.graph.node) if node == lookup)
+    lookup.input[list(lookup.input).index("ids")] = "same"
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1, np.int32), "nothing"))
+    graph.graph.node.insert(row, onnx.helper.make_node("Add", ["ids", "nothing"], ["same"]))
+    made = path.with_name("hidden.onnx")
+    onnx.save(graph, made)
+    return made
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_a_graph_that_hides_its_table_is_asked_on_the_processor_what_it_takes(
+    model, expected: np.ndarray, runtime: Callable, exact: None, device: str
+) -> None:
+    runtime()
+    path = hidden(model.path)
+    assert table_rows(path) is None
+    loaded = replace(model, path=path, fused=None).load(device, precision="fp32")
+
+    near(loaded.session.run(IDS), expected)
+    near(loaded.session.run([[1, 29, 2]]), model.load("cpu").session.run([[1, 29, 2]]))
+    with pytest.raises(LocalError, match=r"no token 30: .* table has 30 rows"):
+        loaded.session.run([[1, 30, 2]])
 
 
 def test_a_tokenizer_with_more_tokens_than_the_model_still_serves_its_other_texts(
