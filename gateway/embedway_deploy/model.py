@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from embedway_local import Pooling
     from embedway_local.checkpoint import Checkpoint
 
-__all__ = ["HIDDEN", "deploy_home", "matryoshka_of", "read_model", "tag_of"]
+__all__ = ["HIDDEN", "deploy_home", "matryoshka_of", "read_model", "revision_of", "tag_of"]
 
 _LONGEST_TAG = 256
 _TAG = "embedway"
@@ -81,16 +83,48 @@ def matryoshka_of(order: NamedModel) -> tuple[int, ...]:
     return () if listed is None else listed.matryoshka
 
 
+def revision_of(order: NamedModel, checkpoint: Checkpoint, *, graph: Path | None = None) -> str:
+    """
+    The same word for all deployments of these weights, wherever they are and whichever engine runs
+    them: 12 hexadecimal digits. `graph` is deployed instead of them. Raises `Refused`.
+
+    Discovery makes fingerprints of it, so that deployments may be replaced.
+    """
+    from embedway_local import LocalError, embedway_home
+    from embedway_local.file import digest
+    from embedway_local.graph.cache import weights_digest
+    from embedway_local.graph.fact import deciding
+    from embedway_local.graph.outside import outside_files
+    from embedway_local.tokenise import Tokeniser
+
+    try:
+        facts = {
+            "weights": [digest(path) for path in (graph, *outside_files(graph))]
+            if graph is not None
+            else weights_digest(checkpoint, order.home or embedway_home()),
+            "encoder": "" if graph is not None else deciding(checkpoint),
+            "tokenizer": Tokeniser(checkpoint).digest,
+            "pooling": checkpoint.pooling,
+            "max_tokens": checkpoint.max_tokens,
+            "prompts": dict(checkpoint.prompts),
+        }
+    except LocalError as error:
+        raise Refused([str(error)]) from error
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def tag_of(
     order: NamedModel,
+    checkpoint: Checkpoint,
     *,
     engine: str,
-    dimensions: int,
     extra: str = "",
     precision: Precision = "fp32",
+    graph: Path | None = None,
 ) -> dict[str, str]:
     """The freeform tag that the gateway's discovery reads. Raises `Refused` for an odd name."""
-    value = f"{order.called}, engine={engine}, dimensions={dimensions}{extra}"
+    value = f"{order.called}, engine={engine}, dimensions={checkpoint.hidden}{extra}"
+    value += f", revision={revision_of(order, checkpoint, graph=graph)}"
     if precision != "fp32":
         value += f", precision={precision}"
     if "," in order.called or "=" in order.called or len(value) > _LONGEST_TAG:

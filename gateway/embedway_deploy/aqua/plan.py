@@ -187,8 +187,8 @@ def _steps(
         Publication(
             tags=tag_of(
                 order,
+                checkpoint,
                 engine=aqua.container,
-                dimensions=checkpoint.hidden,
                 extra=", invoke=predict",
                 precision=precision,
             )

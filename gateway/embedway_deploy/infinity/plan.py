@@ -18,7 +18,7 @@ from embedway_deploy.file import Files, list_files
 from embedway_deploy.infinity.folder import prepare
 from embedway_deploy.infinity.template import ARTIFACT, defaults
 from embedway_deploy.infinity.template import template as template_text
-from embedway_deploy.model import deploy_home, read_model
+from embedway_deploy.model import deploy_home, read_model, revision_of
 from embedway_deploy.order import NamedModel, plan_name
 from embedway_deploy.plan import Plan, Step
 from embedway_deploy.precision import DTYPES, Dtype, about
@@ -126,7 +126,10 @@ def _notes(
 def _steps(
     order: NamedModel, infinity: Infinity, checkpoint: Checkpoint, *, source: Files
 ) -> list[Step]:
-    values = _values(infinity, order) | {"pooling": _POOLINGS[checkpoint.pooling]}
+    values = _values(infinity, order) | {
+        "pooling": _POOLINGS[checkpoint.pooling],
+        "embedwayRevision": revision_of(order, checkpoint),
+    }
     prefix = infinity.prefix.strip("/")
     path = f"{prefix}/" if prefix else ""
     path += f"embedway/{plan_name(order, 'infinity')}/{source.digest[:12]}"

@@ -20,6 +20,8 @@ _VARIABLES = {
     "DTYPE": "dtype",
     "POOLING": "pooling",
     "ARG": "additionalArgument",
+    # For the gateway's discovery, which reads it of the configuration.
+    "EMBEDWAY_REVISION": "embedwayRevision",
 }
 
 
@@ -38,6 +40,7 @@ def defaults(*, image: str, model: str, plan: str) -> dict[str, str]:
         "pooling": "auto",
         "additionalArgument": "",
         "modelName": model,
+        "embedwayRevision": "",
     }
 
 

@@ -57,7 +57,7 @@ def plan_onnx(
     )
     large = _is_large(order, source)
     precision = by_agreement(agreement)
-    steps = _steps(order, name, checkpoint, source, large=large, precision=precision)
+    steps = _steps(order, name, checkpoint, source, graph=graph, large=large, precision=precision)
     return Plan(
         name=name,
         engine="onnx",
@@ -99,6 +99,7 @@ def _steps(
     checkpoint: Checkpoint,
     source: Files,
     *,
+    graph: Path | None,
     large: bool,
     precision: Precision,
 ) -> list[Step]:
@@ -125,7 +126,9 @@ def _steps(
         Check(
             engine="onnx", model=order.model, dimensions=size, max_tokens=most, precision=precision
         ),
-        Publication(tags=tag_of(order, engine="onnx", dimensions=size, precision=precision)),
+        Publication(
+            tags=tag_of(order, checkpoint, engine="onnx", precision=precision, graph=graph)
+        ),
     ]
 
 

@@ -160,8 +160,8 @@ def _steps(
         Publication(
             tags=tag_of(
                 order,
+                checkpoint,
                 engine="ovms",
-                dimensions=checkpoint.hidden,
                 extra=f", invoke={ovms.invoke}",
                 precision=_PRECISION[ovms.weights],
             )

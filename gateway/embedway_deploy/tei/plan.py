@@ -140,8 +140,8 @@ def _steps(order: Order, bucket: Bucket, tei: TEI, checkpoint: Checkpoint) -> li
         Publication(
             tags=tag_of(
                 order,
+                checkpoint,
                 engine="tei",
-                dimensions=checkpoint.hidden,
                 extra=f", invoke={tei.invoke}",
                 precision=precision,
             )
