@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -16,6 +17,7 @@ __all__ = ["Draft", "Drafts", "Measure"]
 Measure = Callable[[UpstreamConfig, str], Awaitable[int]]
 """The size of the vectors of the upstream, which is asked for the model of that name."""
 
+_FIRST = asyncio.FIRST_COMPLETED
 _ORDER: tuple[Capability, ...] = ("embed", "rerank", "chat")
 _DOES: Mapping[Capability, str] = MappingProxyType(
     {"embed": "embeds", "rerank": "reranks", "chat": "chats"}
@@ -36,21 +38,25 @@ class Draft:
 class Drafts:
     """
     `logins` names the credentials of each source. `measure` tells what no platform states, the
-    size of vectors.
+    size of vectors; after `patience` seconds the next deployment is asked for it, too.
     """
 
-    def __init__(self, logins: Mapping[str, str], measure: Measure) -> None:
+    def __init__(
+        self, logins: Mapping[str, str], measure: Measure, *, patience: float = 5.0
+    ) -> None:
         self._logins = logins
         self._measure = measure
+        self._patience = patience
 
     async def draft(self, found: DiscoveredModel) -> Draft:
         """Raises an `EmbeddingError` of the oldest deployment, or `ValueError`."""
         oldest = found.replicas[0]
         can: set[Capability] = set(oldest.capabilities)
-        stated = {one.dimensions for one in found.replicas if can <= one.capabilities} - {None}
+        alike = [one for one in found.replicas if can <= one.capabilities]
+        stated = {one.dimensions for one in alike} - {None}
         dimensions = stated.pop() if len(stated) == 1 else None
         if "embed" in can and dimensions is None:
-            dimensions = await self._size(self._upstream(oldest), found.name, can)
+            dimensions = await self._size(list(map(self._upstream, alike)), found.name, can)
         fit = [one for one in found.replicas if can <= one.capabilities]
         config = ModelConfig(
             name=found.name,
@@ -72,20 +78,43 @@ class Drafts:
             },
         )
 
-    async def _size(self, upstream: UpstreamConfig, model: str, can: set[Capability]) -> int | None:
+    async def _size(
+        self, upstreams: Sequence[UpstreamConfig], model: str, can: set[Capability]
+    ) -> int | None:
         """
         Of the vectors; of `can`, takes away what the model then turns out not to be: the marks of
-        a vLLM may fit one that embeds and one that chats, and only it can tell.
+        a vLLM may fit one that embeds and one that chats, and only the oldest can tell.
         """
+        if "chat" not in can:
+            return await self._first_size(upstreams, model)
         try:
-            size = await self._measure(upstream, model)
+            size = await self._measure(upstreams[0], model)
         except UpstreamRefused:
-            if "chat" not in can:
-                raise
             can.discard("embed")
             return None
         can.discard("chat")
         return size
+
+    async def _first_size(self, upstreams: Sequence[UpstreamConfig], model: str) -> int:
+        """What the first to answer says; one that hangs or fails does not keep the others back."""
+        asked: list[asyncio.Task[int]] = []
+        rest = iter(upstreams)
+        try:
+            while True:
+                if (upstream := next(rest, None)) is not None:
+                    asked.append(asyncio.ensure_future(self._measure(upstream, model)))
+                under_way = [task for task in asked if not task.done()]
+                if not under_way:
+                    return asked[0].result()
+                patience = None if upstream is None else self._patience
+                await asyncio.wait(under_way, timeout=patience, return_when=_FIRST)
+                for task in asked:
+                    if task.done() and task.exception() is None:
+                        return task.result()
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
 
     def _upstream(self, found: Found) -> UpstreamConfig:
         return UpstreamConfig.model_validate(
