@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Iterator
 
+import fastapi.dependencies.models
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -16,6 +18,11 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
+# What a shell runs in the background ignores it, and so would what tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_finish() -> None:
     """
     What thousands of tests are made of is not looked through again for garbage: each time took most
@@ -23,6 +30,18 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """
+    FastAPI remembers the routes of the last 450 applications, and with them whole gateways, whose
+    thousands of objects are looked through for garbage again and again.
+    """
+    yield
+    for item in vars(fastapi.dependencies.models).values():
+        if hasattr(item, "cache_clear"):
+            item.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ MEASURES: Mapping[str, Callable[[Options], Found]] = {
     one.__name__: one
     for one in (
         measure.single,
+        measure.keyed,
         measure.latency,
         measure.wide,
         measure.batch,

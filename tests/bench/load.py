@@ -31,6 +31,7 @@ local function another()
 end
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Authorization"] = %s
 request = function()
   return wrk.format(nil, nil, nil, (body:gsub("text %%d+", another)))
 end
@@ -57,6 +58,8 @@ class Ask:
     texts: tuple[str, ...]
     dimensions: int
     encoding: str | None = None
+    key: str | None = None
+    """Of the gateway."""
 
     def body(self) -> bytes:
         fields: dict[str, object] = {"model": "m", "input": self.texts}
@@ -89,6 +92,8 @@ class Sample:
 def sample(url: str, ask: Ask) -> Sample:
     """One answer; `WrongAnswer` unless its vectors are those of the texts, in their order."""
     headers = {"content-type": "application/json"}
+    if ask.key:
+        headers["authorization"] = f"Bearer {ask.key}"
     with urllib.request.urlopen(urllib.request.Request(url, ask.body(), headers)) as answer:
         body, told = answer.read(), answer.headers
     items = json.loads(body)["data"]
@@ -123,7 +128,8 @@ def wrk(url: str, ask: Ask, *, connections: int, seconds: float) -> Load:
     """
     seen = sample(url, ask)
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(_SCRIPT % f"[==[{ask.body().decode()}]==]")
+        key = f'"Bearer {ask.key}"' if ask.key else "nil"
+        script.write(_SCRIPT % (f"[==[{ask.body().decode()}]==]", key))
         script.flush()
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--timeout", "60s"]
         command += ["-s", script.name, url]

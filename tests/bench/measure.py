@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = [
     "coalesce",
     "floats",
     "identical",
+    "keyed",
     "latency",
     "memory",
     "signed",
@@ -58,6 +60,25 @@ def single(options: Options) -> Found:
     found.least("× LiteLLM", 60, found.ratio(OURS, "litellm", "rate"))
     found.least("× sglang_router", 0.4, found.ratio(OURS, "sglang", "rate"))
     found.most("p99, ms", 5, found.median(OURS, "p99_ms"))
+    return found
+
+
+def keyed(options: Options) -> Found:
+    """1×384, floats, 16 at once, with a key that has limits, beside none."""
+    found = Found()
+    with tempfile.TemporaryDirectory() as folder, upstream() as up:
+        file = Path(folder) / "keys.yaml"
+        limits = [f"--{name}=1000000000" for name in ("rpm", "tpm", "texts-per-minute")]
+        command = [sys.executable, "-m", "embedway_gateway", "keys", "create", "--name", "bench"]
+        command += ["--max-concurrency=1000", *limits, "--file", str(file)]
+        key = subprocess.check_output(command, text=True).strip()
+        more = {"server": {"keys": str(file)}}
+        with (
+            ours([{}], up.root, dimensions=384) as without,
+            ours([{}], up.root, dimensions=384, more=more) as running,
+        ):
+            gateways = {OURS: running, "embedway, no keys": without}
+            take_turns(found, gateways, replace(ONE, key=key), options)
     return found
 
 

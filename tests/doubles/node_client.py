@@ -1,4 +1,4 @@
-"""Node with the `openai` package: made at first use, and kept for all later runs."""
+"""Node with the `openai` package."""
 
 from __future__ import annotations
 
@@ -6,35 +6,21 @@ import os
 import subprocess
 from pathlib import Path
 
-from filelock import FileLock
-from platformdirs import user_cache_path
+from doubles.environment import kept, run
 
 VERSION = "6.49.0"
 
 
 def node_folder() -> Path:
-    """A folder whose scripts may import `openai`; 20 MB, from npm's registry the first time."""
-    cache = user_cache_path("embedway-tests", ensure_exists=True)
-    place = cache / f"node-openai-{VERSION}"
-    ready = place / "ready"
-    with FileLock(f"{place}.lock"):
-        if not ready.is_file():
-            place.mkdir(exist_ok=True)
-            options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier"]
-            done = run_node(
-                *(_npm(), "install", *options, "--prefix", str(place), f"openai@{VERSION}")
-            )
-            assert done.returncode == 0, f"npm could not install openai:\n{done.stderr[-2000:]}"
-            ready.touch()
-    return place
+    """A folder whose scripts may import `openai`, 20 MB; see `kept`."""
+    return kept("node-openai", VERSION.encode(), _fill)
 
 
 def run_node(*command: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """With the Node that pyright brings."""
-    node = _brought() / "bin" / "node"
     environment = {key: value for key, value in os.environ.items() if key != "NODE_OPTIONS"}
     return subprocess.run(
-        [str(node), *command],
+        [str(_node()), *command],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -44,8 +30,19 @@ def run_node(*command: str, folder: Path | None = None) -> subprocess.CompletedP
     )
 
 
+def _fill(place: Path) -> None:
+    place.mkdir()
+    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier"]
+    command = [str(_node()), _npm(), "install", *options, "--prefix", str(place)]
+    run([*command, f"openai@{VERSION}"], "npm's registry")
+
+
 def _npm() -> str:
     return str(_brought() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
+
+
+def _node() -> Path:
+    return _brought() / "bin" / "node"
 
 
 def _brought() -> Path:

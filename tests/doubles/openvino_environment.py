@@ -1,46 +1,16 @@
-"""A Python that has OpenVINO and what converts for it: made at first use, kept for later runs."""
+"""A Python that has OpenVINO and what converts for it."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-from filelock import FileLock
-from platformdirs import user_cache_path
-
-VERSIONS = Path(__file__).with_name("openvino-requirements.txt")
+from doubles.environment import apart, install, requirements
 
 
 def openvino_python() -> Path:
-    """
-    The interpreter, under the user's cache folder; another list of versions is another one.
-
-    Making it takes two minutes and PyPI. One that was interrupted is made again: `ready` is written
-    last.
-    """
-    version = hashlib.sha256(VERSIONS.read_bytes()).hexdigest()[:12]
-    cache = user_cache_path("embedway-tests", ensure_exists=True)
-    place = cache / f"openvino-{sys.implementation.cache_tag}-{version}"
-    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    ready = place / "ready"
-    with FileLock(f"{place}.lock"):
-        # A link to a Python that was removed since is no file either.
-        if not (ready.is_file() and python.is_file()):
-            shutil.rmtree(place, ignore_errors=True)
-            _run(sys.executable, "-m", "venv", "--without-pip", str(place))
-            install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
-            install += ["--disable-pip-version-check", "--only-binary=:all:", "--no-compile"]
-            _run(*install, "-r", str(VERSIONS))
-            ready.touch()
-    return python
+    """The interpreter; see `apart`."""
+    return apart("openvino", _fill)
 
 
-def _run(*command: str) -> None:
-    unwanted = {"PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX", "PIP_USER"}
-    environment = {key: value for key, value in os.environ.items() if key not in unwanted}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, f"{' '.join(command)} said:\n{done.stderr[-2000:]}"
+def _fill(python: Path) -> None:
+    install(python, "--requirement", requirements("openvino"))

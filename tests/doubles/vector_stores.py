@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from doubles.environment import python_apart
+from doubles.environment import constrained
 from embedway_local.retrieval_set import RetrievalSet
 
-VERSIONS = Path(__file__).with_name("vector-stores-requirements.txt")
 HAS_POSTGRES = sys.version_info < (3, 13)
 """Its wheel, which has pgvector in it, is for no later Python."""
 STORES = ("memory", "faiss", "chroma", "qdrant", *(("pgvector",) if HAS_POSTGRES else ()))
@@ -26,13 +25,18 @@ _PACKAGES = (
 )
 
 
+def vector_stores_python() -> Path:
+    """The interpreter; see `apart`."""
+    return constrained("vector-stores", *_PACKAGES)
+
+
 def search(whole: RetrievalSet, model: str, base_url: str, place: Path) -> dict[str, Any]:
     """
     By store and by way of asking, "sync" or "async": by query the passages found, the best first.
 
     `place` is an empty folder.
     """
-    python = python_apart("vector-stores", VERSIONS, *_PACKAGES)
+    python = vector_stores_python()
     task = {
         "stores": STORES,
         "corpus": dict(whole.corpus),
