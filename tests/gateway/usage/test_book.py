@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import stat
 import subprocess
@@ -124,6 +125,7 @@ def test_many_writers_of_one_file_lose_nothing(tmp_path: Path) -> None:
         for number in range(20):
             row = Row("2027-01-01", "a", "m", requests=1, tokens=number)
             asyncio.run(book.add([row], batch=f"{name}{number}"))
+        asyncio.run(book.close())
 
     threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
     for thread in threads:
@@ -169,11 +171,57 @@ def test_a_writer_that_is_killed_leaves_whole_batches(tmp_path: Path) -> None:
     connection.close()
 
 
-async def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
-    path = tmp_path / "usage.sqlite"
-    await SQLiteBook(path).add([Row("2027-01-01", "a", "m", 1)], batch="x")
+def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    book = SQLiteBook(tmp_path / "usage.sqlite")
+    asyncio.run(book.add([Row("2027-01-01", "a", "m", 1)], batch="x"))
+    modes = {stat.S_IMODE(one.stat().st_mode) for one in tmp_path.iterdir()}
+    asyncio.run(book.close())
 
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert modes == {0o600}
+
+
+def test_a_file_that_is_moved_away_is_followed_by_another(tmp_path: Path) -> None:
+    """As one that is archived at the end of a month."""
+    path, old = tmp_path / "usage.sqlite", tmp_path / "old.sqlite"
+    book = SQLiteBook(path)
+    row = Row("2027-01-01", "a", "m", requests=1)
+    asyncio.run(book.add([row], batch="one"))
+    for beside in ("", "-wal", "-shm"):
+        Path(f"{path}{beside}").rename(f"{old}{beside}")
+    asyncio.run(book.add([row], batch="two"))
+    asyncio.run(book.close())
+
+    assert asyncio.run(book.read()) == [row]
+    assert asyncio.run(SQLiteBook(old).read()) == [row]
+
+
+async def test_what_went_wrong_once_may_go_well_again(tmp_path: Path) -> None:
+    path = tmp_path / "usage.sqlite"
+    book = SQLiteBook(path)
+    path.write_bytes(b"no database at all, but as long as one would be" * 100)
+    row = Row("2027-01-01", "a", "m", requests=1)
+    with pytest.raises(BookUnavailable, match="not a database"):
+        await book.add([row], batch="one")
+    path.write_bytes(b"")
+    await book.add([row], batch="one")
+    assert await book.read() == [row]
+    await book.close()
+
+
+def test_a_child_opens_the_file_for_itself(tmp_path: Path) -> None:
+    book = SQLiteBook(tmp_path / "usage.sqlite")
+    row = Row("2027-01-01", "a", "m", requests=1)
+    asyncio.run(book.add([row], batch="one"))
+    child = os.fork()
+    if not child:
+        book._add([row])
+        book._let_go()
+        os._exit(7)
+    assert 7 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    asyncio.run(book.add([row], batch="three"))
+
+    assert [one.requests for one in asyncio.run(book.read())] == [3]
+    asyncio.run(book.close())
 
 
 class Flaky:
@@ -220,6 +268,7 @@ async def test_a_request_counts_for_the_day_it_ends_on(tmp_path: Path) -> None:
     await tally.write()
 
     assert [row.day for row in await tally.book.read()] == ["2024-10-03", "2024-10-04"]
+    await tally.close()
 
 
 async def test_what_waits_is_bounded(tmp_path: Path) -> None:
@@ -236,6 +285,7 @@ async def test_before_anything_was_used_there_is_nothing_to_read(tmp_path: Path)
     await tally.write()
 
     assert await tally.book.read() == []
+    await tally.close()
 
 
 async def test_days_that_redis_forgot_are_left_out(redis_server: RedisServer) -> None:
