@@ -73,7 +73,10 @@ class Start:
 
     def cards(self, asked: tuple[int, ...] | None) -> tuple[int, ...]:
         """The cards that were asked for; raises `DeviceUnavailable` for one that is not there."""
-        seen = None if self.driver is None else len(self.driver.cards)
+        if self.driver is None:
+            # ONNX Runtime would be right about it, too, but in five lines on standard error.
+            raise self._left_out(CUDA)
+        seen = len(self.driver.cards)
         if asked is None:
             if not seen:
                 raise self._left_out(CUDA)
@@ -124,7 +127,8 @@ def ready(ask: Callable[[], Driver | None], version: Callable[[], int | None]) -
         reason = clash(found, compiled=False) or "the installed onnxruntime is built without CUDA"
         cure = install_line("gpu", found, driver=driver)
         raise DeviceUnavailable(reason, cure)
-    preload()
+    if version() is not None:
+        preload()
     return Start(ask())
 
 

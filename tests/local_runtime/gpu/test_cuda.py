@@ -66,6 +66,21 @@ def test_a_card_that_does_not_work_is_passed_over_with_the_reason(
     assert reason in raised.value.reason
 
 
+@pytest.mark.parametrize("device", ["auto", "cuda", "cuda:1", "cuda:all", "tensorrt"])
+def test_without_a_driver_nothing_is_tried(model, runtime: Callable, device: str) -> None:
+    """ONNX Runtime says at length on standard error what it then fails to load."""
+    fake = runtime(driver=None)
+
+    if device == "auto":
+        assert "cpu" == model.load(device).device
+    else:
+        with pytest.raises(DeviceUnavailable, match="there is no driver"):
+            model.load(device)
+
+    assert all({CPU} >= set(one.asked) for one in fake.made)
+    assert 0 == fake.preloaded
+
+
 REPORT = 'use device="cpu", and report it with the output of `embedway check --local`'
 SHOWN = 'use device="cpu"; `embedway check --local` shows the card and what is installed'
 ROOM = "free memory on the card, or state how much may be taken with card=CardUse(memory=…)"
