@@ -83,12 +83,15 @@ def matryoshka_of(order: NamedModel) -> tuple[int, ...]:
     return () if listed is None else listed.matryoshka
 
 
-def revision_of(order: NamedModel, checkpoint: Checkpoint, *, graph: Path | None = None) -> str:
+def revision_of(
+    order: NamedModel, checkpoint: Checkpoint, *, form: str, graph: Path | None = None
+) -> str:
     """
-    The same word for all deployments of these weights, wherever they are and whichever engine runs
-    them: 12 hexadecimal digits. `graph` is deployed instead of them. Raises `Refused`.
+    The same word for all deployments that give the same vectors, wherever they are and whichever
+    engine runs them: 12 hexadecimal digits. `form` is the number format, and where that is made by
+    us also what was made; `graph` is deployed instead of the weights. Raises `Refused`.
 
-    Discovery makes fingerprints of it, so that deployments may be replaced.
+    Discovery makes a fingerprint of it and of nothing else that is deployed.
     """
     from embedway_local import LocalError, embedway_home
     from embedway_local.file import digest
@@ -106,7 +109,9 @@ def revision_of(order: NamedModel, checkpoint: Checkpoint, *, graph: Path | None
             "tokenizer": Tokeniser(checkpoint).digest,
             "pooling": checkpoint.pooling,
             "max_tokens": checkpoint.max_tokens,
+            "lowercase": checkpoint.lowercase,
             "prompts": dict(checkpoint.prompts),
+            "form": form,
         }
     except LocalError as error:
         raise Refused([str(error)]) from error
@@ -120,11 +125,15 @@ def tag_of(
     engine: str,
     extra: str = "",
     precision: Precision = "fp32",
+    form: str | None = None,
     graph: Path | None = None,
 ) -> dict[str, str]:
-    """The freeform tag that the gateway's discovery reads. Raises `Refused` for an odd name."""
+    """
+    The freeform tag that the gateway's discovery reads; `form` is `revision_of`'s, where it is not
+    the precision. Raises `Refused` for an odd name.
+    """
     value = f"{order.called}, engine={engine}, dimensions={checkpoint.hidden}{extra}"
-    value += f", revision={revision_of(order, checkpoint, graph=graph)}"
+    value += f", revision={revision_of(order, checkpoint, form=form or precision, graph=graph)}"
     if precision != "fp32":
         value += f", precision={precision}"
     if "," in order.called or "=" in order.called or len(value) > _LONGEST_TAG:

@@ -128,7 +128,7 @@ def _steps(
 ) -> list[Step]:
     values = _values(infinity, order) | {
         "pooling": _POOLINGS[checkpoint.pooling],
-        "embedwayRevision": revision_of(order, checkpoint),
+        "embedwayRevision": revision_of(order, checkpoint, form=DTYPES[infinity.dtype]),
     }
     prefix = infinity.prefix.strip("/")
     path = f"{prefix}/" if prefix else ""

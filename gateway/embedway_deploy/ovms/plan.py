@@ -50,6 +50,7 @@ AGREEMENT: Mapping[WeightFormat, float] = MappingProxyType(
 _PRECISION: Mapping[WeightFormat, Precision] = MappingProxyType(
     {"fp32": "fp32", "fp16": "fp16", "int8": "int8", "int4": "int8"}
 )
+_QUANTISED: frozenset[WeightFormat] = frozenset({"int8", "int4"})
 _TOLERANCE = 1e-4
 # A server with bfloat16 in its processor, or another version of OpenVINO, is a little further off.
 _SERVED = 0.999
@@ -164,6 +165,8 @@ def _steps(
                 engine="ovms",
                 extra=f", invoke={ovms.invoke}",
                 precision=_PRECISION[ovms.weights],
+                # What is quantised differs by the version of what quantises.
+                form=f"{ovms.weights} {source.digest}" if ovms.weights in _QUANTISED else None,
             )
         ),
     ]

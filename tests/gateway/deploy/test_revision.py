@@ -17,6 +17,7 @@ from embedway_deploy.onnx.artifact import Conda
 from embedway_deploy.onnx.plan import plan_onnx
 from embedway_deploy.order import NamedModel
 from embedway_deploy.plan import Plan
+from embedway_deploy.precision import Dtype
 from embedway_deploy.step import Publication, Shape
 from embedway_deploy.tei.plan import TEI, plan_tei
 from embedway_gateway.discovery.tag import read_tag
@@ -30,14 +31,16 @@ def tei(world: World, model: str) -> Plan:
     return plan_tei(world.order(model=model), tei=TEI(image=IMAGE))
 
 
-def aqua(world: World, model: str) -> Plan:
+def aqua(world: World, model: str, dtype: Dtype = "float32") -> Plan:
     order = world.order(model=model, shape=Shape(name="VM.GPU.A10.1"))
-    return plan_aqua(order, aqua=Aqua(image="dsmc://odsc-vllm-serving:0.11.0.1"))
+    image = "dsmc://odsc-vllm-serving:0.11.0.1"
+    return plan_aqua(order, aqua=Aqua(image=image, dtype=dtype))
 
 
-def infinity(world: World, model: str) -> Plan:
+def infinity(world: World, model: str, dtype: Dtype = "float32") -> Plan:
     place = AICorePlace(api_url="https://api.example.com", scenario_id="scenario")
-    facts = Infinity(image="registry.example.com/infinity:0.0.77", object_store="store")
+    image = "registry.example.com/infinity:0.0.77"
+    facts = Infinity(image=image, object_store="store", dtype=dtype)
     return plan_infinity(NamedModel(model=model), place, infinity=facts)
 
 
@@ -69,6 +72,13 @@ def test_other_weights_pooling_length_or_words_are_another_revision(
     model = str(write_tiny_bert(tmp_path / "elsewhere" / "tiny", **other))
 
     assert revision(tei(world, model)) != revision(tei(world, world.model))
+
+
+def test_another_number_format_is_another_revision(world: World) -> None:
+    """Its vectors are not the same, and a fingerprint says nothing else of it."""
+    half = [revision(engine(world, world.model, "float16")) for engine in (aqua, infinity)]
+
+    assert half[0] == half[1] != revision(onnx(world, world.model))
 
 
 def test_a_copy_of_another_name_is_the_same_revision(world: World, tmp_path: Path) -> None:
