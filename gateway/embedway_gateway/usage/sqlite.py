@@ -88,14 +88,13 @@ class SQLiteBook:
     def _open(self) -> sqlite3.Connection:
         """The file that is there now: somebody may have moved the one that we have away."""
         kept = self._kept
-        # Of a forked parent nothing may be used, not even to close it.
-        if kept is None or kept.process != os.getpid() or kept.file != _file(self.path):
+        if kept is None or kept.file != _file(self.path):
             self._drop()
             # Names of callers and models are nobody else's business.
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL, 0o600))
             connection = _connect(self.path)
-            self._kept = kept = _Kept(connection, _file(self.path), os.getpid())
+            self._kept = kept = _Kept(connection, _file(self.path))
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(_TABLE)
@@ -107,7 +106,7 @@ class SQLiteBook:
 
     def _drop(self) -> None:
         kept, self._kept = self._kept, None
-        if kept is not None and kept.process == os.getpid():
+        if kept is not None:
             with contextlib.suppress(sqlite3.Error):
                 kept.connection.close()
 
@@ -116,7 +115,6 @@ class SQLiteBook:
 class _Kept:
     connection: sqlite3.Connection
     file: tuple[int, int] | None
-    process: int
 
 
 def _connect(path: Path) -> sqlite3.Connection:

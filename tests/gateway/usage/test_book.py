@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import stat
 import subprocess
@@ -206,22 +205,6 @@ async def test_what_went_wrong_once_may_go_well_again(tmp_path: Path) -> None:
     await book.add([row], batch="one")
     assert await book.read() == [row]
     await book.close()
-
-
-def test_a_child_opens_the_file_for_itself(tmp_path: Path) -> None:
-    book = SQLiteBook(tmp_path / "usage.sqlite")
-    row = Row("2027-01-01", "a", "m", requests=1)
-    asyncio.run(book.add([row], batch="one"))
-    child = os.fork()
-    if not child:
-        book._add([row])
-        book._let_go()
-        os._exit(7)
-    assert 7 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    asyncio.run(book.add([row], batch="three"))
-
-    assert [one.requests for one in asyncio.run(book.read())] == [3]
-    asyncio.run(book.close())
 
 
 class Flaky:
