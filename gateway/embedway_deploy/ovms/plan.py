@@ -158,18 +158,23 @@ def _steps(
             precision=_PRECISION[ovms.weights],
             agreement=min(agreement, _SERVED),
         ),
-        Publication(
-            tags=tag_of(
-                order,
-                checkpoint,
-                engine="ovms",
-                extra=f", invoke={ovms.invoke}",
-                precision=_PRECISION[ovms.weights],
-                # What is quantised differs by the version of what quantises.
-                form=f"{ovms.weights} {source.digest}" if ovms.weights in _QUANTISED else None,
-            )
-        ),
+        _published(order, ovms, checkpoint, source),
     ]
+
+
+def _published(order: Order, ovms: OVMS, checkpoint: Checkpoint, source: Files) -> Publication:
+    # What is quantised differs by the version of what quantises.
+    form = f"{ovms.weights} {source.digest}" if ovms.weights in _QUANTISED else None
+    return Publication(
+        tags=tag_of(
+            order,
+            checkpoint,
+            engine="ovms",
+            extra=f", invoke={ovms.invoke}",
+            precision=_PRECISION[ovms.weights],
+            form=form,
+        )
+    )
 
 
 def _deployment(order: Order, ovms: OVMS, title: str, *, path: str) -> Deployment:
