@@ -38,9 +38,9 @@ run: $(VENV)/.run ## Serve all-MiniLM-L6-v2 on http://127.0.0.1:8080/v1  (ARGS="
 	@$(BIN)/embedway serve $(ARGS)
 
 # Bytecode is kept whatever the environment says: the tests start hundreds of processes, and each
-# would compile all of it anew. Three at once on two cores, because a third of the time they wait.
+# would compile all of it anew.
 test: $(VENV)/.dev ## Run the tests  (ARGS="-k name")
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 environments: $(VENV)/.dev ## Install what the tests compare with, which they would do themselves
 	@$(BIN)/python tests/environments.py
